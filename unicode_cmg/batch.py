@@ -1,0 +1,57 @@
+"""The records that flow between stages: a batch of features by modality, and what an encoder makes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class FeatureBatch:
+    """Features of the same clips in several modalities.
+
+    Attributes:
+        features: Modality name -> `[batch, time, ...]` floats: `[B, T, C]`, or `[B, T, H, W, C]` for video
+            with its spatial grid (channels last, as the published features are).
+        masks: Modality name -> `[batch, time]` booleans, True where the step is real and not padding.
+    """
+
+    features: Mapping[str, Float[Tensor, "batch time ..."]]
+    masks: Mapping[str, Bool[Tensor, "batch time"]]
+
+    @classmethod
+    def of(cls, features: Mapping[str, Tensor]) -> FeatureBatch:
+        """A batch in which every step is valid."""
+        return cls(
+            dict(features),
+            {m: torch.ones(x.shape[:2], dtype=torch.bool, device=x.device) for m, x in features.items()},
+        )
+
+    def __len__(self) -> int:
+        return next(iter(self.features.values())).shape[0]
+
+    def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> FeatureBatch:
+        """The same batch on another device, its features optionally in another dtype."""
+        return FeatureBatch(
+            {m: x.to(device=device, dtype=dtype, non_blocking=True) for m, x in self.features.items()},
+            {m: x.to(device=device, non_blocking=True) for m, x in self.masks.items()},
+        )
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """What `model.encode` returns for one modality.
+
+    Attributes:
+        general: `[B, T, D]` modality-general features before quantization.
+        codes: `[B, T, K*D]` codewords of the K codebook layers, concatenated.
+        indices: `[B, T, K]` int64, the index of each codeword in its layer.
+    """
+
+    general: Float[Tensor, "batch time dim"]
+    codes: Float[Tensor, "batch time code_dim"]
+    indices: Int64[Tensor, "batch time layers"]

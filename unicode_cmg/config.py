@@ -1,0 +1,135 @@
+"""Configuration: pydantic models read from YAML, changed by `--set a.b=c`, whose errors name the nearest key."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from types import UnionType
+from typing import Any, Self, Union, get_args, get_origin
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from unicode_cmg.errors import InputError
+from unicode_cmg.files import read_text
+
+
+class Config(BaseModel):
+    """Base of all configurations: frozen, unknown keys are errors, field descriptions are the documentation."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
+
+    @classmethod
+    def parse(cls, values: Any, *, where: object) -> Self:
+        """Validate plain values.
+
+        Args:
+            values: Nested mappings, as read from YAML.
+            where: The file or argument they came from, for error messages.
+
+        Raises:
+            InputError: A key is unknown or a value does not fit.
+        """
+        if not isinstance(values, Mapping):
+            raise InputError(f"a {type(values).__name__} at the top level", where=where, expected="keys and values")
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            raise _readable(cls, error, where) from None
+
+
+def load_yaml(path: Path) -> dict[str, Any]:
+    """Read a YAML file of keys and values.
+
+    Raises:
+        InputError: The file is missing, empty, truncated, or not a mapping.
+    """
+    try:
+        values = yaml.safe_load(read_text(path))
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f" at line {mark.line + 1}" if mark is not None else ""
+        problem = getattr(error, "problem", None) or "syntax error"
+        raise InputError(f"not valid YAML{line} ({problem})", where=path, fix="it may have been truncated") from None
+    if not isinstance(values, dict):
+        raise InputError(f"a {type(values).__name__} at the top level", where=path, expected="keys and values")
+    return values
+
+
+def apply_overrides(values: Mapping[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
+    """A copy of `values` with each `a.b=c` applied; `c` is read as YAML.
+
+    Raises:
+        InputError: An override has no `=`, or goes through a key that holds a plain value.
+    """
+    result: dict[str, Any] = _copy(values)
+    for override in overrides:
+        path, equals, text = override.partition("=")
+        keys = path.strip().split(".")
+        if not equals or not all(keys):
+            raise InputError(f"cannot read '{override}'", where="--set", expected="key.subkey=value")
+        try:
+            value = yaml.safe_load(text)
+        except yaml.YAMLError:
+            raise InputError(f"the value in '{override}' is not valid YAML", where="--set") from None
+        node = result
+        for depth, key in enumerate(keys[:-1]):
+            child = node.setdefault(key, {})
+            if child is None:
+                child = node[key] = {}
+            if not isinstance(child, dict):
+                raise InputError(
+                    f"'{'.'.join(keys[: depth + 1])}' holds a value, not a group of settings",
+                    where=f"--set {override}",
+                )
+            node = child
+        node[keys[-1]] = value
+    return result
+
+
+def _copy(values: Any) -> Any:
+    if isinstance(values, Mapping):
+        return {key: _copy(value) for key, value in values.items()}
+    return [_copy(value) for value in values] if isinstance(values, list) else values
+
+
+def _readable(model: type[BaseModel], error: ValidationError, where: object) -> InputError:
+    """The first complaint of pydantic as one line that names the key."""
+    first = error.errors()[0]
+    location = [str(part) for part in first["loc"]]
+    key = ".".join(location)
+    if first["type"] == "extra_forbidden":
+        known = _keys_beside(model, location)
+        nearest = difflib.get_close_matches(location[-1], known, n=1, cutoff=0.0)
+        fix = f"did you mean '{'.'.join([*location[:-1], nearest[0]])}'?" if nearest else None
+        return InputError(f"unknown key '{key}'", where=where, fix=fix)
+    if first["type"] == "missing":
+        return InputError(f"'{key}' is missing", where=where, fix="add it")
+    message = first["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+    got = first.get("input")
+    if first["type"] == "value_error":
+        return InputError(message, where=f"{where}: {key}" if key else where)
+    return InputError(f"'{key}' is {got!r}", where=where, expected=message)
+
+
+def _keys_beside(model: type[BaseModel], location: list[str]) -> list[str]:
+    """Field names at the level of the last element of `location`."""
+    level: Any = model
+    for part in location[:-1]:
+        if isinstance(level, type) and issubclass(level, BaseModel):
+            field = level.model_fields.get(part)
+            level = field.annotation if field is not None else None
+        else:  # a key of a mapping, or the tag of a union
+            arguments = get_args(level)
+            level = arguments[-1] if arguments else None
+        level = _model_of(level)
+    return list(level.model_fields) if isinstance(level, type) and issubclass(level, BaseModel) else []
+
+
+def _model_of(annotation: Any) -> Any:
+    """The model inside `X | None`, else the annotation itself."""
+    if get_origin(annotation) in (Union, UnionType):
+        models = [a for a in get_args(annotation) if isinstance(a, type) and issubclass(a, BaseModel)]
+        return models[0] if models else annotation
+    return annotation

@@ -1,0 +1,143 @@
+"""Files that are either whole or absent: atomic writes, and reads whose failures say what to do."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from unicode_cmg.errors import InputError
+
+
+@contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """Turn a full disk, or one we may not write to, into an `InputError` that names `path`."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise InputError(
+                "the disk is full, nothing was replaced", where=path, fix="free some space and run again"
+            ) from error
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR):
+            raise InputError(f"cannot write here ({error.strerror})", where=path) from error
+        raise
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def atomic_file(path: Path) -> Iterator[Path]:
+    """Yield a scratch path beside `path`; on success it replaces `path`, on failure nothing has changed.
+
+    Raises:
+        InputError: The disk is full or not writable.
+    """
+    path = Path(path)
+    with disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
+        os.close(handle)
+        scratch = Path(name)
+        try:
+            yield scratch
+            _sync(scratch)
+            scratch.chmod(0o666 & ~_umask())
+            scratch.replace(path)
+        finally:
+            scratch.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_directory(path: Path) -> Iterator[Path]:
+    """Yield a scratch folder beside `path`; on success it takes the place of `path` in one rename.
+
+    An existing `path` is moved aside first and removed last, so at every instant one whole version exists.
+
+    Raises:
+        InputError: The disk is full or not writable.
+    """
+    path = Path(path)
+    with disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+        try:
+            yield scratch
+            for file in scratch.rglob("*"):
+                if file.is_file():
+                    _sync(file)
+            scratch.chmod(0o777 & ~_umask())
+            if path.exists():
+                aside = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.old."))
+                path.replace(aside / path.name)
+                scratch.replace(path)
+                shutil.rmtree(aside)
+            else:
+                scratch.replace(path)
+            _sync(path.parent)
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write `text` to `path` atomically, in UTF-8."""
+    with atomic_file(path) as scratch:
+        scratch.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write `value` to `path` atomically as indented JSON; NaN and infinities are refused."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_text(path: Path) -> str:
+    """Read a UTF-8 text file.
+
+    Raises:
+        InputError: The file is missing, empty, a folder, unreadable or not UTF-8.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise InputError("no such file", where=path, fix="check the path") from None
+    except IsADirectoryError:
+        raise InputError("this is a folder", where=path, expected="a file") from None
+    except UnicodeDecodeError:
+        raise InputError("not a text file", where=path, expected="UTF-8 text") from None
+    except OSError as error:
+        raise InputError(f"cannot be read ({error.strerror})", where=path) from error
+    if not text.strip():
+        raise InputError("the file is empty", where=path)
+    return text
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file.
+
+    Raises:
+        InputError: The file is missing, empty, truncated or not JSON.
+    """
+    try:
+        return json.loads(read_text(path))
+    except json.JSONDecodeError as error:
+        raise InputError(
+            f"not valid JSON at line {error.lineno} ({error.msg})", where=path, fix="it may have been truncated"
+        ) from None

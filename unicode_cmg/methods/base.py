@@ -1,0 +1,116 @@
+"""What the fit loop, the checkpoints and the benchmarks need of a method, and nothing more."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from typing import ClassVar, Generic, TypeVar
+
+import torch
+from jaxtyping import Bool, Float
+from pydantic import BaseModel
+from torch import Tensor, nn
+
+from unicode_cmg.batch import Encoding, FeatureBatch
+
+RepresentationT = TypeVar("RepresentationT")
+
+
+class Method(nn.Module, ABC, Generic[RepresentationT]):
+    """A way to pretrain a unified codebook.
+
+    One training step of the fit loop is::
+
+        representation = method.represent(batch)                       # the only encoder pass
+        for _ in range(critic_steps):                                  # critics learn on frozen representations
+            sum(method.critic_losses(representation).values()).backward(); critic_optimizer.step()
+        losses = method.training_losses(batch, generator=g, representation=representation)
+        sum(weight[name] * losses[name]).backward(); clip each of method.trained_modules(); optimizer.step()
+        method.update_codebooks(representation, generator=g)           # EMA, no gradient
+
+    Attributes:
+        name: Name of the method in the registry and in configs.
+        config: The validated configuration that built it; with it the method can be rebuilt.
+    """
+
+    name: ClassVar[str]
+    config: BaseModel
+
+    @property
+    @abstractmethod
+    def modalities(self) -> tuple[str, ...]:
+        """Names of the modalities the method was built for."""
+
+    @abstractmethod
+    def represent(self, batch: FeatureBatch) -> RepresentationT:
+        """Run the encoders once; the result carries the graph and every named intermediate tensor."""
+
+    @abstractmethod
+    def critic_losses(self, representation: RepresentationT) -> dict[str, Float[Tensor, ""]]:
+        """Losses of the variational critics on detached representations; empty if there are none."""
+
+    @abstractmethod
+    def training_losses(
+        self,
+        batch: FeatureBatch,
+        *,
+        generator: torch.Generator,
+        representation: RepresentationT | None = None,
+    ) -> dict[str, Float[Tensor, ""]]:
+        """Raw, unweighted, named loss terms, such as `reconstruction/audio` or `cpc`.
+
+        Args:
+            batch: Features by modality.
+            generator: CPU generator of every random draw of the losses.
+            representation: What `represent(batch)` returned, to spare a second encoder pass.
+        """
+
+    @abstractmethod
+    def update_codebooks(self, representation: RepresentationT, *, generator: torch.Generator) -> None:
+        """Move the codebooks by exponential moving averages; without gradient, in training only."""
+
+    @abstractmethod
+    def codebook_statistics(self, representation: RepresentationT) -> dict[str, float]:
+        """Usage of each codebook layer in this batch, such as `layer0/perplexity/audio`, as plain floats."""
+
+    @abstractmethod
+    def trained_modules(self) -> dict[str, nn.Module]:
+        """The modules the main optimizer trains, by name; gradients are clipped for each of them alone."""
+
+    @abstractmethod
+    def critic_modules(self) -> dict[str, nn.Module]:
+        """The modules the critics' optimizer trains, by name; empty if there are none."""
+
+    @abstractmethod
+    def encode(
+        self,
+        modality: str,
+        features: Float[Tensor, "batch time ..."],
+        mask: Bool[Tensor, "batch time"] | None = None,
+    ) -> Encoding:
+        """Codes of one modality, in whatever mode (`train`/`eval`) the module is in.
+
+        Raises:
+            InputError: The modality is unknown, or the features do not fit its configuration.
+        """
+
+    @abstractmethod
+    def codebooks(self) -> dict[str, Float[Tensor, "codes dim"]]:
+        """Layer name -> codebook `[H, D]`."""
+
+    @abstractmethod
+    def codebook_keys(self) -> dict[str, str]:
+        """Layer name -> key of that codebook in `state_dict()`."""
+
+    def critic_parameters(self) -> Iterator[nn.Parameter]:
+        """Parameters of all critics."""
+        for module in self.critic_modules().values():
+            yield from module.parameters()
+
+    def trained_parameters(self) -> Iterator[nn.Parameter]:
+        """Parameters of all modules of the main optimizer."""
+        for module in self.trained_modules().values():
+            yield from module.parameters()
+
+
+Losses = Mapping[str, Float[Tensor, ""]]
