@@ -6,13 +6,15 @@ import difflib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import UnionType
-from typing import Any, Self, Union, get_args, get_origin
+from typing import Any, TypeVar, Union, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from unicode_cmg.errors import InputError
 from unicode_cmg.files import read_text
+
+ConfigT = TypeVar("ConfigT", bound="Config")
 
 
 class Config(BaseModel):
@@ -21,7 +23,7 @@ class Config(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
 
     @classmethod
-    def parse(cls, values: Any, *, where: object) -> Self:
+    def parse(cls: type[ConfigT], values: Any, *, where: object) -> ConfigT:
         """Validate plain values.
 
         Args:
@@ -32,9 +34,11 @@ class Config(BaseModel):
             InputError: A key is unknown or a value does not fit.
         """
         if not isinstance(values, Mapping):
-            raise InputError(f"a {type(values).__name__} at the top level", where=where, expected="keys and values")
+            raise InputError(
+                f"a {type(values).__name__} at the top level", where=where, expected="keys and values"
+            )
         try:
-            return cls.model_validate(values)
+            return cls.model_validate(values, context={"where": where})
         except ValidationError as error:
             raise _readable(cls, error, where) from None
 
@@ -51,9 +55,13 @@ def load_yaml(path: Path) -> dict[str, Any]:
         mark = getattr(error, "problem_mark", None)
         line = f" at line {mark.line + 1}" if mark is not None else ""
         problem = getattr(error, "problem", None) or "syntax error"
-        raise InputError(f"not valid YAML{line} ({problem})", where=path, fix="it may have been truncated") from None
+        raise InputError(
+            f"not valid YAML{line} ({problem})", where=path, fix="it may have been truncated"
+        ) from None
     if not isinstance(values, dict):
-        raise InputError(f"a {type(values).__name__} at the top level", where=path, expected="keys and values")
+        raise InputError(
+            f"a {type(values).__name__} at the top level", where=path, expected="keys and values"
+        )
     return values
 
 

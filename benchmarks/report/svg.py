@@ -1,0 +1,106 @@
+"""Matplotlib figures as inline SVG that takes its colours and its font from the page, so it fits light and dark."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import count
+
+from markupsafe import Markup, escape
+from matplotlib import rc_context
+from matplotlib.figure import Figure
+
+# Colours a figure is drawn in; each is replaced by the CSS variable of the page's style sheet.
+INK, MUTED, GRID = "#010203", "#010204", "#010205"
+SERIES = tuple(f"#0102{value:02x}" for value in range(0x10, 0x18))
+_VARIABLES = {INK: "--ink", MUTED: "--muted", GRID: "--line"} | {
+    colour: f"--series-{slot}" for slot, colour in enumerate(SERIES)
+}
+_KNOWN_MODALITIES = ("audio", "video", "text")
+
+_STYLE = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "unicode-cmg",
+    "font.family": "DejaVu Sans",
+    "font.size": 8.0,
+    "axes.titlesize": 8.5,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.labelsize": 8.0,
+    "axes.edgecolor": GRID,
+    "axes.labelcolor": MUTED,
+    "axes.titlecolor": INK,
+    "axes.linewidth": 0.8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": GRID,
+    "grid.linewidth": 0.6,
+    "text.color": INK,
+    "xtick.color": GRID,
+    "ytick.color": GRID,
+    "xtick.labelcolor": MUTED,
+    "ytick.labelcolor": MUTED,
+    "xtick.labelsize": 7.5,
+    "ytick.labelsize": 7.5,
+    "lines.linewidth": 1.4,
+    "figure.dpi": 144,
+    "savefig.transparent": True,
+}
+_figure_numbers = count(1)
+
+
+def series_slot(modality: str, modalities: Sequence[str]) -> int:
+    """Palette slot of a modality: audio, video and text have one of their own, others follow in order."""
+    if modality in _KNOWN_MODALITIES:
+        return _KNOWN_MODALITIES.index(modality)
+    others = [name for name in modalities if name not in _KNOWN_MODALITIES]
+    free = len(SERIES) - len(_KNOWN_MODALITIES)
+    return len(_KNOWN_MODALITIES) + (others.index(modality) % free if modality in others else 0)
+
+
+def css_colour(colour: str) -> str:
+    """The page's name of a colour a figure is drawn in."""
+    return f"var({_VARIABLES[colour]})"
+
+
+@contextmanager
+def page_style() -> Iterator[None]:
+    """Inside, matplotlib draws in the colours that `inline_svg` replaces."""
+    with rc_context(_STYLE):
+        yield
+
+
+def inline_svg(figure: Figure, label: str) -> Markup:
+    """The figure as one `<svg>` element.
+
+    Args:
+        figure: Drawn under `page_style`.
+        label: What a reader who cannot see the figure is told.
+    """
+    buffer = io.StringIO()
+    with page_style():
+        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None}, bbox_inches="tight", pad_inches=0.02)
+    text = buffer.getvalue()
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>|<style .*?</style>", "", text, flags=re.DOTALL)
+    for colour in _VARIABLES:
+        text = text.replace(colour, css_colour(colour))
+    text = re.sub(r"'DejaVu Sans'[^;\"]*", "var(--font)", text)
+    prefix = f"f{next(_figure_numbers)}-"
+    text = re.sub(r'\bid="', f'id="{prefix}', text)
+    text = text.replace("url(#", f"url(#{prefix}").replace('xlink:href="#', f'xlink:href="#{prefix}')
+    head, body = text.split(">", 1)
+    view_box = re.search(r'viewBox="([^"]+)"', head)
+    if view_box is None:  # matplotlib writes one for every figure
+        raise RuntimeError("the figure has no viewBox")
+    width = float(view_box.group(1).split()[2])
+    opening = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" '
+        f'viewBox="{view_box.group(1)}" data-width="{width:.0f}" role="img" aria-label="{escape(label)}">'
+    )
+    return Markup(opening + body)  # noqa: S704 - matplotlib escapes its texts, the label is escaped above
+

@@ -1,0 +1,108 @@
+"""The transfer table: which modality the head learned on, which it was tested on, with and without TOC."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from benchmarks.results import TaskResult
+
+
+@dataclass(frozen=True)
+class Score:
+    """Accuracy of one direction under one variant, in percent.
+
+    Attributes:
+        label: The variant, see `variant`.
+        mean: Mean over the seeds.
+        std: Standard deviation over the seeds; None of a single seed.
+        gain: Points above the variant without TOC; None where that comparison makes no sense.
+    """
+
+    label: str
+    mean: float
+    std: float | None
+    gain: float | None
+
+    def __str__(self) -> str:
+        return f"{self.mean:.1f}" + ("" if self.std is None else f" ± {self.std:.1f}")
+
+
+@dataclass(frozen=True)
+class TransferTable:
+    """All evaluations of one task under one protocol.
+
+    Attributes:
+        task, protocol: Of the evaluations.
+        modalities: Names of the rows and columns.
+        cells: `(source, target)` -> one score per variant, all dimensions first.
+        results: The evaluations, in the order of the scores in a cell.
+    """
+
+    task: str
+    protocol: str
+    modalities: list[str]
+    cells: dict[tuple[str, str], list[Score]]
+    results: list[TaskResult]
+
+    def crossings(self) -> list[tuple[str, str]]:
+        """Directions between two different modalities."""
+        return [pair for pair in self.cells if pair[0] != pair[1]]
+
+
+def transfer_tables(evaluations: Iterable[TaskResult]) -> list[TransferTable]:
+    """One table per task and protocol, in the order of their names."""
+    groups: dict[tuple[str, str], list[TaskResult]] = {}
+    for result in evaluations:
+        groups.setdefault((result.task, result.protocol), []).append(result)
+    return [_table(task, protocol, group) for (task, protocol), group in sorted(groups.items())]
+
+
+def variant(result: TaskResult) -> str:
+    """What sets an evaluation apart: the dimensions its heads saw, or that it is the control."""
+    if result.permute_codes_seed is not None:
+        return "codes shuffled"
+    if result.toc is None:
+        return "all dimensions"
+    return "TOC, " + ", ".join(f"{layer.kept} of {layer.n_dims}" for layer in result.toc)
+
+
+def _rank(result: TaskResult) -> tuple[bool, bool]:
+    return result.permute_codes_seed is not None, result.toc is not None
+
+
+def _table(task: str, protocol: str, results: Sequence[TaskResult]) -> TransferTable:
+    results = sorted(results, key=_rank)
+    cells: dict[tuple[str, str], list[Score]] = {}
+    for result in results:
+        for row in result.directions:
+            scores = cells.setdefault((row.source, row.target), [])
+            compared = scores and _rank(results[0]) == (False, False) and _rank(result) == (False, True)
+            gain = row.mean - scores[0].mean if compared else None
+            scores.append(Score(variant(result), row.mean, row.std, gain))
+    names = dict.fromkeys(name for pair in cells for name in pair)
+    return TransferTable(task, protocol, list(names), cells, results)
+
+
+def transfer_text(tables: Sequence[TransferTable]) -> str:
+    """The tables as plain text, for a terminal."""
+    return "\n\n".join(_text(table) for table in tables)
+
+
+def _text(table: TransferTable) -> str:
+    pairs = sorted(table.cells, key=lambda pair: pair[0] == pair[1])
+    rows = [["trained on -> tested on", *(variant(result) for result in table.results)]]
+    rows += [[" -> ".join(pair), *map(str, table.cells[pair])] for pair in pairs]
+    widths = [max(len(row[column]) for row in rows if column < len(row)) for column in range(len(rows[0]))]
+    lines = [
+        "   ".join([row[0].ljust(widths[0]), *(text.rjust(width) for text, width in zip(row[1:], widths[1:], strict=False))])
+        for row in rows
+    ]
+    first = table.results[0]
+    return "\n".join(
+        [
+            f"{table.task}, protocol {table.protocol}: accuracy in %, mean ± std of {len(first.seeds)} seeds",
+            *lines,
+            f"chance {first.chance:.1f}, always the most frequent class {first.majority:.1f}",
+        ]
+    )

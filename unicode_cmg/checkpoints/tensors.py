@@ -1,0 +1,90 @@
+"""Named tensors in safetensors files: writing without shared storage, reading with errors a user can act on."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from unicode_cmg.errors import InputError
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Write tensors of any device to `path`; tensors that share memory are written as copies.
+
+    Raises:
+        OSError: The disk refuses; `errno` is set.
+    """
+    seen: set[int] = set()
+    plain = {}
+    for key, tensor in tensors.items():
+        value = tensor.detach().cpu().contiguous()
+        storage = value.untyped_storage().data_ptr()
+        plain[key] = value.clone() if storage in seen else value
+        seen.add(storage)
+    try:
+        save_file(plain, path, metadata={"format": "pt"})
+    except SafetensorError as error:
+        # safetensors reports I/O failures by its own class; the code in its text is the system's
+        for code in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EIO):
+            if f"os error {code}" in str(error):
+                raise OSError(code, os.strerror(code), str(path)) from error
+        raise
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """Read every tensor of a safetensors file to the CPU.
+
+    Raises:
+        InputError: The file is missing, empty, truncated or not a safetensors file.
+    """
+    try:
+        if path.stat().st_size == 0:
+            raise InputError("the file is empty", where=path, fix="it may have been truncated; copy it again")
+        with safe_open(path, framework="pt", device="cpu") as file:
+            return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a mapping
+    except FileNotFoundError:
+        raise InputError("no such file", where=path, fix="check the path") from None
+    except IsADirectoryError:
+        raise InputError("this is a folder", where=path, expected="a safetensors file") from None
+    except OSError as error:
+        raise InputError(f"cannot be read ({error.strerror or error})", where=path) from error
+    except SafetensorError as error:
+        raise InputError(
+            f"not a whole safetensors file ({error})",
+            where=path,
+            fix="it may have been truncated; copy it again",
+        ) from None
+
+
+def load_exactly(module: torch.nn.Module, tensors: Mapping[str, Tensor], *, where: object) -> None:
+    """Copy `tensors` into the parameters and buffers of `module`; keys and shapes must be the same.
+
+    Raises:
+        InputError: A key is missing or left over, or a shape differs. The module is then unchanged.
+    """
+    own = module.state_dict()
+    missing = [key for key in own if key not in tensors]
+    surplus = [key for key in tensors if key not in own]
+    for kind, keys in (("is missing", missing), ("does not belong to this model", surplus)):
+        if keys:
+            others = f" (and {len(keys) - 1} more)" if len(keys) > 1 else ""
+            raise InputError(
+                f"tensor '{keys[0]}' {kind}{others}",
+                where=where,
+                fix="its config.json may be of another model",
+            )
+    for key, tensor in own.items():
+        if tensors[key].shape != tensor.shape:
+            raise InputError(
+                f"tensor '{key}' has shape {list(tensors[key].shape)}",
+                where=where,
+                expected=f"{list(tensor.shape)} by its config.json",
+            )
+    module.load_state_dict(tensors)

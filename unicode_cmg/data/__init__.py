@@ -1,0 +1,7 @@
+"""Feature data: the memory-mapped store, the published layouts, and the embedded spoken and written digits."""
+
+from __future__ import annotations
+
+from unicode_cmg.data.store import FeatureStore
+
+__all__ = ["FeatureStore"]

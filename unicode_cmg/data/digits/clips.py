@@ -1,0 +1,154 @@
+"""Clips of one digit each: ten seconds in which it is written and spoken for a while, and a prompt about it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Literal, Self
+
+import numpy as np
+from jaxtyping import Bool, Float16, Float32, Int64
+from numpy.typing import NDArray
+
+from unicode_cmg.data.digits.sources import (
+    AUDIO_DIM,
+    CLASSES,
+    STEPS,
+    prompt_vectors,
+    recordings,
+    scans,
+    windows,
+)
+
+Split = Literal["pretrain", "train", "val", "test"]
+SHARES: dict[Split, float] = {"pretrain": 0.5, "train": 0.2, "val": 0.1, "test": 0.2}
+BACKGROUND = -1
+PROMPTS = (
+    "a picture and the sound of the number {}",
+    "someone writes and speaks {} for you",
+    "the digit {} is read aloud here",
+    "we hear and see {} several times",
+    "this clip shows the figure {}",
+    "{} is written while a voice says it",
+    "listen to a person who says {}",
+    "first a hand draws {} and then a voice reads it",
+    "here comes {} on paper and in speech",
+    "what you see and hear is the numeral {}",
+)
+
+
+@dataclass(frozen=True)
+class Clips:
+    """N clips, with the scan and the recording behind each second (`BACKGROUND` where there is none).
+
+    `labels` is one-hot over the ten digits and, last, background.
+    """
+
+    video: Float16[np.ndarray, "clips 10 7 7 16"]
+    audio: Float16[np.ndarray, "clips 10 104"]
+    text: Float16[np.ndarray, "clips 10 32"]
+    text_mask: Bool[np.ndarray, "clips 10"] | None
+    labels: Float32[np.ndarray, "clips 10 11"]
+    scans: Int64[np.ndarray, "clips 10"]
+    recordings: Int64[np.ndarray, "clips 10"]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def intervals(self) -> list[tuple[int, int, int]]:
+        """`(digit, start, end)` of each clip, `end` exclusive."""
+        inside = self.labels[..., :-1].any(-1)
+        digits = self.labels[..., :-1].any(1).argmax(-1)
+        starts, ends = inside.argmax(1), STEPS - inside[:, ::-1].argmax(1)
+        return list(zip(digits.tolist(), starts.tolist(), ends.tolist(), strict=True))
+
+    @classmethod
+    def concatenate(cls, parts: list[Self]) -> Self:
+        """The clips of all parts, in order."""
+        columns = {
+            f.name: None if (values := [getattr(p, f.name) for p in parts])[0] is None else np.concatenate(values)
+            for f in fields(cls)
+        }
+        return cls(**columns)
+
+
+@dataclass(frozen=True)
+class Pool:
+    """The instances one split may show: per digit, indices of scans and of recordings."""
+
+    scans: tuple[Int64[np.ndarray, " n"], ...]
+    recordings: tuple[Int64[np.ndarray, " n"], ...]
+
+
+def split_instances(rng: np.random.Generator) -> dict[Split, Pool]:
+    """Deal the scans and the recordings of each digit to the splits; no instance is in two of them."""
+    written, spoken = _deal(rng, scans().classes), _deal(rng, recordings().classes)
+    return {split: Pool(tuple(written[k]), tuple(spoken[k])) for k, split in enumerate(SHARES)}
+
+
+def _deal(rng: np.random.Generator, classes: NDArray[np.int64]) -> list[list[NDArray[np.int64]]]:
+    dealt: list[list[NDArray[np.int64]]] = [[] for _ in SHARES]
+    shares = np.cumsum(tuple(SHARES.values()))
+    for digit in range(len(CLASSES)):
+        shuffled = rng.permutation(np.flatnonzero(classes == digit))
+        cuts = (shares * len(shuffled)).astype(int)
+        for k, (start, end) in enumerate(zip((0, *cuts[:-1]), cuts, strict=True)):
+            dealt[k].append(shuffled[start:end])
+    return dealt
+
+
+def draw_without_repeat(
+    rng: np.random.Generator, pool: tuple[NDArray[np.int64], ...], digits: NDArray[np.int64]
+) -> Int64[np.ndarray, "clips 10"]:
+    """Ten different instances of each clip's digit."""
+    return np.stack([rng.choice(pool[digit], STEPS, replace=False) for digit in digits])
+
+
+def quiet_video(rng: np.random.Generator, noise: NDArray[np.float64]) -> Float32[np.ndarray, "seconds 8 8"]:
+    """Empty paper with grain of standard deviation `noise` in each second, as pixels in 0..1."""
+    grain = rng.standard_normal((len(noise), 8, 8)) * noise[:, None, None]
+    return np.clip(grain, 0, 1).astype(np.float32)
+
+
+def quiet_audio(rng: np.random.Generator, noise: NDArray[np.float64]) -> Float32[np.ndarray, "seconds 104"]:
+    """Silence with noise of standard deviation `noise` in each second, in standardised MFCC."""
+    hiss = rng.standard_normal((len(noise), AUDIO_DIM)) * noise[:, None]
+    return (hiss + recordings().silence).astype(np.float32)
+
+
+def draw_clips(rng: np.random.Generator, pool: Pool, count: int) -> Clips:
+    """Clips of the default recipe: digits in turn, events of 4 to 10 seconds, ten prompts, a noise level per clip."""
+    digits = np.arange(count) % len(CLASSES)
+    lengths = rng.integers(4, STEPS + 1, count)
+    starts = rng.integers(0, STEPS + 1 - lengths)
+    seconds = np.arange(STEPS)
+    event = (seconds >= starts[:, None]) & (seconds < (starts + lengths)[:, None])
+    written = np.where(event, draw_without_repeat(rng, pool.scans, digits), BACKGROUND)
+    spoken = np.where(event, draw_without_repeat(rng, pool.recordings, digits), BACKGROUND)
+
+    grain, hiss = rng.uniform(0.04, 0.2, (count, 1)), rng.uniform(0.25, 0.75, (count, 1))
+    video = np.empty((count, STEPS, 7, 7, 16), np.float16)
+    video[event] = windows(scans().pixels)[written[event]]
+    video[~event] = windows(quiet_video(rng, np.broadcast_to(grain, event.shape)[~event]))
+    audio = np.empty((count, STEPS, AUDIO_DIM), np.float16)
+    audio[event] = recordings().vectors[spoken[event]]
+    audio[~event] = quiet_audio(rng, np.broadcast_to(hiss, event.shape)[~event])
+
+    prompts = [[prompt.format(word) for word in CLASSES] for prompt in PROMPTS]
+    vectors = np.array([[prompt_vectors(p) for p in row] for row in prompts], np.float16)
+    words = np.array([[len(p.split()) for p in row] for row in prompts])
+    chosen = rng.integers(0, len(PROMPTS), count)
+    return Clips(
+        video=video,
+        audio=audio,
+        text=vectors[chosen, digits],
+        text_mask=seconds < words[chosen, digits][:, None],
+        labels=one_hot(digits, event),
+        scans=written,
+        recordings=spoken,
+    )
+
+
+def one_hot(digits: NDArray[np.int64], event: NDArray[np.bool_]) -> Float32[np.ndarray, "clips 10 11"]:
+    """Each second's digit inside the event, background outside."""
+    column = np.where(event, digits[:, None], len(CLASSES))
+    return np.eye(len(CLASSES) + 1, dtype=np.float32)[column]

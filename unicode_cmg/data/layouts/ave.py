@@ -1,0 +1,209 @@
+"""The published AVE layout: HDF5 features and labels, row orders of the splits, and `Annotations.txt`.
+
+`text_feature.h5` and `text_mask.h5` are our extension of it, for data that has prompts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float32, Int64
+from numpy.typing import NDArray
+
+from unicode_cmg.data.layouts._checks import check_finite, check_shape
+from unicode_cmg.data.layouts._h5 import array_shape, read_array, read_rows, write_array
+from unicode_cmg.data.layouts._tables import data_folder
+from unicode_cmg.errors import InputError
+from unicode_cmg.files import read_text
+
+KEY, ORDER_KEY = "avadataset", "order"
+SPLITS = ("train", "val", "test")
+_FEATURES = {"video": "visual_feature.h5", "audio": "audio_feature.h5", "text": "text_feature.h5"}
+_TEXT_MASK = "text_mask.h5"
+_LABELS = ("labels.h5", "right_labels.h5", "right_label.h5")  # the last two are names of PSP and CPSP
+
+
+class Annotation(NamedTuple):
+    """One line of `Annotations.txt`: seconds `start` to `end`, `end` exclusive."""
+
+    category: str
+    video_id: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True)
+class AVEData:
+    """An AVE folder; features stay on disk until asked for.
+
+    Attributes:
+        folder: Where the files are.
+        classes: The K foreground classes, in order of first appearance in `Annotations.txt`.
+        annotations: One for each of the N rows.
+        order: "train", "val", "test" -> row numbers.
+        labels: `[N, T, K+1]`, one-hot in each second, background last.
+        modalities: Name -> `(T, ...)`, the shape of one clip.
+    """
+
+    folder: Path
+    classes: tuple[str, ...]
+    annotations: tuple[Annotation, ...]
+    order: Mapping[str, Int64[np.ndarray, " rows"]]
+    labels: Float32[np.ndarray, "clips time columns"]
+    modalities: Mapping[str, tuple[int, ...]]
+    _text_mask: Bool[np.ndarray, "clips time"] | None = None
+
+    @property
+    def video_ids(self) -> tuple[str, ...]:
+        """YouTube id of each row; some ids have several rows."""
+        return tuple(annotation.video_id for annotation in self.annotations)
+
+    def features(self, modality: str, rows: NDArray[np.int64]) -> Float32[np.ndarray, "rows time *dims"]:
+        """Features of some rows.
+
+        Raises:
+            InputError: There is no such modality or row, or a value is not finite.
+        """
+        if modality not in self.modalities:
+            raise InputError(
+                f"no modality '{modality}'", where=self.folder, expected=f"one of {', '.join(self.modalities)}"
+            )
+        path = self.folder / _FEATURES[modality]
+        values = read_rows(path, KEY, rows)
+        check_finite(values, where=path, clip=lambda i: f"{self.annotations[rows[i]].video_id}' (row {rows[i]})")
+        return values
+
+    def mask(self, modality: str, rows: NDArray[np.int64]) -> Bool[np.ndarray, "rows time"]:
+        """True where a step is valid: everywhere, but for text shorter than T."""
+        if modality == "text" and self._text_mask is not None:
+            return self._text_mask[rows]
+        return np.ones((len(rows), self.modalities[modality][0]), dtype=bool)
+
+    def segment_labels(self, rows: NDArray[np.int64]) -> Float32[np.ndarray, "rows time columns"]:
+        """One-hot labels of each second, background in the last column."""
+        return self.labels[rows]
+
+    def clip_labels(self, rows: NDArray[np.int64]) -> Int64[np.ndarray, " rows"]:
+        """Class of each clip as the published recipe reads it: the largest, over time, of the foreground argmax."""
+        return self.labels[rows, :, :-1].argmax(-1).max(-1)
+
+    def shared_rows(self) -> Int64[np.ndarray, " shared"]:
+        """Rows whose video occurs in more than one split; a held-out protocol drops them."""
+        splits: dict[str, set[str]] = {}
+        for split, rows in self.order.items():
+            for row in rows:
+                splits.setdefault(self.annotations[row].video_id, set()).add(split)
+        shared = [i for i, a in enumerate(self.annotations) if len(splits.get(a.video_id, ())) > 1]
+        return np.array(shared, dtype=np.int64)
+
+
+def read_ave(root: str | Path) -> AVEData:
+    """Open an AVE folder, or the folder that has it as `data/`.
+
+    Raises:
+        InputError: A file is missing, truncated, or does not fit the others; a label is not one-hot or not the
+            annotated class; an order names a row that does not exist.
+    """
+    folder = data_folder(Path(root))
+    label_file = next((folder / name for name in _LABELS if (folder / name).is_file()), folder / _LABELS[0])
+    labels = read_array(label_file, KEY).astype(np.float32)
+    check_shape(labels.shape, (None, None, None), where=label_file)
+    clips, steps = labels.shape[:2]
+    annotations = _read_annotations(folder / "Annotations.txt", clips)
+    classes = tuple(dict.fromkeys(a.category for a in annotations))
+    _check_labels(labels, classes, annotations, label_file)
+    modalities = {}
+    for name, file in _FEATURES.items():
+        if name == "text" and not (folder / file).is_file():
+            continue
+        shape = array_shape(folder / file, KEY)
+        check_shape(shape, (clips, steps, *[None] * max(len(shape) - 2, 1)), where=folder / file)
+        modalities[name] = shape[1:]
+    mask = None
+    if "text" in modalities and (folder / _TEXT_MASK).is_file():
+        mask = read_array(folder / _TEXT_MASK, KEY).astype(bool)
+        check_shape(mask.shape, (clips, steps), where=folder / _TEXT_MASK)
+        if not mask.any(axis=1).all():
+            raise InputError("a clip without a valid word", where=folder / _TEXT_MASK)
+    order = {split: read_order(folder / f"{split}_order.h5", clips) for split in SPLITS}
+    return AVEData(folder, classes, annotations, order, labels, modalities, mask)
+
+
+def write_ave(
+    root: Path,
+    features: Mapping[str, NDArray[np.floating]],
+    labels: Float32[np.ndarray, "clips time columns"],
+    order: Mapping[str, NDArray[np.int64]],
+    annotations: Sequence[Annotation],
+    text_mask: Bool[np.ndarray, "clips time"] | None = None,
+) -> None:
+    """Write `root/data` in the published layout; `features` by the names that `AVEData.modalities` has."""
+    folder = root / "data"
+    folder.mkdir(parents=True)
+    for name, values in features.items():
+        write_array(folder / _FEATURES[name], KEY, values)
+    if text_mask is not None:
+        write_array(folder / _TEXT_MASK, KEY, text_mask)
+    write_array(folder / _LABELS[0], KEY, labels)
+    for split, rows in order.items():
+        write_array(folder / f"{split}_order.h5", ORDER_KEY, rows.astype(np.int64))
+    lines = [f"{a.category}&{a.video_id}&good&{a.start}&{a.end}\n" for a in annotations]
+    (folder / "Annotations.txt").write_text("".join(lines), encoding="utf-8")
+
+
+def _read_annotations(path: Path, clips: int) -> tuple[Annotation, ...]:
+    """Both published forms: with the header line, and without."""
+    lines = [line for line in read_text(path).splitlines() if line.strip()]
+    if lines[0].startswith("Category&VideoID&"):
+        lines = lines[1:]
+    annotations = []
+    for number, line in enumerate(lines, 1):
+        parts = line.split("&")
+        if len(parts) != 5 or not (parts[3].strip().isdigit() and parts[4].strip().isdigit()):
+            raise InputError(
+                f"annotation {number} is '{line}'", where=path, expected="category&video id&quality&start&end"
+            )
+        annotations.append(Annotation(parts[0], parts[1], int(parts[3]), int(parts[4])))
+    if len(annotations) != clips:
+        raise InputError(f"{len(annotations)} annotations", where=path, expected=f"{clips}, one a row of the labels")
+    return tuple(annotations)
+
+
+def read_order(path: Path, clips: int) -> Int64[np.ndarray, " rows"]:
+    """A list of distinct row numbers below `clips`."""
+    rows = read_array(path, ORDER_KEY)
+    check_shape(rows.shape, (None,), where=path)
+    if rows.dtype.kind not in "iu" or rows.min() < 0 or rows.max() >= clips:
+        raise InputError(
+            f"row numbers from {rows.min()} to {rows.max()}", where=path, expected=f"whole numbers in 0..{clips - 1}"
+        )
+    if len(np.unique(rows)) != len(rows):
+        raise InputError("a row number occurs twice", where=path)
+    return rows.astype(np.int64)
+
+
+def _check_labels(
+    labels: NDArray[np.float32], classes: tuple[str, ...], annotations: Sequence[Annotation], path: Path
+) -> None:
+    if labels.shape[2] != len(classes) + 1:
+        raise InputError(
+            f"{labels.shape[2]} label columns",
+            where=path,
+            expected=f"{len(classes) + 1}: the classes of Annotations.txt and background",
+        )
+    if not np.isin(labels, (0, 1)).all() or not (labels.sum(-1) == 1).all():
+        row = int(np.flatnonzero((~np.isin(labels, (0, 1)).all(-1) | (labels.sum(-1) != 1)).any(1))[0])
+        raise InputError(f"row {row} is not one-hot in each second", where=path)
+    annotated = np.array([classes.index(a.category) for a in annotations])
+    wrong = labels[..., :-1].any(1) & (np.arange(len(classes)) != annotated[:, None])
+    if wrong.any():
+        row = int(np.flatnonzero(wrong.any(1))[0])
+        raise InputError(
+            f"row {row} is not labelled '{annotations[row].category}'",
+            where=path,
+            expected="the class of the same line of Annotations.txt",
+        )

@@ -1,0 +1,80 @@
+"""The published AVE -> AVVP layout: heads learn on AVE clips of the shared classes and are tested on AVVP clips."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float32, Int64
+
+from unicode_cmg.data.layouts._checks import check_shape
+from unicode_cmg.data.layouts._h5 import read_array, write_array
+from unicode_cmg.data.layouts._tables import data_folder
+from unicode_cmg.data.layouts.ave import KEY, ORDER_KEY, AVEData, read_ave, read_order
+from unicode_cmg.data.layouts.avvp import EventClips, EventRow, read_avvp, read_classes, read_events, write_events
+
+_CATEGORIES = "AVE_AVVP_Categories.txt"
+_ORDER, _LABELS = "ave_avvp_order.h5", "ave_avvp_labels.h5"
+_CLASSES = (
+    "Dog Car Helicopter Violin_fiddle Frying_(food) Motorcycle Acoustic_guitar Banjo Baby_cry_infant_cry "
+    "Chainsaw Cat Accordion"
+)
+
+
+@dataclass(frozen=True)
+class AVEAVVPData:
+    """Two data sets in one set of classes.
+
+    Attributes:
+        classes: The S shared classes, by their AVVP names.
+        ave: The AVE folder; its own labels have other columns.
+        order: Rows of AVE that show a shared class, from all three splits.
+        ave_labels: `[N, T, S+1]` for all N rows of AVE, background last; zero in rows outside `order`.
+        avvp: AVVP's clips that have a shared class, with labels `[rows, 10, S+1]`.
+    """
+
+    classes: tuple[str, ...]
+    ave: AVEData
+    order: Int64[np.ndarray, " rows"]
+    ave_labels: Float32[np.ndarray, "clips time columns"]
+    avvp: EventClips
+
+    def split_order(self, split: str) -> Int64[np.ndarray, " rows"]:
+        """The part of `order` that is in one split of AVE."""
+        return self.order[np.isin(self.order, self.ave.order[split])]
+
+
+def read_ave_avvp(data_root: str | Path) -> AVEAVVPData:
+    """Open the folders `AVE`, `AVVP` and `AVE_AVVP` of a data root.
+
+    Raises:
+        InputError: As `read_ave` and `read_avvp`; or the files of `AVE_AVVP` do not fit those.
+    """
+    root = Path(data_root)
+    ave, avvp = read_ave(root / "AVE"), read_avvp(root / "AVVP")
+    tables = data_folder(root / "AVE_AVVP")
+    classes = read_classes(tables / _CATEGORIES, _CLASSES)
+    labels = read_array(tables / _LABELS, KEY).astype(np.float32)
+    check_shape(labels.shape, (*ave.labels.shape[:2], len(classes) + 1), where=tables / _LABELS)
+    order = read_order(tables / _ORDER, len(ave.labels))
+    return AVEAVVPData(
+        classes, ave, order, labels, read_events(root / "AVVP", tables, "AVE_AVVP", classes, avvp.splits)
+    )
+
+
+def write_ave_avvp(
+    root: Path,
+    classes: Sequence[str],
+    order: Int64[np.ndarray, " rows"],
+    ave_labels: Float32[np.ndarray, "clips time columns"],
+    events: Mapping[str, Sequence[EventRow]],
+) -> None:
+    """Write the folder `root`; arguments as the attributes of `AVEAVVPData`, events by modality."""
+    tables = root / "data"
+    tables.mkdir(parents=True)
+    (tables / _CATEGORIES).write_text("\n".join(classes) + "\n", encoding="utf-8")
+    write_array(tables / _ORDER, ORDER_KEY, order)
+    write_array(tables / _LABELS, KEY, ave_labels)
+    write_events(tables, "AVE_AVVP", events, separators={"_checked": ",", "_checked_combined": "\t"})

@@ -1,0 +1,33 @@
+"""A recurrent front end that gives each word its sentence."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+
+class ContextLSTM(nn.Module):
+    """Two-layer bidirectional LSTM over the steps of a clip (published: words of 768 channels -> 2 x 128).
+
+    Args:
+        in_dim: Channels of the input.
+        out_dim: Channels of the output, both directions together; even.
+        layers: Stacked layers.
+    """
+
+    def __init__(self, in_dim: int, out_dim: int, *, layers: int = 2) -> None:
+        super().__init__()
+        self.lstm = nn.LSTM(in_dim, out_dim // 2, layers, batch_first=True, bidirectional=True)
+
+    def forward(
+        self, x: Float[Tensor, "batch time channels"], mask: Bool[Tensor, "batch time"] | None = None
+    ) -> Float[Tensor, "batch time dim"]:
+        """Contextual features; steps after the last valid one are not read and come out as zeros."""
+        if mask is None:
+            return self.lstm(x)[0]
+        steps = torch.arange(1, mask.shape[1] + 1, device=mask.device)
+        lengths = (mask * steps).amax(dim=1).clamp(min=1).cpu()  # packing needs the lengths on the host
+        packed = pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
+        return pad_packed_sequence(self.lstm(packed)[0], batch_first=True, total_length=x.shape[1])[0]

@@ -1,0 +1,53 @@
+"""InfoNCE between two views of the same clips."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+from torch.nn import functional
+
+from unicode_cmg.errors import InputError
+from unicode_cmg.losses._numeric import at_least_float32, masked_mean
+
+
+def contrast(
+    logits: Float[Tensor, "batch batch"], valid: Bool[Tensor, " batch"] | None, dim: int
+) -> Float[Tensor, ""]:
+    """Mean over valid i of `-log softmax(logits)[i, i]`, normalised along `dim` over the valid entries."""
+    if valid is not None:
+        logits = logits.masked_fill(
+            ~(valid.unsqueeze(0) & valid.unsqueeze(1)), -torch.finfo(logits.dtype).max
+        )
+    return masked_mean(-functional.log_softmax(logits, dim).diagonal(), valid)
+
+
+def info_nce(
+    query: Float[Tensor, "batch dim"],
+    key: Float[Tensor, "batch dim"],
+    temperature: float = 0.1,
+    *,
+    symmetric: bool = False,
+    mask: Bool[Tensor, " batch"] | None = None,
+) -> Float[Tensor, ""]:
+    """`-1/N sum_i log softmax_j(cos(query_i, key_j) / temperature)_i` (FCID paper eq. 16).
+
+    The paper uses a temperature of 1, the released code 0.1. Computed in float32 or better under autocast.
+
+    Args:
+        query: `[N, D]`, one row a clip.
+        key: `[N, D]`; row i is the positive of query i, the other rows are its negatives.
+        temperature: Divides the cosines.
+        symmetric: Average with the loss whose queries are the keys.
+        mask: True where a clip has both; the others are neither positives nor negatives.
+
+    Raises:
+        InputError: The temperature is not positive.
+    """
+    if temperature <= 0:
+        raise InputError(f"temperature is {temperature}", where="info_nce", expected="a positive number")
+    with torch.autocast(query.device.type, enabled=False):
+        query, key = (functional.normalize(at_least_float32(x), dim=-1) for x in (query, key))
+        logits = query @ key.t() / temperature
+        loss = contrast(logits, mask, dim=1)
+        return (loss + contrast(logits, mask, dim=0)) / 2 if symmetric else loss

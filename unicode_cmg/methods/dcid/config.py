@@ -1,0 +1,132 @@
+"""Settings of DCID. Every departure of the released code from its paper is one named switch."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from unicode_cmg.config import Config
+
+Fidelity = Literal["corrected", "published"]
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "corrected": {
+        "pooling": "conv",
+        "relu_skip": False,
+        "cpc_normalize": "target",
+        "club_form": "paper",
+        "cmcm_form": "corrected",
+        "commitment_own": 0.25,
+        "commitment_cross": 0.125,
+        "detach_context": True,
+    },
+    "published": {
+        "pooling": "sum",
+        "relu_skip": True,
+        "cpc_normalize": "prediction",
+        "club_form": "published",
+        "cmcm_form": "published",
+        "commitment_own": 0.5,
+        "commitment_cross": 0.25,
+        "detach_context": False,
+    },
+}
+"""What `fidelity` sets where the config says nothing else; docs/deviations.md tells paper and code apart."""
+
+
+class ModalityConfig(Config):
+    """The features of one modality and the sizes of its encoders."""
+
+    dim: int = Field(ge=1, description="channels of the features")
+    grid: tuple[int, int] | None = Field(
+        default=None, description="height and width of features on a grid; null for one vector a step"
+    )
+    context: int | None = Field(
+        default=None, ge=2, multiple_of=2, description="width of a bidirectional LSTM put in front (published for text)"
+    )
+    specific_dim: int | None = Field(
+        default=None, ge=1, description="width of the specific encoder; default 4 x dim on a grid, else dim"
+    )
+    critic_dim: int | None = Field(
+        default=None, ge=1, description="width of what CLUB's critic predicts on a grid; default dim"
+    )
+
+    @model_validator(mode="after")
+    def _context_reads_vectors(self) -> ModalityConfig:
+        if self.grid is not None and self.context is not None:
+            raise ValueError("'context' is for one vector a step, but 'grid' is set; remove one of them")
+        if self.grid is not None and min(self.grid) < 1:
+            raise ValueError("'grid' has a side of zero; give its height and width")
+        return self
+
+    @property
+    def width(self) -> int:
+        """Channels that reach the general and specific encoders."""
+        return self.context or self.dim
+
+    @property
+    def specific_width(self) -> int:
+        """Channels of the specific features."""
+        return self.specific_dim or (4 * self.dim if self.grid else self.dim)
+
+    @property
+    def critic_width(self) -> int:
+        """Channels of the vector that stands for the specific features in CLUB."""
+        return (self.critic_dim or self.dim) if self.grid else self.specific_width
+
+
+class CodebookConfig(Config):
+    """The shared MM-EMA codebook."""
+
+    rule: Fidelity | None = Field(default=None, description="update rule; default: as `fidelity`")
+    decay: float = Field(default=0.99, gt=0, lt=1, description="decay of the moving averages")
+    own_weight: float = Field(
+        default=0.5, gt=0, le=1, description="weight of a code's own modality; 1 switches the cross terms off"
+    )
+    revive_after: int | None = Field(
+        default=300, ge=1, description="steps without use after which a code is revived; null: never"
+    )
+    init: Literal["uniform", "data"] = Field(default="uniform", description="first codewords")
+
+
+class DCIDConfig(Config):
+    """Sizes and switches of DCID; the defaults of the sizes are the published ones."""
+
+    modalities: dict[str, ModalityConfig] = Field(
+        min_length=2, description="modality name -> its features; two or more, any names"
+    )
+    dim: int = Field(default=256, ge=1, description="width D of the codes")
+    num_codes: int = Field(default=400, ge=2, description="codes H of the codebook")
+    heads: int = Field(default=4, ge=1, description="attention heads of the general encoders")
+    layers: int = Field(default=2, ge=1, description="transformer layers of the general encoders")
+    feedforward: int = Field(default=1024, ge=1, description="hidden width of their position-wise networks")
+    dropout: float = Field(default=0.1, ge=0, lt=1, description="their dropout")
+    pooling_dim: int = Field(default=64, ge=1, description="channels of the convolutions of `pooling: conv`")
+    critic_hidden: int = Field(default=256, ge=2, description="size of CLUB's critics; their layers are half as wide")
+    codebook: CodebookConfig = Field(default=CodebookConfig(), description="the shared codebook")
+    fidelity: Fidelity = Field(default="corrected", description="preset of the switches below")
+    pooling: Literal["conv", "attention", "sum"] = Field(description="how a general encoder reads a grid")
+    relu_skip: bool = Field(description="residual skips carry relu(x), as released")
+    cpc_normalize: Literal["target", "prediction"] = Field(description="axis of the softmax of CPC")
+    club_form: Literal["paper", "published"] = Field(description="form of the CLUB estimate")
+    cmcm_form: Literal["corrected", "published"] = Field(description="form of the CMCM loss")
+    commitment_own: float = Field(ge=0, description="commitment to a feature's own codeword")
+    commitment_cross: float = Field(ge=0, description="commitment to those of the other modalities, all together")
+    detach_context: bool = Field(
+        description="reconstruct the LSTM's output as a constant; released: the target can shrink to zero"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_from_preset(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        preset = PRESETS.get(values.get("fidelity", "corrected"), {})
+        return {**preset, **values}
+
+    @model_validator(mode="after")
+    def _heads_divide_dim(self) -> DCIDConfig:
+        if self.dim % self.heads:
+            raise ValueError(f"'dim' is {self.dim} and 'heads' is {self.heads}; heads must divide dim")
+        return self

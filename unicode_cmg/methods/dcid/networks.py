@@ -1,0 +1,106 @@
+"""The encoders and decoders of one modality of DCID, for one vector a step or for features on a grid."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from unicode_cmg.layers import (
+    ConvPooling,
+    GatedSum,
+    GridDecoder,
+    GridEncoder,
+    SpatialAttention,
+    TemporalTransformer,
+)
+from unicode_cmg.methods.dcid.config import DCIDConfig, ModalityConfig
+
+
+class GeneralEncoder(nn.Module):
+    """Phi^m: modality-general features z^m (TOC paper, appendix A, eq 1).
+
+    A grid is first pooled to one vector a step; the transformer then mixes the steps.
+    """
+
+    def __init__(self, config: DCIDConfig, modality: ModalityConfig) -> None:
+        super().__init__()
+        self.pool: ConvPooling | SpatialAttention | GatedSum | None = None
+        width = modality.width
+        if modality.grid is not None:
+            match config.pooling:
+                case "conv":
+                    self.pool = ConvPooling(
+                        modality.dim, modality.grid, hidden=config.pooling_dim, out_dim=config.dim
+                    )
+                case "attention":
+                    self.pool = SpatialAttention(modality.dim)
+                case "sum":
+                    self.pool = GatedSum(modality.dim)
+            width = self.pool.out_dim
+        self.temporal = TemporalTransformer(
+            width,
+            config.dim,
+            heads=config.heads,
+            layers=config.layers,
+            feedforward=config.feedforward,
+            dropout=config.dropout,
+        )
+
+    def forward(
+        self, x: Float[Tensor, "batch time ..."], mask: Bool[Tensor, "batch time"] | None
+    ) -> Float[Tensor, "batch time dim"]:
+        """General features of every step."""
+        return self.temporal(x if self.pool is None else self.pool(x), mask)
+
+
+class SpecificEncoder(nn.Module):
+    """Psi^m: modality-specific features zbar^m, kept whole for the decoder and summarised for CLUB's critic."""
+
+    def __init__(self, config: DCIDConfig, modality: ModalityConfig) -> None:
+        super().__init__()
+        self.grid: GridEncoder | None = None
+        if modality.grid is None:
+            self.linear = nn.Linear(modality.width, modality.specific_width)
+        else:
+            width = modality.specific_width
+            self.grid = GridEncoder(modality.dim, width, modality.grid, relu_skip=config.relu_skip)
+            self.summary = nn.Sequential(
+                nn.Linear(width, width // 2), nn.ReLU(), nn.Linear(width // 2, modality.critic_width)
+            )
+
+    def forward(self, x: Float[Tensor, "batch time ..."]) -> Float[Tensor, "batch time ..."]:
+        """Specific features: `[B, T, S]`, or `[B, T, h, w, S]` on the grid the convolutions leave."""
+        return F.relu(self.linear(x)) if self.grid is None else self.grid(x)
+
+    def summarize(self, specific: Float[Tensor, "batch time ..."]) -> Float[Tensor, "batch time dim"]:
+        """One vector a step, whose information about the code CLUB bounds."""
+        return specific if self.grid is None else self.summary(specific.mean(dim=(2, 3)))
+
+
+class Decoder(nn.Module):
+    """D^m(zhat^m; zbar^m): the features from code and specific features (TOC paper, appendix A, eq 4)."""
+
+    def __init__(self, config: DCIDConfig, modality: ModalityConfig) -> None:
+        super().__init__()
+        specific = modality.specific_width
+        self.grid: GridDecoder | None = None
+        if modality.grid is None:
+            self.code = nn.Linear(config.dim, specific)
+            self.linear = nn.Linear(2 * specific, modality.width)
+        else:
+            self.code = nn.Linear(config.dim, config.dim)
+            self.grid = GridDecoder(
+                config.dim + specific, specific // 2, modality.dim, modality.grid, relu_skip=config.relu_skip
+            )
+
+    def forward(
+        self, code: Float[Tensor, "batch time dim"], specific: Float[Tensor, "batch time ..."]
+    ) -> Float[Tensor, "batch time ..."]:
+        """Reconstruct the features; on a grid the same code stands at every position."""
+        code = self.code(code)
+        if self.grid is None:
+            return self.linear(torch.cat([code, specific], dim=-1))
+        code = code[:, :, None, None, :].expand(*specific.shape[:-1], -1)
+        return self.grid(torch.cat([code, specific], dim=-1))

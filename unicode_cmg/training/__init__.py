@@ -1,0 +1,7 @@
+"""Pretraining: `fit` runs a configuration to the end, or continues a run bit for bit."""
+
+from unicode_cmg.training.config import PretrainConfig
+from unicode_cmg.training.errors import Interrupted, NonFiniteLoss
+from unicode_cmg.training.fit import RunResult, fit
+
+__all__ = ["Interrupted", "NonFiniteLoss", "PretrainConfig", "RunResult", "fit"]

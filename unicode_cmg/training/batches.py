@@ -1,0 +1,110 @@
+"""Which clips each step sees, and reading them one step ahead."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Generator, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Int64
+
+from unicode_cmg.batch import FeatureBatch
+from unicode_cmg.data.store import FeatureStore
+from unicode_cmg.errors import InputError
+from unicode_cmg.training.config import PretrainConfig
+from unicode_cmg.training.randomness import epoch_order
+
+_AHEAD = 2
+
+
+@dataclass(frozen=True)
+class BatchPlan:
+    """How the clips of each epoch fall into steps and ranks; a function of the seed, without state.
+
+    Attributes:
+        clips: Clips of the data set.
+        batch_size: Clips per step over all ranks.
+        drop_last: Leave out the last, smaller batch of an epoch.
+        seed: Seed of the order.
+        ranks: Processes that share each batch.
+        rank: Which of them this one is.
+    """
+
+    clips: int
+    batch_size: int
+    drop_last: bool
+    seed: int
+    ranks: int = 1
+    rank: int = 0
+
+    @classmethod
+    def of(cls, config: PretrainConfig, clips: int, *, ranks: int = 1, rank: int = 0) -> BatchPlan:
+        """The plan of a configuration.
+
+        Raises:
+            InputError: An epoch would have no step.
+        """
+        training = config.training
+        clips = min(clips, config.data.limit or clips)
+        plan = cls(clips, training.batch_size, training.drop_last, training.seed, ranks, rank)
+        if plan.steps_per_epoch == 0:
+            raise InputError(
+                f"the batch size is {training.batch_size}, but there are {clips} clips",
+                where=config.data.store,
+                expected=f"a training.batch_size of at least {ranks} and at most {clips}",
+                fix="lower training.batch_size, or set training.drop_last to false",
+            )
+        return plan
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Steps of an epoch; a rest too small to give each rank a clip is left out."""
+        full, rest = divmod(self.clips, self.batch_size)
+        if self.batch_size < self.ranks:
+            return 0
+        return full + (rest >= self.ranks and not self.drop_last)
+
+    def indices(self, step: int) -> Int64[np.ndarray, " clips"]:
+        """Clips that this rank sees in a step, counted from 0 over all epochs."""
+        epoch, position = divmod(step, self.steps_per_epoch)
+        order = epoch_order(self.seed, epoch, self.clips)
+        batch = order[position * self.batch_size : (position + 1) * self.batch_size]
+        return np.array_split(batch, self.ranks)[self.rank]
+
+
+def read_ahead(
+    store: FeatureStore,
+    chunks: Iterable[Int64[np.ndarray, " clips"]],
+    modalities: Sequence[str],
+    device: torch.device,
+) -> Generator[FeatureBatch, None, None]:
+    """Batches of float32 features on `device`; a thread reads the next ones while this one is used.
+
+    Raises:
+        InputError: A value in the store is not finite.
+    """
+
+    def read(indices: Int64[np.ndarray, " clips"]) -> FeatureBatch:
+        batch = store.batch(indices, modalities=modalities, dtype=torch.float32)
+        if device.type != "cuda":
+            return batch
+        return FeatureBatch(
+            {m: x.pin_memory() for m, x in batch.features.items()},
+            {m: x.pin_memory() for m, x in batch.masks.items()},
+        )
+
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="read-ahead") as pool:
+        pending: deque[Future[FeatureBatch]] = deque()
+        try:
+            for indices in chunks:
+                pending.append(pool.submit(read, indices))
+                if len(pending) > _AHEAD:
+                    yield pending.popleft().result().to(device)
+            while pending:
+                yield pending.popleft().result().to(device)
+        finally:
+            for future in pending:
+                future.cancel()

@@ -1,0 +1,62 @@
+"""Stopping at the first NaN or infinity, without making a GPU wait for the host at every step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor
+
+from unicode_cmg.training.errors import NonFiniteLoss
+
+
+class FiniteGuard:
+    """Watches named scalars of every step.
+
+    On the CPU a value that is not finite raises at once. On other devices the first step that had one, and
+    which, is noted on the device; `check` reads the note. The fit loop checks at log steps and before each
+    checkpoint, so no checkpoint is ever written after a NaN.
+
+    Attributes:
+        checkpoint: The last checkpoint written, for the error message.
+    """
+
+    def __init__(self) -> None:
+        self.checkpoint: Path | None = None
+        self._notes: dict[tuple[str, ...], tuple[Bool[Tensor, " names"], Int64[Tensor, ""]]] = {}
+
+    def watch(self, values: Mapping[str, Float[Tensor, ""]], *, step: int) -> None:
+        """Look at the values of a step.
+
+        Raises:
+            NonFiniteLoss: One is NaN or infinite, and the device is the CPU.
+        """
+        if not values:
+            return
+        names = tuple(values)
+        bad = ~torch.isfinite(torch.stack(list(values.values())))
+        if bad.device.type != "cpu":
+            noted, at = self._notes.get(names) or (
+                torch.zeros_like(bad),
+                torch.zeros((), dtype=torch.int64, device=bad.device),
+            )
+            first = bad.any() & ~noted.any()
+            self._notes[names] = torch.where(first, bad, noted), torch.where(first, step, at)
+        elif bad.any():
+            self._stop(names, bad, step)
+
+    def check(self) -> None:
+        """Read the notes from the device.
+
+        Raises:
+            NonFiniteLoss: A value was NaN or infinite in some step since the start.
+        """
+        steps = [(int(at), names, bad) for names, (bad, at) in self._notes.items() if bad.any()]
+        if steps:
+            step, names, bad = min(steps, key=lambda found: found[0])
+            self._stop(names, bad, step)
+
+    def _stop(self, names: tuple[str, ...], bad: Bool[Tensor, " names"], step: int) -> None:
+        raise NonFiniteLoss(names[int(bad.nonzero()[0])], step=step, checkpoint=self.checkpoint)

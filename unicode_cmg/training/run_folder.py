@@ -1,0 +1,114 @@
+"""A run on disk: whether it may be started here, what it continues from, and which checkpoints it keeps."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from unicode_cmg.checkpoints.folders import STATE_FILES, checkpoint_folders, newest_checkpoint
+from unicode_cmg.errors import InputError
+
+CONFIG, METRICS, MODEL, CHECKPOINTS, TENSORBOARD = (
+    "config.yaml",
+    "metrics.jsonl",
+    "model",
+    "checkpoints",
+    "tensorboard",
+)
+
+Resume = Literal["auto", "never"] | Path
+
+_MAY_CHANGE = (
+    "data.store",  # its fingerprint is compared instead: a store may move
+    "data.val_store",
+    "training.epochs",
+    "training.log_every",
+    "training.checkpoint_every",
+    "training.keep_checkpoints",
+    "training.tensorboard",
+)
+
+
+def find_start(run: Path, resume: Resume) -> Path | None:
+    """The checkpoint a run starts from, or None for a fresh start.
+
+    Raises:
+        InputError: `run` holds a run and may not be continued, or there is nothing to continue.
+    """
+    if run.exists() and not run.is_dir():
+        raise InputError("this is a file", where=run, expected="a folder for the run")
+    if resume == "auto":
+        return newest_checkpoint(run)
+    # a run that failed before its first logged step left nothing worth keeping
+    log = run / METRICS
+    holds_run = newest_checkpoint(run) or (run / MODEL).exists() or (log.is_file() and log.stat().st_size)
+    if resume == "never":
+        if holds_run:
+            raise InputError(
+                "this folder already holds a run", where=run, fix="use --resume auto or another --to"
+            )
+        return None
+    source = Path(resume)
+    start = source if (source / STATE_FILES[0]).is_file() else newest_checkpoint(source)
+    if start is None:
+        raise InputError(
+            "there is no complete checkpoint to resume from",
+            where=source,
+            expected="the folder of a run or one of its checkpoints",
+        )
+    if holds_run and start.resolve().parent != (run / CHECKPOINTS).resolve():
+        raise InputError(
+            f"this folder already holds another run than {source}",
+            where=run,
+            fix="use another --to for the new run",
+        )
+    return start
+
+
+def check_unchanged(before: Mapping[str, Any], now: Mapping[str, Any], *, where: object) -> None:
+    """Make sure that a run is continued with the settings it was started with.
+
+    Length, logging and checkpoint intervals may change, and so may the paths of stores.
+
+    Raises:
+        InputError: A setting differs; the first one is named.
+    """
+    old, new = _flat(before), _flat(now)
+    for key in dict.fromkeys((*new, *old)):
+        if key not in _MAY_CHANGE and old.get(key) != new.get(key):
+            raise InputError(
+                f"'{key}' is {_shown(new, key)}, but the run was started with {_shown(old, key)}",
+                where=where,
+                fix="resume with the same settings, or start a new run with another --to",
+            )
+
+
+def prepare(run: Path, *, step: int) -> None:
+    """Clear away what is not part of the run up to `step`: scratch of killed writes, checkpoints after it."""
+    for scratch in (run / CHECKPOINTS).glob(".step-*"):
+        shutil.rmtree(scratch, ignore_errors=True)
+    for done, folder in checkpoint_folders(run):
+        if done > step:
+            shutil.rmtree(folder)
+
+
+def prune(run: Path, keep: int) -> None:
+    """Remove all but the newest `keep` checkpoints."""
+    for _, folder in checkpoint_folders(run)[:-keep]:
+        shutil.rmtree(folder)
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping) and value:
+            flat |= _flat(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def _shown(values: Mapping[str, Any], key: str) -> str:
+    return repr(values[key]) if key in values else "no such setting"

@@ -1,0 +1,184 @@
+"""One training step of a method: encoders once, critics, weighted losses, clipping, optimizer, codebooks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from unicode_cmg.batch import FeatureBatch
+from unicode_cmg.methods.base import Method
+from unicode_cmg.training.config import PretrainConfig
+from unicode_cmg.training.finite import FiniteGuard
+from unicode_cmg.training.randomness import step_generator
+from unicode_cmg.training.weights import LossWeights
+
+_FUSED = (
+    "cpu",
+    "cuda",
+    "mps",
+    "xpu",
+)  # devices for which torch has a fused Adam: one pass over the parameters
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """What a step leaves for the log.
+
+    Attributes:
+        values: Scalars on the device: `loss/total`, `loss/<term>` unweighted, `critic/<term>` of the last
+            critic step, `gradient_norm/<module>` before clipping.
+        statistics: Usage of the codebooks in this batch, if it was asked for.
+    """
+
+    values: dict[str, Float[Tensor, ""]]
+    statistics: dict[str, float] | None
+
+
+class Trainer:
+    """A method, its optimizers, and the order of a step (see `methods.base.Method`).
+
+    Args:
+        method: On its device, in training mode.
+        config: Optimizers, weights and seed.
+        accelerator: Mixed precision and ranks.
+
+    Attributes:
+        guard: Stops the run at a NaN or an infinity.
+    """
+
+    def __init__(self, method: Method[Any], config: PretrainConfig, accelerator: Accelerator) -> None:
+        self.method = method
+        self.guard = FiniteGuard()
+        self._config = config
+        self._accelerator = accelerator
+        self._weights = LossWeights(config.loss_weights)
+        self._weights_fit = False
+        self._modules = {name: list(module.parameters()) for name, module in method.trained_modules().items()}
+        self._critics = list(method.critic_parameters())
+        fused = accelerator.device.type in _FUSED
+        options = config.optimizer
+        self.optimizers = {
+            "main": torch.optim.AdamW(
+                method.trained_parameters(), lr=options.lr, weight_decay=options.weight_decay, fused=fused
+            )
+        }
+        if self._critics:
+            # AdamW without decay is Adam, to the bit
+            self.optimizers["critics"] = torch.optim.AdamW(
+                self._critics, lr=config.critics.lr, weight_decay=0.0, fused=fused
+            )
+
+    def step(self, batch: FeatureBatch, *, step: int, lr: float, statistics: bool) -> StepResult:
+        """Train on one batch.
+
+        Args:
+            batch: Features on the device.
+            step: Number of the step, from 1.
+            lr: Learning rate of the main optimizer.
+            statistics: Whether to measure the use of the codebooks.
+
+        Raises:
+            InputError: `loss_weights` does not fit the method's terms.
+            NonFiniteLoss: A loss or gradient is NaN or infinite; on the CPU before anything was updated by it.
+        """
+        method, autocast = self.method, self._accelerator.autocast
+        generator = step_generator(self._config.training.seed, step)
+        with autocast():
+            representation = method.represent(batch)
+        critic = self._train_critics(representation, step)
+        with _constant(self._critics):
+            with autocast():
+                losses = method.training_losses(batch, generator=generator, representation=representation)
+            if not self._weights_fit:
+                self._weights.check(losses)
+                self._weights_fit = True
+            losses = {**losses, "total": self._weights.total(losses)}
+            self.guard.watch(losses, step=step)
+            norms = self._update(losses["total"], lr, step)
+        method.update_codebooks(representation, generator=generator)
+        return StepResult(
+            {
+                **_prefixed("loss", {"total": losses.pop("total"), **losses}),
+                **_prefixed("critic", critic),
+                **_prefixed("gradient_norm", norms),
+            },
+            method.codebook_statistics(representation) if statistics else None,
+        )
+
+    def _train_critics(self, representation: Any, step: int) -> dict[str, Float[Tensor, ""]]:
+        losses: dict[str, Float[Tensor, ""]] = {}
+        if not self._critics:
+            return losses
+        optimizer = self.optimizers["critics"]
+        for _ in range(self._config.critics.steps):
+            with self._accelerator.autocast():
+                losses = self.method.critic_losses(representation)
+            self.guard.watch(losses, step=step)
+            optimizer.zero_grad()
+            self._accelerator.backward(torch.stack(list(losses.values())).sum())
+            self._average_over_ranks(self._critics)
+            self._apply(optimizer)
+        return losses
+
+    def _update(self, total: Float[Tensor, ""], lr: float, step: int) -> dict[str, Float[Tensor, ""]]:
+        """Backward, clip each module alone, and move the parameters; the norms before clipping."""
+        optimizer, scaler, limit = (
+            self.optimizers["main"],
+            self._accelerator.scaler,
+            self._config.optimizer.clip_norm,
+        )
+        optimizer.zero_grad()
+        self._accelerator.backward(total)
+        if scaler is not None:
+            scaler.unscale_(optimizer)
+        norms = {}
+        for name, parameters in self._modules.items():
+            self._average_over_ranks(parameters)
+            norms[name] = torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
+            if limit is not None:
+                torch.nn.utils.clip_grads_with_norm_(parameters, limit, norms[name])
+        if scaler is None:  # with a scaler an overflow is part of the game: it skips the step
+            self.guard.watch(_prefixed("gradient of", norms, " "), step=step)
+        for group in optimizer.param_groups:
+            group["lr"] = lr
+        self._apply(optimizer)
+        return norms
+
+    def _apply(self, optimizer: torch.optim.Optimizer) -> None:
+        scaler = self._accelerator.scaler
+        if scaler is None:
+            optimizer.step()
+        else:
+            scaler.step(optimizer)
+            scaler.update()
+
+    def _average_over_ranks(self, parameters: Sequence[nn.Parameter]) -> None:
+        if self._accelerator.num_processes == 1:
+            return
+        gradients = [p.grad for p in parameters if p.grad is not None]
+        flat = self._accelerator.reduce(torch.cat([g.flatten() for g in gradients]), reduction="mean")
+        for gradient, part in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
+            gradient.copy_(part.view_as(gradient))
+
+
+@contextmanager
+def _constant(parameters: Sequence[nn.Parameter]) -> Iterator[None]:
+    """Within the block, gradients flow through these parameters' modules but none is computed for them."""
+    for parameter in parameters:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in parameters:
+            parameter.requires_grad_(True)
+
+
+def _prefixed(prefix: str, values: Mapping[str, Tensor], separator: str = "/") -> dict[str, Tensor]:
+    return {f"{prefix}{separator}{name}": value for name, value in values.items()}
