@@ -1,8 +1,8 @@
 """The command line: one function per command, the work is done elsewhere.
 
-Results go to stdout, progress and errors to stderr. Exit codes: 0 done; 2 the user's input is wrong (one line says
-what, where and how to mend it); 130 or 143 stopped by Ctrl-C or SIGTERM; 141 the reader of our output went away;
-1 a fault of ours, with a traceback.
+Results go to stdout, progress and errors to stderr. Exit codes: 0 done; 2 the user's input is wrong (one
+line says what, where and how to mend it); 130 or 143 stopped by Ctrl-C or SIGTERM; 141 the reader of our
+output went away; 1 a fault of ours, with a traceback.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -48,7 +48,9 @@ class Resume(StrEnum):
     never = "never"
 
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout and nothing else there.")]
+AsJson = Annotated[
+    bool, typer.Option("--json", help="Print the result as JSON on stdout and nothing else there.")
+]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of everything random.")]
 Checkpoint = Annotated[Path, typer.Argument(help="Folder of a model, a checkpoint or a run.")]
 
@@ -64,7 +66,10 @@ def _print_version(asked: bool) -> None:
 @app.callback()
 def unicode_cmg(
     version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and leave.")
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version and leave."
+        ),
     ] = False,
 ) -> None:
     """Unified multimodal codebooks: pretrain, refine without training, measure cross-modal generalization."""
@@ -74,10 +79,12 @@ def unicode_cmg(
 def quickstart(
     to: Annotated[Path, typer.Option(help="Folder of the run.")] = Path("runs/quickstart"),
     seed: Seed = 0,
-    resume: Annotated[Resume, typer.Option(help="Continue what the folder holds, or refuse to.")] = Resume.auto,
+    resume: Annotated[
+        Resume, typer.Option(help="Continue what the folder holds, or refuse to.")
+    ] = Resume.auto,
     as_json: AsJson = False,
 ) -> None:
-    """Pretrain on spoken and written digits, refine, evaluate and report: minutes on two cores."""
+    """The whole way on embedded data: pretrain, refine, evaluate, report."""
     from benchmarks.quickstart import quickstart as run_quickstart
 
     outcome = run_quickstart(to, seed, resume=resume.value, say=_say)
@@ -93,7 +100,7 @@ def digits(
     seed: Seed = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Write the embedded data set: digits that are spoken, written and told about."""
+    """Write the embedded data set of digits."""
     from unicode_cmg.data.digits import write_digits
 
     manifest = write_digits(to, recipe=recipe.value, seed=seed)
@@ -103,15 +110,19 @@ def digits(
 
 @app.command()
 def pretrain(
-    config: Annotated[Path, typer.Argument(help="YAML file; every key is described in docs/configuration.md.")],
+    config: Annotated[
+        Path, typer.Argument(help="YAML file; every key is described in docs/configuration.md.")
+    ],
     to: Annotated[
         Path | None, typer.Option(help="Folder of the run.", show_default="runs/ and the name of the file")
     ] = None,
     settings: Annotated[
-        list[str] | None, typer.Option("--set", metavar="A.B=C", help="Change a setting; may be given repeatedly.")
+        list[str] | None,
+        typer.Option("--set", metavar="A.B=C", help="Change a setting; may be given repeatedly."),
     ] = None,
     resume: Annotated[
-        str, typer.Option(metavar="auto|never|RUN", help="Continue this run, refuse to, or continue another one.")
+        str,
+        typer.Option(metavar="auto|never|RUN", help="Continue this run, refuse to, or continue another one."),
     ] = "auto",
     as_json: AsJson = False,
 ) -> None:
@@ -120,7 +131,8 @@ def pretrain(
     from unicode_cmg.training import PretrainConfig, fit
 
     parsed = PretrainConfig.parse(apply_overrides(load_yaml(config), settings or []), where=config)
-    start = resume if resume in ("auto", "never") else Path(resume)
+    start: Literal["auto", "never"] | Path
+    start = "auto" if resume == "auto" else "never" if resume == "never" else Path(resume)
     result = fit(parsed, to or Path("runs") / config.stem, resume=start)
     _finish(
         {
@@ -137,15 +149,34 @@ def pretrain(
 
 @app.command()
 def toc(
-    checkpoint: Annotated[Path, typer.Argument(help="Folder of a model or a run, or an .npy or .npz codebook.")],
+    checkpoint: Annotated[
+        Path, typer.Argument(help="Folder of a model or a run, or an .npy or .npz codebook.")
+    ],
     to: Annotated[Path, typer.Option(help="Folder to write.")],
-    keep: Annotated[str, typer.Option(help="Dimensions to keep: a number such as 128, or a part such as 0.5.")] = "0.5",
-    lam: Annotated[float, typer.Option(min=0, max=1, help="Weight of the variance against the similarity.")] = 0.3,
+    keep: Annotated[
+        str, typer.Option(help="Dimensions to keep: a number such as 128, or a part such as 0.5.")
+    ] = "0.5",
+    lam: Annotated[
+        float, typer.Option(min=0, max=1, help="Weight of the variance against the similarity.")
+    ] = 0.3,
     layer: Annotated[str | None, typer.Option(help="Which codebook, where the model has several.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Refine a codebook without training: keep the dimensions that tell its codes apart."""
-    raise typer.Exit
+    """Refine a codebook without training.
+
+    Keeps the dimensions that tell its codes apart, and writes toc.json, codebook.npy and toc.png.
+    """
+    from toc import load_codebook, optimize
+    from toc.outputs import write_outputs
+
+    codebook = load_codebook(checkpoint, layer)
+    selection = optimize(codebook.vectors, _amount(keep), lam, layer=codebook.name)
+    file = write_outputs(to, codebook, selection)
+    _finish(
+        {"toc": str(file), **selection.to_json()},
+        f"{codebook.name}: {len(selection.indices)} of {selection.n_dims} dimensions kept\nselection: {file}",
+        as_json,
+    )
 
 
 @app.command()
@@ -154,16 +185,19 @@ def evaluate(
     task: Annotated[str, typer.Option(help="Which task: ave.")],
     data: Annotated[Path, typer.Option(help="Folder of the task's data set.")],
     toc_file: Annotated[
-        list[Path] | None, typer.Option("--toc", metavar="FILE", help="toc.json, one for each codebook layer.")
+        list[Path] | None,
+        typer.Option("--toc", metavar="FILE", help="toc.json, one for each codebook layer."),
     ] = None,
     protocol: Annotated[
         Protocol, typer.Option(help="held-out is clean; paper has the published leaks and lists them.")
     ] = Protocol.held_out,
     seeds: Annotated[str, typer.Option(help="Seeds of the heads, with commas between.")] = "0,1,2",
-    to: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write the result here, as JSON.")] = None,
+    to: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Also write the result here, as JSON.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Train heads on one modality's codes, test them on another's."""
+    """Train on one modality's codes, test on another's."""
     from benchmarks import evaluate as evaluate_model
     from unicode_cmg import load_pretrained
     from unicode_cmg.files import write_json
@@ -180,18 +214,33 @@ def evaluate(
 def report(
     run: Annotated[Path, typer.Argument(help="Folder of a run, finished or not.")], as_json: AsJson = False
 ) -> None:
-    """Write results.json and report.html, one self-contained page, into the folder of a run."""
+    """Write the report of a run.
+
+    Writes results.json and report.html, one self-contained page, into its folder.
+    """
     from benchmarks.report import RESULTS, build_report
 
     page = build_report(run)
     _finish({"report": str(page), "results": str(run / RESULTS)}, f"report: {page}", as_json)
 
 
+def _amount(text: str) -> int | float:
+    """`128` is a number of dimensions, `0.5` a part of them."""
+    try:
+        return float(text) if "." in text else int(text)
+    except ValueError:
+        raise InputError(
+            f"cannot read '{text}'", where="--keep", expected="a number such as 128 or 0.5"
+        ) from None
+
+
 def _numbers(text: str, option: str) -> list[int]:
     try:
         return [int(part) for part in text.split(",")]
     except ValueError:
-        raise InputError(f"cannot read '{text}'", where=option, expected="whole numbers such as 0,1,2") from None
+        raise InputError(
+            f"cannot read '{text}'", where=option, expected="whole numbers such as 0,1,2"
+        ) from None
 
 
 def _say(line: str) -> None:
@@ -202,18 +251,72 @@ def _finish(result: Mapping[str, Any], text: str, as_json: bool) -> None:
     print(json.dumps(result, indent=2, ensure_ascii=False, allow_nan=False) if as_json else text)
 
 
-def main() -> None:
-    """Run the command of `sys.argv` and leave with its exit code."""
-    signal.signal(signal.SIGTERM, _terminate)
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM arrived where nobody waits for it; training catches it first and saves."""
+
+    signal = signal.SIGTERM
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    raise _Terminated
+
+
+def _users_fault(error: Exception) -> str | None:
+    """What to tell the user, or None if the fault is ours."""
+    if isinstance(error, InputError):
+        return str(error)
+    if isinstance(error, typer.TyperException):
+        context = getattr(error, "ctx", None)
+        command = context.command_path if context is not None else "unicode-cmg"
+        return f"{error.format_message().rstrip('.')}; see '{command} --help'"
+    if isinstance(error, OSError) and error.errno in _DISK_ERRORS:
+        return f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror)
+    from toc import CodebookError  # here, because it loads numpy
+
+    return str(error) if isinstance(error, CodebookError) else None
+
+
+_DISK_ERRORS = (
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.ENOTDIR,
+    errno.EISDIR,
+)
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command, such as `["report", "runs/mine"]`; the exit code. Faults of ours are raised."""
     command = typer.main.get_command(app)
     try:
-        with command.make_context("unicode-cmg", sys.argv[1:]) as context:
+        with command.make_context("unicode-cmg", arguments) as context:
             command.invoke(context)
         sys.stdout.flush()
     except typer.Exit as left:
-        sys.exit(left.exit_code)
+        return left.exit_code
     except KeyboardInterrupt as stopped:
-        number = getattr(stopped, "signal", None) or (stopped.args and stopped.args[0]) or signal.SIGINT
-        sys.exit(128 + number)
+        print(str(stopped) or "interrupted", file=sys.stderr)
+        return 128 + getattr(stopped, "signal", signal.SIGINT)
     except BrokenPipeError:
-        sys.exit(141)
+        # what is still buffered must not fail once more when Python flushes it on the way out
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
+    except Exception as error:
+        message = _users_fault(error)
+        if message is None:
+            raise
+        print("error: " + " ".join(message.split()), file=sys.stderr)
+        return 2
+    return 0
+
+
+def main() -> None:
+    """Run the command in `sys.argv` and leave with its exit code."""
+    signal.signal(signal.SIGTERM, _terminate)
+    sys.exit(run(sys.argv[1:]))
+
+
+if __name__ == "__main__":
+    main()

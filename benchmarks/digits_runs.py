@@ -7,17 +7,18 @@ import statistics
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from benchmarks.heads import HeadConfig
 from unicode_cmg.config import apply_overrides, load_yaml
 from unicode_cmg.errors import InputError
 from unicode_cmg.files import read_json, write_json, write_text
 
 CONFIG = Path(__file__).with_name("quickstart.yaml")
 DIRECTIONS = (("video", "audio"), ("audio", "video"), ("video", "video"), ("audio", "audio"))
-HEAD = {"lr": 1e-3, "epochs": 40, "select": "last"}
+HEAD = HeadConfig(lr=1e-3, epochs=40, select="last")
 """The head the released code was measured with: Linear - max over time - Linear, Adam, read after its last epoch."""
 
 
@@ -125,22 +126,22 @@ def _pretrain_and_evaluate(
     import torch
 
     from benchmarks import evaluate
-    from benchmarks.heads import HeadConfig
     from benchmarks.protocols import HELD_OUT
+    from unicode_cmg import load_pretrained
     from unicode_cmg.training import PretrainConfig, fit
 
     torch.set_num_threads(threads)
     values = apply_overrides(load_yaml(CONFIG), [f"data.store={data / 'pretrain'}", *settings])
     run = fit(PretrainConfig.parse(values, where=CONFIG), folder, resume="auto", progress=False)
     started = time.perf_counter()
-    protocol = HELD_OUT.reporting_on(report)
-    task = evaluate(run.model, "ave", data, protocol=protocol, head=HeadConfig(**HEAD), directions=DIRECTIONS)
+    protocol = replace(HELD_OUT, report=report)
+    task = evaluate(load_pretrained(run.model), "ave", data, protocol=protocol, head=HEAD, directions=DIRECTIONS)
     return {
         "settings": list(settings),
         "seconds": run.seconds,
         "evaluation_seconds": time.perf_counter() - started,
         "accuracy": [[d.source, d.target, d.mean] for d in task.directions],
-        "statistics": run.last_metrics["codebook"],
+        "statistics": run.last["codebook"],
     }
 
 

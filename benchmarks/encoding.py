@@ -38,15 +38,17 @@ class EncodedClips:
     rows: Int64[np.ndarray, " clips"]
 
     def labelled(self, rows: Int64[np.ndarray, " some"], labels: Int64[np.ndarray, " some"]) -> LabelledCodes:
-        """The codes of some of the encoded rows, with their classes."""
+        """The codes of some of the encoded rows, with their classes.
+
+        Steps that are not real repeat the first real one.
+        """
         device = self.indices.device
         where = torch.from_numpy(np.searchsorted(self.rows, rows)).to(device)
-        return LabelledCodes(
-            self.tables,
-            self.indices[where],
-            self.mask[where],
-            torch.from_numpy(labels.astype(np.int64)).to(device),
-        )
+        steps = torch.arange(self.mask.shape[1], device=device)
+        first = self.mask[where].int().argmax(dim=1, keepdim=True)
+        steps = torch.where(self.mask[where], steps, first)
+        indices = self.indices[where[:, None], steps]
+        return LabelledCodes(self.tables, indices, torch.from_numpy(labels).to(device, torch.int64))
 
 
 def encode_clips(

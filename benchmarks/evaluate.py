@@ -16,7 +16,7 @@ from benchmarks.directions import Direction, resolve_directions
 from benchmarks.encoding import EncodedClips, encode_clips, state_fingerprint
 from benchmarks.heads import FittedHeads, HeadConfig, fit_heads
 from benchmarks.metrics import accuracy, majority_accuracy, mean_and_std
-from benchmarks.protocols import Protocol, protocol_named
+from benchmarks.protocols import Protocol, resolve_protocol
 from benchmarks.refinement import Refinement, kept_dims, match_selections, summary
 from benchmarks.results import CheckpointSummary, DataSummary, DirectionResult, Seconds, TaskResult
 from benchmarks.tasks import ClipTask, read_task
@@ -28,7 +28,7 @@ def evaluate(
     model: Method[Any],
     task: str,
     data_root: str | Path,
-    protocol: str = "held-out",
+    protocol: str | Protocol = "held-out",
     seeds: Sequence[int] = (0, 1, 2),
     toc: Refinement | Sequence[Refinement] | None = None,
     directions: Sequence[str | tuple[str, str]] | None = None,
@@ -57,15 +57,15 @@ def evaluate(
             itself is the ceiling.
         head: How heads are trained; the protocol's own way by default.
         permute_codes_seed: Control experiment: within the target modality the codes in use are renamed at
-            random, anew for each head, so that any transfer that rests on shared codes must fall to chance. Rows
-            of a modality with itself are left alone.
+            random, anew for each head, so that any transfer that rests on shared codes must fall to chance.
+            Rows of a modality with itself are left alone.
 
     Raises:
         InputError: A name is unknown, the data is damaged or does not fit the model, or `toc` was made for
             another codebook.
     """
     started = time.perf_counter()
-    rule = protocol_named(protocol)
+    rule = resolve_protocol(protocol)
     head = rule.head if head is None else head
     _check_seeds(seeds)
     selections = None if toc is None else match_selections(toc, model.codebooks())

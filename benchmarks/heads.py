@@ -15,7 +15,7 @@ from functools import reduce
 from typing import Literal
 
 import torch
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Float, Int64
 from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
@@ -43,14 +43,13 @@ class LabelledCodes:
 
     Attributes:
         tables: For each of K codebook layers, `[U_k, D_k]`: the codewords in use.
-        indices: `[N, T, K]` rows of the tables.
-        mask: `[N, T]`, True where a step is real; every clip has one.
+        indices: `[N, T, K]` rows of the tables. A step that is not real repeats a real one of its clip, which
+            the maximum over time does not notice.
         labels: `[N]` class of each clip.
     """
 
     tables: tuple[Float[Tensor, "used dim"], ...]
     indices: Int64[Tensor, "clips time layers"]
-    mask: Bool[Tensor, "clips time"]
     labels: Int64[Tensor, " clips"]
 
     def __len__(self) -> int:
@@ -91,7 +90,6 @@ class Heads:
         self,
         tables: Sequence[Float[Tensor, "used dim"]],
         indices: Int64[Tensor, "heads clips time layers"],
-        mask: Bool[Tensor, "heads clips time"],
     ) -> Float[Tensor, "heads clips classes"]:
         """Class scores; each head looks at its own clips."""
         weights = torch.split(self.hidden_weight, [table.shape[1] for table in tables], dim=1)
@@ -102,7 +100,7 @@ class Heads:
                 for layer, (table, weight) in enumerate(zip(tables, weights, strict=True))
             ),
         )
-        pooled = hidden.masked_fill(~mask[..., None], -torch.inf).amax(dim=2) + self.hidden_bias[:, None]
+        pooled = hidden.amax(dim=2) + self.hidden_bias[:, None]
         return torch.baddbmm(self.class_bias[:, None], pooled, self.class_weight)
 
     @torch.no_grad()
@@ -123,7 +121,7 @@ class Heads:
                 indices = torch.stack(
                     [_renamed(p, indices[..., layer]) for layer, p in enumerate(permutations)], dim=-1
                 )
-            logits = self.logits(data.tables, indices, data.mask[rows].expand(heads, -1, -1))
+            logits = self.logits(data.tables, indices)
             predictions.append(logits.argmax(dim=-1))
             losses.append(_cross_entropy(logits, data.labels[rows].expand(heads, -1)) * len(rows))
         return torch.cat(predictions, dim=1), torch.stack(losses).sum(dim=0) / len(data)
@@ -168,13 +166,13 @@ def fit_heads(
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
     initial = Heads.initial(sum(table.shape[1] for table in train.tables), classes, generators)
     heads = Heads(*(p.to(device).requires_grad_() for p in initial.parameters))
-    optimizer = torch.optim.Adam(heads.parameters, lr=config.lr)
+    optimizer = torch.optim.Adam(heads.parameters, lr=config.lr, fused=True)
     schedule = torch.optim.lr_scheduler.MultiStepLR(optimizer, list(config.milestones), gamma=0.5)
     best = {name: _Best(heads) for name in selection}
     for epoch in range(1, config.epochs + 1):
         orders = torch.stack([torch.randperm(len(train), generator=g) for g in generators]).to(device)
         for rows in torch.split(orders, config.batch_size, dim=1):
-            logits = heads.logits(train.tables, train.indices[rows], train.mask[rows])
+            logits = heads.logits(train.tables, train.indices[rows])
             loss = _cross_entropy(logits, train.labels[rows]).sum()
             optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]

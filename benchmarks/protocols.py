@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from benchmarks.heads import HeadConfig
@@ -34,6 +34,12 @@ class Protocol:
     head: HeadConfig
     leaks: tuple[str, ...] = ()
     departures: tuple[str, ...] = ()
+
+    def reporting_on(self, split: str) -> Protocol:
+        """The same protocol with its numbers from another split, such as `"val"` to choose settings."""
+        if split == self.report:
+            return self
+        return replace(self, name=f"{self.name}, reported on {split}", report=split)
 
 
 HELD_OUT = Protocol(
@@ -73,12 +79,14 @@ PAPER = Protocol(
 PROTOCOLS = {protocol.name: protocol for protocol in (HELD_OUT, PAPER)}
 
 
-def protocol_named(name: str) -> Protocol:
-    """The protocol of that name.
+def resolve_protocol(protocol: str | Protocol) -> Protocol:
+    """The protocol of that name, or the protocol itself.
 
     Raises:
         InputError: There is none.
     """
-    if name not in PROTOCOLS:
-        raise InputError(f"unknown protocol '{name}'", expected=" or ".join(PROTOCOLS))
-    return PROTOCOLS[name]
+    if isinstance(protocol, Protocol):
+        return protocol
+    if protocol not in PROTOCOLS:
+        raise InputError(f"unknown protocol '{protocol}'", expected=" or ".join(PROTOCOLS))
+    return PROTOCOLS[protocol]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -90,7 +90,7 @@ class TaskResult(Config):
         return self.model_dump(mode="json")
 
     @classmethod
-    def from_json(cls, values: Any, *, where: object = "evaluation result") -> Self:
+    def from_json(cls, values: Any, *, where: object = "evaluation result") -> TaskResult:
         """The inverse of `to_json`.
 
         Raises:

@@ -47,8 +47,8 @@ def load_codebook(path: str | Path, name: str | None = None) -> NamedCodebook:
         found = _from_numpy(path)
     elif path.suffix in (".pt", ".pth", ".bin"):
         raise CodebookError(
-            f"{path}: a pickled checkpoint, which is never unpickled; expected a native checkpoint (config.json and"
-            " model.safetensors), .npy or .npz; save the codebook array with numpy.save"
+            f"{path}: a pickled checkpoint, and pickles are never trusted; expected a native checkpoint,"
+            " .npy or .npz; save the codebook array with numpy.save"
         )
     else:
         raise CodebookError(f"{path}: not a codebook; expected a checkpoint or run folder, .npy or .npz")

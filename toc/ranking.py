@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from numbers import Integral, Real
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int64
@@ -10,12 +10,15 @@ from jaxtyping import Float, Int64
 from toc.errors import CodebookError
 
 
-def best_dims(score: Float[np.ndarray, " dim"], n_dims: int | float) -> Int64[np.ndarray, " kept"]:
+def best_dims(
+    score: Float[np.ndarray, " dim"], n_dims: int | float | np.integer[Any]
+) -> Int64[np.ndarray, " kept"]:
     """Indices of the `n_dims` largest scores, best first; of equal scores the smaller index comes first.
 
     Args:
         score: `[D]`, larger is better.
-        n_dims: How many to keep: an int between 1 and D, or a float in (0, 1], the fraction of D (rounded).
+        n_dims: How many to keep: an int between 1 and D, or a float in (0, 1], the fraction of D (rounded,
+            but at least one).
 
     Raises:
         CodebookError: `n_dims` is neither, or is out of range.
@@ -48,15 +51,15 @@ def best_and_worst_dims(
     return np.concatenate([order[: unit * best], order[::-1][: unit * worst]]).astype(np.int64)
 
 
-def _how_many(n_dims: int | float, dim: int) -> int:
-    if isinstance(n_dims, Integral) and not isinstance(n_dims, bool):
+def _how_many(n_dims: int | float | np.integer[Any], dim: int) -> int:
+    if isinstance(n_dims, (int, np.integer)) and not isinstance(n_dims, bool):
         kept = int(n_dims)
-    elif isinstance(n_dims, Real) and not isinstance(n_dims, bool) and 0 < n_dims <= 1:
-        kept = round(float(n_dims) * dim)
+    elif isinstance(n_dims, float) and 0 < n_dims <= 1:
+        kept = max(1, round(n_dims * dim))
     else:
         raise CodebookError(
             f"n_dims is {n_dims!r}; expected a whole number of dimensions or a fraction in (0, 1]"
         )
     if not 1 <= kept <= dim:
-        raise CodebookError(f"n_dims={n_dims} keeps {kept} of {dim} dimensions; expected between 1 and {dim}")
+        raise CodebookError(f"n_dims is {kept}; expected between 1 and {dim}, the dimensions of the codebook")
     return kept

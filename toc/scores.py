@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 
 from toc.errors import CodebookError
 
-Divisor = Literal["H^2", "H(H-1)"]
+DIVISORS = ("H^2", "H(H-1)")
 VARIANTS: dict[str, dict[str, Any]] = {
     "paper": {"normalize": True, "divisor": "H^2", "ddof": 0},
     "released": {"normalize": False, "divisor": "H(H-1)", "ddof": 1},
@@ -42,8 +42,8 @@ def toc_scores(
     lam: float = 0.3,
     normalize: bool = True,
     *,
-    divisor: Divisor = "H^2",
-    ddof: Literal[0, 1] = 0,
+    divisor: str = "H^2",
+    ddof: int = 0,
 ) -> TOCScores:
     """Score each dimension of a codebook (FCID paper eqs 7-9; TOC paper eqs 9-11).
 
@@ -77,7 +77,7 @@ def toc_scores(
     """
     if not 0 <= lam <= 1:
         raise CodebookError(f"lam is {lam}; expected a number between 0 and 1")
-    if divisor not in ("H^2", "H(H-1)") or ddof not in (0, 1):
+    if divisor not in DIVISORS or ddof not in (0, 1):
         raise CodebookError(
             f"divisor is {divisor!r} and ddof {ddof!r}; expected 'H^2' or 'H(H-1)', and 0 or 1"
         )
@@ -134,18 +134,14 @@ def _blocks(
             norms = np.sqrt(np.einsum("hd,hd->h", block, block))
         if not np.isfinite(norms).all():
             row = int(np.argmin(np.isfinite(norms)))
-            if np.isfinite(block[row]).all():
-                raise CodebookError(
-                    f"code {start + row} of the codebook is too large to be squared; scale it down"
-                )
-            raise CodebookError(
-                f"code {start + row} of the codebook holds NaN or infinity; was its training finite?"
-            )
+            large = np.isfinite(block[row]).all()
+            fault = "is too large to be squared; scale it down" if large else "holds NaN or infinity"
+            raise CodebookError(f"code {start + row} of the codebook {fault}")
         if normalize:
             if not norms.all():
-                row = start + int(np.argmin(norms))
+                code = start + int(np.argmin(norms))
                 raise CodebookError(
-                    f"code {row} of the codebook is zero and has no direction; drop it, or use normalize=False"
+                    f"code {code} is zero and has no direction; drop it, or use normalize=False"
                 )
             block /= norms[:, None]
         yield block

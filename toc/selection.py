@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Shaped
@@ -17,14 +17,14 @@ from numpy.typing import ArrayLike
 from toc._files import write_atomically
 from toc.errors import CodebookError
 from toc.ranking import best_dims
-from toc.scores import VARIANTS, Divisor, TOCScores, as_codebook, toc_scores
+from toc.scores import DIVISORS, VARIANTS, TOCScores, as_codebook, toc_scores
 
 FILE_NAME = "toc.json"
 _FORMAT_VERSION = 1
 
 
 def codebook_sha256(codebook: ArrayLike) -> str:
-    """Fingerprint of a codebook: SHA-256 of "HxD" in ASCII, then of its values as little-endian float32 by rows."""
+    """SHA-256 of "HxD" in ASCII, then of the values of the codebook as little-endian float32, row by row."""
     codes = as_codebook(codebook)
     digest = hashlib.sha256("x".join(map(str, codes.shape)).encode())
     digest.update(np.ascontiguousarray(codes, dtype="<f4").tobytes())
@@ -52,8 +52,8 @@ class TOCSelection:
     scores: TOCScores
     lam: float
     normalize: bool
-    divisor: Divisor
-    ddof: Literal[0, 1]
+    divisor: str
+    ddof: int
     layer: str
     n_codes: int
     codebook_sha256: str
@@ -119,7 +119,7 @@ class TOCSelection:
         return path
 
     @classmethod
-    def load(cls, path: str | Path) -> Self:
+    def load(cls, path: str | Path) -> TOCSelection:
         """Read a `toc.json`, or the one in a folder.
 
         Raises:
@@ -162,7 +162,7 @@ class TOCSelection:
         }
 
     @classmethod
-    def from_json(cls, values: Any) -> Self:
+    def from_json(cls, values: Any) -> TOCSelection:
         """The inverse of `to_json`.
 
         Raises:
@@ -181,8 +181,8 @@ class TOCSelection:
                 ),
                 lam=float(values["lam"]),
                 normalize=bool(values["normalize"]),
-                divisor=values["divisor"],
-                ddof=values["ddof"],
+                divisor=str(values["divisor"]),
+                ddof=int(values["ddof"]),
                 layer=str(values["layer"]),
                 n_codes=int(values["n_codes"]),
                 codebook_sha256=str(values["codebook_sha256"]),
@@ -191,6 +191,8 @@ class TOCSelection:
         except (KeyError, TypeError, ValueError) as error:
             raise CodebookError(f"not a TOC selection ({type(error).__name__}: {error})") from None
         shapes = {getattr(selection.scores, name).shape for name in _SCORE_NAMES}
+        if selection.divisor not in DIVISORS or selection.ddof not in (0, 1):
+            raise CodebookError(f"divisor is '{selection.divisor}' and ddof {selection.ddof}")
         kept = set(selection.indices)
         if (
             len(shapes) != 1
@@ -207,12 +209,12 @@ _SCORE_NAMES = ("similarity", "variance", "score")
 
 def optimize(
     codebook: ArrayLike,
-    n_dims: int | float = 0.5,
+    n_dims: int | float | np.integer[Any] = 0.5,
     lam: float = 0.3,
     normalize: bool = True,
     *,
-    divisor: Divisor = "H^2",
-    ddof: Literal[0, 1] = 0,
+    divisor: str = "H^2",
+    ddof: int = 0,
     layer: str = "layer0",
 ) -> TOCSelection:
     """Training-free optimization of a codebook: score its dimensions and keep the best.

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Shaped
-from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 from sklearn.feature_selection import SelectorMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from toc.ranking import best_dims
-from toc.scores import Divisor, toc_scores
+from toc.scores import toc_scores
 
 
 class TOCSelector(SelectorMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
@@ -37,11 +36,11 @@ class TOCSelector(SelectorMixin, BaseEstimator):  # type: ignore[misc]  # scikit
 
     def __init__(
         self,
-        n_dims: int | float = 0.5,
+        n_dims: int | float | np.integer[Any] = 0.5,
         lam: float = 0.3,
         normalize: bool = True,
-        divisor: Divisor = "H^2",
-        ddof: Literal[0, 1] = 0,
+        divisor: str = "H^2",
+        ddof: int = 0,
     ) -> None:
         self.n_dims = n_dims
         self.lam = lam
@@ -49,7 +48,7 @@ class TOCSelector(SelectorMixin, BaseEstimator):  # type: ignore[misc]  # scikit
         self.divisor = divisor
         self.ddof = ddof
 
-    def fit(self, X: ArrayLike, y: object = None) -> Self:
+    def fit(self, X: Any, y: object = None) -> TOCSelector:
         """Score the dimensions of a codebook.
 
         Args:
@@ -74,11 +73,10 @@ class TOCSelector(SelectorMixin, BaseEstimator):  # type: ignore[misc]  # scikit
         Returns:
             `[..., kept]`, in the order of the input.
         """
-        shape = np.shape(X)
-        if len(shape) <= 2:
+        if getattr(X, "ndim", 2) <= 2:
             return super().transform(X)
-        rows: Shaped[np.ndarray, "rows kept"] = super().transform(np.reshape(X, (-1, shape[-1])))
-        return rows.reshape(*shape[:-1], -1)
+        rows: Shaped[np.ndarray, "rows kept"] = super().transform(np.reshape(X, (-1, X.shape[-1])))
+        return rows.reshape(*X.shape[:-1], -1)
 
     def _get_support_mask(self) -> Bool[np.ndarray, " dim"]:
         check_is_fitted(self)

@@ -1,4 +1,4 @@
-"""Configuration: pydantic models read from YAML, changed by `--set a.b=c`, whose errors name the nearest key."""
+"""Configuration: pydantic models read from YAML and changed by `--set a.b=c`; errors name the nearest key."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any, TypeVar, Union, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
+from yaml.constructor import ConstructorError
 
 from unicode_cmg.errors import InputError
 from unicode_cmg.files import read_text
@@ -18,7 +19,7 @@ ConfigT = TypeVar("ConfigT", bound="Config")
 
 
 class Config(BaseModel):
-    """Base of all configurations: frozen, unknown keys are errors, field descriptions are the documentation."""
+    """Base of all configurations: frozen, unknown keys are errors, descriptions are the documentation."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
 
@@ -43,21 +44,36 @@ class Config(BaseModel):
             raise _readable(cls, error, where) from None
 
 
+class _UniqueKeys(yaml.SafeLoader):
+    """A safe loader for which a repeated key is an error; YAML itself keeps the last one in silence."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
+                if key.value in seen:
+                    raise ConstructorError(
+                        None, None, f"the key '{key.value}' is given twice", key.start_mark
+                    )
+                seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
 def load_yaml(path: Path) -> dict[str, Any]:
     """Read a YAML file of keys and values.
 
     Raises:
-        InputError: The file is missing, empty, truncated, or not a mapping.
+        InputError: The file is missing, empty, truncated, not a mapping, or gives a key twice.
     """
     try:
-        values = yaml.safe_load(read_text(path))
+        # _UniqueKeys is a SafeLoader: it builds plain values only
+        values = yaml.load(read_text(path), _UniqueKeys)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f" at line {mark.line + 1}" if mark is not None else ""
         problem = getattr(error, "problem", None) or "syntax error"
-        raise InputError(
-            f"not valid YAML{line} ({problem})", where=path, fix="it may have been truncated"
-        ) from None
+        fix = None if isinstance(error, ConstructorError) else "it may have been truncated"
+        raise InputError(f"not valid YAML{line} ({problem})", where=path, fix=fix) from None
     if not isinstance(values, dict):
         raise InputError(
             f"a {type(values).__name__} at the top level", where=path, expected="keys and values"
@@ -103,8 +119,12 @@ def _copy(values: Any) -> Any:
 
 
 def _readable(model: type[BaseModel], error: ValidationError, where: object) -> InputError:
-    """The first complaint of pydantic as one line that names the key."""
-    first = error.errors()[0]
+    """The most telling complaint of pydantic as one line that names the key.
+
+    A misspelt key is reported before the key that is missing because of it.
+    """
+    rank = {"extra_forbidden": 0, "missing": 2}
+    first = min(error.errors(), key=lambda complaint: rank.get(complaint["type"], 1))
     location = [str(part) for part in first["loc"]]
     key = ".".join(location)
     if first["type"] == "extra_forbidden":
@@ -118,6 +138,8 @@ def _readable(model: type[BaseModel], error: ValidationError, where: object) -> 
     got = first.get("input")
     if first["type"] == "value_error":
         return InputError(message, where=f"{where}: {key}" if key else where)
+    if first["type"] in ("model_type", "dict_type"):
+        message = "a group of settings"
     return InputError(f"'{key}' is {got!r}", where=where, expected=message)
 
 

@@ -14,6 +14,18 @@ from typing import Any
 
 from unicode_cmg.errors import InputError
 
+_REFUSALS = (
+    errno.EACCES,
+    errno.EEXIST,
+    errno.EFBIG,
+    errno.EIO,
+    errno.EISDIR,
+    errno.ENAMETOOLONG,
+    errno.ENOTDIR,
+    errno.EPERM,
+    errno.EROFS,
+)
+
 
 @contextmanager
 def disk_errors(path: Path) -> Iterator[None]:
@@ -25,7 +37,7 @@ def disk_errors(path: Path) -> Iterator[None]:
             raise InputError(
                 "the disk is full, nothing was replaced", where=path, fix="free some space and run again"
             ) from error
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR):
+        if error.errno in _REFUSALS:
             raise InputError(f"cannot write here ({error.strerror})", where=path) from error
         raise
 
@@ -56,6 +68,7 @@ def atomic_file(path: Path) -> Iterator[Path]:
             _sync(scratch)
             scratch.chmod(0o666 & ~_umask())
             scratch.replace(path)
+            _sync(path.parent)
         finally:
             scratch.unlink(missing_ok=True)
 
@@ -75,15 +88,19 @@ def atomic_directory(path: Path) -> Iterator[Path]:
         scratch = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
         try:
             yield scratch
-            for file in scratch.rglob("*"):
-                if file.is_file():
-                    _sync(file)
+            for entry in (*scratch.rglob("*"), scratch):
+                _sync(entry)
             scratch.chmod(0o777 & ~_umask())
             if path.exists():
                 aside = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.old."))
                 path.replace(aside / path.name)
-                scratch.replace(path)
-                shutil.rmtree(aside)
+                try:
+                    scratch.replace(path)
+                except BaseException:
+                    (aside / path.name).replace(path)
+                    raise
+                finally:
+                    shutil.rmtree(aside, ignore_errors=True)
             else:
                 scratch.replace(path)
             _sync(path.parent)
@@ -139,5 +156,7 @@ def read_json(path: Path) -> Any:
         return json.loads(read_text(path))
     except json.JSONDecodeError as error:
         raise InputError(
-            f"not valid JSON at line {error.lineno} ({error.msg})", where=path, fix="it may have been truncated"
+            f"not valid JSON at line {error.lineno} ({error.msg})",
+            where=path,
+            fix="it may have been truncated",
         ) from None

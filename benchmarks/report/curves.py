@@ -22,8 +22,8 @@ class Curve:
     """One quantity over the steps: `x [n]` steps, `y [n]` values, `name` the part after the first slash."""
 
     name: str
-    x: Float[np.ndarray, "n"]
-    y: Float[np.ndarray, "n"]
+    x: Float[np.ndarray, " n"]
+    y: Float[np.ndarray, " n"]
 
 
 def curves_of(metrics: Sequence[Mapping[str, Any]], group: str) -> dict[str, list[Curve]]:
@@ -54,7 +54,7 @@ def _split(key: str) -> tuple[str, str]:
 
 
 def thin(curve: Curve, points: int = _POINTS) -> Curve:
-    """At most `points` points: longer curves are averaged over equal stretches, so that a page stays small."""
+    """At most `points` points: longer curves are averaged over equal stretches, to keep the page small."""
     if len(curve.x) <= points:
         return curve
     edges = np.linspace(0, len(curve.x), points + 1).astype(int)
@@ -66,7 +66,7 @@ def thin(curve: Curve, points: int = _POINTS) -> Curve:
     )
 
 
-def smooth(values: Float[np.ndarray, "n"], share: float = 0.03) -> Float[np.ndarray, "n"]:
+def smooth(values: Float[np.ndarray, " n"], share: float = 0.03) -> Float[np.ndarray, " n"]:
     """Centred running mean over `share` of the curve; near the ends the window shrinks to what exists."""
     radius = int(len(values) * share)
     sums = np.concatenate([[0.0], np.cumsum(values)])
@@ -83,17 +83,32 @@ class Chart:
     legend: list[tuple[str, str]]
 
 
-def draw_curves(title: str, curves: Sequence[Curve], modalities: Sequence[str]) -> Chart:
-    """One panel: each curve faint as logged, and its running mean on top."""
+def draw_curves(
+    title: str, curves: Sequence[Curve], modalities: Sequence[str], held_out: Sequence[Curve] = ()
+) -> Chart:
+    """One panel: each curve faint as logged, and its running mean on top.
+
+    Args:
+        title: The quantity.
+        curves: The quantity over the training steps.
+        modalities: Names that have a colour of their own.
+        held_out: The same quantity on held-out data, drawn as dots.
+    """
+    dots = {curve.name: curve for curve in held_out}
     with page_style():
-        figure = Figure(figsize=(2.9, 1.75))
+        figure = Figure(figsize=(3.1, 1.9))
         axes = figure.subplots()
+        figure.subplots_adjust(
+            left=0.15, right=0.98, top=0.88, bottom=0.24
+        )  # the same for all, so that panels align
         legend = []
         for number, curve in enumerate(curves):
             colour = _colour(curve.name, number, modalities)
             drawn = thin(curve)
             axes.plot(drawn.x, drawn.y, color=colour, alpha=0.3, linewidth=0.8)
             axes.plot(drawn.x, smooth(drawn.y), color=colour)
+            if curve.name in dots:
+                axes.plot(dots[curve.name].x, dots[curve.name].y, ".", color=colour, markersize=3.5)
             if curve.name:
                 legend.append((curve.name, css_colour(colour)))
         axes.set_title(title)

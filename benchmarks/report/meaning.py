@@ -21,12 +21,12 @@ def class_shares(
 ) -> Float[np.ndarray, "codes classes"]:
     """Share of each class's steps that fell on each code; columns of classes that occur sum to 1."""
     steps = contingency.sum(axis=0, keepdims=True)
-    return np.divide(contingency, steps, out=np.zeros(contingency.shape), where=steps > 0)
+    return np.asarray(np.divide(contingency, steps, out=np.zeros(contingency.shape), where=steps > 0))
 
 
 def code_order(
     shares: Mapping[str, Float[np.ndarray, "codes classes"]],
-) -> tuple[Int64[np.ndarray, "used"], Int64[np.ndarray, "used"]]:
+) -> tuple[Int64[np.ndarray, " used"], Int64[np.ndarray, " used"]]:
     """Used codes grouped by the class they stand for, most telling first.
 
     A code stands for the class in which its share, summed over the modalities, is largest.
@@ -48,9 +48,8 @@ def draw_contingency(
     shares = {modality: class_shares(values) for modality, values in contingency.items()}
     order, stands_for = code_order(shares)
     with page_style():
-        figure = Figure(figsize=(8.2, 3.6))
+        figure = Figure(figsize=(8.2, 3.9), layout="constrained")
         panels = figure.subplots(1, len(shares), sharey=True, squeeze=False)[0]
-        figure.subplots_adjust(wspace=0.06)
         for axes, (modality, values) in zip(panels, shares.items(), strict=True):
             hue = _HEAT[series_slot(modality, list(shares))]
             colours = LinearSegmentedColormap.from_list(modality, [to_rgba(hue, 0), to_rgba(hue, 1)])

@@ -11,8 +11,11 @@ import yaml
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
+from benchmarks.report.codes import meaning_view, sharing_view
 from benchmarks.report.curves import Chart, curves_of, draw_curves
+from benchmarks.report.gallery import Card, digit_cards
 from benchmarks.report.record import RunRecord
+from benchmarks.report.refined import refined_view
 from benchmarks.report.transfer import TransferTable, transfer_tables
 
 _CONTENTS = [
@@ -44,24 +47,26 @@ def render(record: RunRecord, results: Mapping[str, Any]) -> str:
         results: The same run as `results.json` holds it.
     """
     templates = files("benchmarks.report") / "templates"
-    environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined)
+    environment = Environment(
+        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined
+    )
     template = environment.from_string((templates / "report.html.j2").read_text(encoding="utf-8"))
     tables = transfer_tables(record.evaluations.values())
     return template.render(
         title=f"Unified codebook: {results['run']}",
-        css=Markup((templates / "report.css").read_text(encoding="utf-8")),  # noqa: S704 - our own file
+        css=Markup((templates / "report.css").read_text(encoding="utf-8")),
         lede=_lede(record),
         contents=_CONTENTS,
         tiles=_tiles(record, tables),
         tables=tables,
         arrow=_arrow(tables),
-        losses=_charts(record, "loss"),
+        losses=_charts(record, "loss", "validation"),
+        held_out=any("validation" in line for line in record.metrics),
         usage=_charts(record, "codebook"),
-        sharing=[],
-        meanings=[],
-        gallery=[],
-        gallery_note="",
-        toc=None,
+        sharing=sharing_view(record.codes) if record.codes else None,
+        meaning=meaning_view(record.codes) if record.codes else None,
+        gallery=_gallery(record),
+        toc=refined_view(record.toc, record.path) if record.toc else None,
         facts=_facts(record, tables),
         leaks=[leak for table in tables for leak in table.results[0].leaks],
         config=yaml.safe_dump(record.config, sort_keys=False, allow_unicode=True),
@@ -116,9 +121,22 @@ def _tiles(record: RunRecord, tables: Sequence[TransferTable]) -> list[Tile]:
     return tiles
 
 
-def _charts(record: RunRecord, group: str) -> list[Chart]:
-    modalities = _modalities(record)
-    return [draw_curves(title, curves, modalities) for title, curves in curves_of(record.metrics, group).items()]
+def _charts(record: RunRecord, group: str, held_out: str = "") -> list[Chart]:
+    modalities, dots = _modalities(record), curves_of(record.metrics, held_out)
+    found = curves_of(record.metrics, group)
+    only_layer = len({title.split("/")[0] for title in found}) == 1
+    return [
+        draw_curves(
+            title.removeprefix("layer0/") if only_layer else title, curves, modalities, dots.get(title, ())
+        )
+        for title, curves in found.items()
+    ]
+
+
+def _gallery(record: RunRecord) -> list[Card]:
+    """Cards where the run has the embedded digits beside it; other data has no pictures of its features."""
+    data = record.path / "data"
+    return digit_cards(record.codes, data) if record.codes and (data / "digits.json").is_file() else []
 
 
 def _facts(record: RunRecord, tables: Sequence[TransferTable]) -> list[tuple[str, str]]:
@@ -131,11 +149,15 @@ def _facts(record: RunRecord, tables: Sequence[TransferTable]) -> list[tuple[str
     for table in tables:
         first = table.results[0]
         clips = ", ".join(f"{count} {split}" for split, count in first.data.counts.items())
+        if dropped := sum(first.data.dropped.values()):
+            clips += f"; {dropped} left out because their video is in another split too"
         head = first.head
         facts += [
             (f"{table.task}: protocol", f"{table.protocol}; clips: {clips}"),
-            (f"{table.task}: dropped", ", ".join(f"{n} {split}" for split, n in first.data.dropped.items())),
-            (f"{table.task}: head", f"Adam {head.lr:g}, {head.epochs} epochs, batch {head.batch_size}, {head.select}"),
+            (
+                f"{table.task}: head",
+                f"Adam {head.lr:g}, {head.epochs} epochs, batch {head.batch_size}, {head.select}",
+            ),
             (f"{table.task}: seeds", ", ".join(map(str, first.seeds))),
         ]
         facts += [(f"{table.task}: departure", departure) for departure in first.departures]

@@ -8,13 +8,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from benchmarks.codes import CodeUsage
 from benchmarks.results import TaskResult
+from toc import TOCSelection
 from unicode_cmg.config import load_yaml
 from unicode_cmg.errors import InputError
 from unicode_cmg.files import read_json, read_text
 
 Json = dict[str, Any]
-CODES_FILE = "codes.json"
+CODES_FILE, STAGES_FILE = "codes.json", "quickstart.json"
 
 
 @dataclass(frozen=True)
@@ -26,8 +28,8 @@ class RunRecord:
         config: `config.yaml`.
         metrics: The lines of `metrics.jsonl`, oldest first.
         evaluations: The evaluations, by the name of their file.
-        codes: `evaluation/codes.json`: who uses which code.
-        toc: `toc/toc.json`.
+        codes: `evaluation/codes.json`: who uses which code; None if it is not there.
+        toc: `toc/toc.json`: the dimensions that TOC kept; None if it is not there.
         stages: Name and seconds of each stage of a quickstart.
     """
 
@@ -35,8 +37,8 @@ class RunRecord:
     config: Json
     metrics: list[Json] = field(default_factory=list)
     evaluations: Mapping[str, TaskResult] = field(default_factory=dict)
-    codes: Json = field(default_factory=dict)
-    toc: Json = field(default_factory=dict)
+    codes: CodeUsage | None = None
+    toc: TOCSelection | None = None
     stages: list[Json] = field(default_factory=list)
 
 
@@ -56,6 +58,7 @@ def read_run(path: Path) -> RunRecord:
             fix="give the folder that 'unicode-cmg pretrain' or 'unicode-cmg quickstart' wrote to",
         )
     folder = path / "evaluation"
+    codes, toc = folder / CODES_FILE, path / "toc" / "toc.json"
     evaluations = {
         file.stem: TaskResult.from_json(read_json(file), where=file)
         for file in sorted(folder.glob("*.json"))
@@ -66,9 +69,9 @@ def read_run(path: Path) -> RunRecord:
         config=load_yaml(path / "config.yaml"),
         metrics=_read_lines(path / "metrics.jsonl"),
         evaluations=evaluations,
-        codes=_read_object(folder / CODES_FILE),
-        toc=_read_object(path / "toc" / "toc.json"),
-        stages=_read_object(path / "quickstart.json").get("stages", []),
+        codes=CodeUsage.from_json(read_json(codes), where=codes) if codes.is_file() else None,
+        toc=TOCSelection.load(toc) if toc.is_file() else None,
+        stages=_read_object(path / STAGES_FILE).get("stages", []),
     )
 
 
@@ -82,7 +85,7 @@ def _read_object(path: Path) -> Json:
 
 
 def _read_lines(path: Path) -> list[Json]:
-    """One object per line; a last line without its end was being written when the run stopped, and is left out."""
+    """One object per line; a last line without its end was cut off when the run stopped, and is left out."""
     if not path.is_file() or path.stat().st_size == 0:
         return []
     text = read_text(path)

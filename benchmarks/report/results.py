@@ -23,8 +23,8 @@ def results_of(record: RunRecord) -> dict[str, Any]:
         "config": record.config,
         "training": _training(record),
         "evaluations": {name: result.to_json() for name, result in record.evaluations.items()},
-        "codes": record.codes or None,
-        "toc": record.toc or None,
+        "codes": record.codes.to_json() if record.codes else None,
+        "toc": record.toc.to_json() if record.toc else None,
         "stages": record.stages,
         "versions": versions(),
     }

@@ -1,4 +1,4 @@
-"""Who uses which code: codes shared by all modalities, by some, or owned by one (FCID paper, figures 6 and 7)."""
+"""Who uses which code: shared by all modalities, by some, or owned by one (FCID paper, figures 6 and 7)."""
 
 from __future__ import annotations
 
@@ -23,9 +23,10 @@ class Sharing:
 
     Attributes:
         modalities: M names.
-        parts: `[H, M]`, rows of used codes sum to 1. Each modality's counts are divided by its number of steps first, so a
-            modality with more steps does not own more codes for that.
-        kinds: `[H]` of `shared` (every modality has at least 5 %), `single` (one has more than 95 %), `between`, `unused`.
+        parts: `[H, M]`, rows of used codes sum to 1. Each modality's counts are divided by its number of
+            steps first, so a modality with more steps does not own more codes for that.
+        kinds: `[H]` of `shared` (every modality has at least 5 %), `single` (one has more than 95 %),
+            `between`, `unused`.
     """
 
     modalities: list[str]
@@ -37,7 +38,7 @@ class Sharing:
         return self.kinds.count(kind)
 
 
-def sharing_of(counts: Mapping[str, Int[np.ndarray, "codes"]]) -> Sharing:
+def sharing_of(counts: Mapping[str, Int[np.ndarray, " codes"]]) -> Sharing:
     """Classify the codes.
 
     Args:
@@ -58,27 +59,28 @@ def sharing_of(counts: Mapping[str, Int[np.ndarray, "codes"]]) -> Sharing:
 
 
 def draw_sharing(sharing: Sharing) -> tuple[Markup, list[tuple[str, str]]]:
-    """Stacked bars, one per used code, ordered by kind and then by the first modality's part; and their legend."""
+    """Stacked bars, one a used code, by kind and then by the first modality's part; and their legend."""
     rank = {SHARED: 0, BETWEEN: 1, SINGLE: 2}
     used = [code for code, kind in enumerate(sharing.kinds) if kind != UNUSED]
     used.sort(key=lambda code: (rank[sharing.kinds[code]], *-sharing.parts[code]))
     parts = sharing.parts[used]
-    edges = np.arange(len(used) + 1)
     legend = []
     with page_style():
-        figure = Figure(figsize=(8.2, 1.5))
+        figure = Figure(figsize=(8.2, 1.7), layout="constrained")
         axes = figure.subplots()
         base = np.zeros(len(used))
+        gap = 0.88 if len(used) <= 150 else 1.0
         for column, modality in enumerate(sharing.modalities):
             colour = SERIES[series_slot(modality, sharing.modalities)]
-            top = base + parts[:, column]
-            axes.stairs(top, edges, baseline=base, fill=True, color=colour, linewidth=0)
+            axes.bar(np.arange(len(used)) + 0.5, parts[:, column], gap, base, color=colour, linewidth=0)
             legend.append((modality, css_colour(colour)))
-            base = top
+            base += parts[:, column]
         axes.set_xlim(0, max(len(used), 1))
         axes.set_ylim(0, 1)
         axes.set_yticks([0, 0.5, 1], ["0", "50 %", "100 %"])
         axes.set_xlabel("used codes, from shared to single")
         axes.grid(visible=False, axis="x")
-        svg = inline_svg(figure, f"Part of {', '.join(sharing.modalities)} in each of the {len(used)} used codes")
+        svg = inline_svg(
+            figure, f"Part of {', '.join(sharing.modalities)} in each of the {len(used)} used codes"
+        )
     return svg, legend

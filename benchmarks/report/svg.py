@@ -1,4 +1,4 @@
-"""Matplotlib figures as inline SVG that takes its colours and its font from the page, so it fits light and dark."""
+"""Matplotlib figures as inline SVG in the colours and the font of the page, light or dark."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import count
+from typing import Any
 
 from markupsafe import Markup, escape
 from matplotlib import rc_context
@@ -20,7 +21,7 @@ _VARIABLES = {INK: "--ink", MUTED: "--muted", GRID: "--line"} | {
 }
 _KNOWN_MODALITIES = ("audio", "video", "text")
 
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "unicode-cmg",
     "font.family": "DejaVu Sans",
@@ -83,7 +84,7 @@ def inline_svg(figure: Figure, label: str) -> Markup:
     """
     buffer = io.StringIO()
     with page_style():
-        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None}, bbox_inches="tight", pad_inches=0.02)
+        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     text = buffer.getvalue()
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>|<style .*?</style>", "", text, flags=re.DOTALL)
@@ -97,10 +98,8 @@ def inline_svg(figure: Figure, label: str) -> Markup:
     view_box = re.search(r'viewBox="([^"]+)"', head)
     if view_box is None:  # matplotlib writes one for every figure
         raise RuntimeError("the figure has no viewBox")
-    width = float(view_box.group(1).split()[2])
     opening = (
         f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" '
-        f'viewBox="{view_box.group(1)}" data-width="{width:.0f}" role="img" aria-label="{escape(label)}">'
+        f'viewBox="{view_box.group(1)}" role="img" aria-label="{escape(label)}">'
     )
-    return Markup(opening + body)  # noqa: S704 - matplotlib escapes its texts, the label is escaped above
-
+    return Markup(opening + body)  # matplotlib escapes its texts

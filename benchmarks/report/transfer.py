@@ -76,6 +76,8 @@ def _table(task: str, protocol: str, results: Sequence[TaskResult]) -> TransferT
     cells: dict[tuple[str, str], list[Score]] = {}
     for result in results:
         for row in result.directions:
+            if result.permute_codes_seed is not None and row.source == row.target:
+                continue  # the control leaves these alone
             scores = cells.setdefault((row.source, row.target), [])
             compared = scores and _rank(results[0]) == (False, False) and _rank(result) == (False, True)
             gain = row.mean - scores[0].mean if compared else None
@@ -95,7 +97,12 @@ def _text(table: TransferTable) -> str:
     rows += [[" -> ".join(pair), *map(str, table.cells[pair])] for pair in pairs]
     widths = [max(len(row[column]) for row in rows if column < len(row)) for column in range(len(rows[0]))]
     lines = [
-        "   ".join([row[0].ljust(widths[0]), *(text.rjust(width) for text, width in zip(row[1:], widths[1:], strict=False))])
+        "   ".join(
+            [
+                row[0].ljust(widths[0]),
+                *(text.rjust(width) for text, width in zip(row[1:], widths[1:], strict=False)),
+            ]
+        )
         for row in rows
     ]
     first = table.results[0]

@@ -84,7 +84,14 @@ def _evaluation(rng: np.random.Generator, kept: int | None) -> dict[str, Any]:
                     "epochs_selected": [20, 22, 25],
                 }
             )
-    toc = {"layer": "layer0", "kept": kept, "n_dims": DIM, "lam": 0.3, "variant": "paper", "codebook_sha256": "0" * 64}
+    toc = {
+        "layer": "layer0",
+        "kept": kept,
+        "n_dims": DIM,
+        "lam": 0.3,
+        "variant": "paper",
+        "codebook_sha256": "0" * 64,
+    }
     return {
         "task": "ave",
         "protocol": "held-out",
@@ -96,7 +103,14 @@ def _evaluation(rng: np.random.Generator, kept: int | None) -> dict[str, Any]:
         "majority": 10.0,
         "directions": directions,
         "toc": [toc] if kept else None,
-        "head": {"lr": 4e-4, "epochs": 25, "batch_size": 80, "clip": 0.5, "milestones": [], "select": "best-val"},
+        "head": {
+            "lr": 4e-4,
+            "epochs": 25,
+            "batch_size": 80,
+            "clip": 0.5,
+            "milestones": [],
+            "select": "best-val",
+        },
         "data": {
             "root": "data",
             "fingerprint": "1" * 64,

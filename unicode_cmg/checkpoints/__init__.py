@@ -1,4 +1,4 @@
-"""Native checkpoints: a folder with `config.json` and `model.safetensors`, read without unpickling anything."""
+"""Native checkpoints: folders of `config.json` and `model.safetensors`, read without unpickling anything."""
 
 from unicode_cmg.checkpoints.folders import checkpoint_folders, newest_checkpoint
 from unicode_cmg.checkpoints.native import FORMAT_VERSION, load_pretrained, save_pretrained

@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import Field
 
 import unicode_cmg
 from unicode_cmg.checkpoints.folders import MODEL_FILES, newest_checkpoint
 from unicode_cmg.checkpoints.tensors import load_exactly, read_tensors, write_tensors
+from unicode_cmg.config import Config
 from unicode_cmg.errors import InputError
 from unicode_cmg.files import atomic_directory, read_json
 from unicode_cmg.methods import build_method
@@ -19,6 +21,17 @@ from unicode_cmg.methods.base import Method
 
 FORMAT_VERSION = 1
 CONFIG_FILE, WEIGHTS_FILE = MODEL_FILES
+
+
+class _Description(Config):
+    """The content of `config.json`."""
+
+    format_version: int = Field(description="version of this layout")
+    library_version: str = Field(description="unicode-cmg that wrote it")
+    method: str = Field(description="name of the method")
+    config: dict[str, Any] = Field(description="its complete configuration")
+    codebooks: dict[str, str] = Field(description="layer -> key of its codebook in the weights")
+    extra: dict[str, Any] | None = Field(default=None, description="notes on the model's origin")
 
 
 def save_pretrained(
@@ -47,16 +60,16 @@ def save_pretrained(
 
 def write_model(model: Method[Any], folder: Path, *, extra: Mapping[str, Any] | None = None) -> None:
     """Write the two files of a model into an existing folder, in place."""
-    description = {
-        "format_version": FORMAT_VERSION,
-        "library_version": unicode_cmg.__version__,
-        "method": model.name,
-        "config": model.config.model_dump(mode="json"),
-        "codebooks": model.codebook_keys(),
-    }
-    if extra is not None:
-        description["extra"] = dict(extra)
-    text = json.dumps(description, indent=2, ensure_ascii=False, allow_nan=False)
+    description = _Description(
+        format_version=FORMAT_VERSION,
+        library_version=unicode_cmg.__version__,
+        method=model.name,
+        config=model.config.model_dump(mode="json"),
+        codebooks=model.codebook_keys(),
+        extra=None if extra is None else dict(extra),
+    )
+    values = {key: value for key, value in description.model_dump().items() if value is not None}
+    text = json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False)
     (folder / CONFIG_FILE).write_text(text + "\n", encoding="utf-8")
     write_tensors(folder / WEIGHTS_FILE, model.state_dict())
 
@@ -89,17 +102,8 @@ def build_described(folder: Path) -> Method[Any]:
         InputError: The file is missing or damaged, of another format version, or names an unknown method.
     """
     where = folder / CONFIG_FILE
-    description = read_json(where)
-    if not isinstance(description, dict):
-        raise InputError(
-            f"a {type(description).__name__} at the top level", where=where, expected="an object"
-        )
-    for key in ("format_version", "method", "config"):
-        if key not in description:
-            raise InputError(
-                f"'{key}' is missing", where=where, expected="the config.json of a native checkpoint"
-            )
-    found = description["format_version"]
+    values = read_json(where)
+    found = values.get("format_version", FORMAT_VERSION) if isinstance(values, dict) else FORMAT_VERSION
     if found != FORMAT_VERSION:
         newer = isinstance(found, int) and found > FORMAT_VERSION
         raise InputError(
@@ -108,8 +112,9 @@ def build_described(folder: Path) -> Method[Any]:
             expected=f"format version {FORMAT_VERSION}",
             fix="update unicode-cmg" if newer else None,
         )
+    description = _Description.parse(values, where=where)
     with torch.random.fork_rng(devices=[]):
-        return build_method(description["method"], description["config"], where)
+        return build_method(description.method, description.config, where)
 
 
 def model_folder(path: Path) -> Path:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from unicode_cmg.codebook.shared import Quantized, SharedCodebook
+from unicode_cmg.codebook.quantized import Quantized
+from unicode_cmg.codebook.shared import SharedCodebook
 from unicode_cmg.codebook.usage import (
     agreement,
     clip_agreement,

@@ -75,18 +75,26 @@ def assignments_by_modality(
         x if mask is None else x.masked_fill(~mask.unsqueeze(-1), 0)  # padding may hold anything, even NaN
         for x, mask in zip(features, masks, strict=True)
     ]
-    if own_weight == 1 or len(features) == 1:
-        targets = clean
-    else:
-        total = torch.stack(clean).sum(0)
-        present = torch.stack(valid).sum(0)
-        targets = []
-        for x, v in zip(clean, valid, strict=True):
-            companions = (present - v).unsqueeze(-1)
-            others = (total - x) / companions.clamp(min=1)
-            mixed = torch.lerp(others, x, own_weight)
-            targets.append(torch.where(companions > 0, mixed, x) * v.unsqueeze(-1))
+    targets = clean if own_weight == 1 or len(features) == 1 else _mixed(clean, valid, own_weight)
     return [
         Assignments(target.flatten(0, 1), index.flatten(), v.flatten())
         for target, index, v in zip(targets, indices, valid, strict=True)
     ]
+
+
+def _mixed(
+    features: Sequence[Float[Tensor, "batch time dim"]],
+    valid: Sequence[Float[Tensor, "batch time"]],
+    own_weight: float,
+) -> list[Float[Tensor, "batch time dim"]]:
+    """Each feature averaged with its companions; features are zero where not valid, and so is the result."""
+    total = sum(features[1:], features[0])
+    present = sum(valid[1:], valid[0])
+    mixed = []
+    for x, v in zip(features, valid, strict=True):
+        companions = present - v
+        share = torch.where(companions > 0, (1 - own_weight) / companions.clamp(min=1), 0)
+        own = 1 - companions * share
+        # own x + share (total - x), with x taken out of the total
+        mixed.append(torch.addcmul(x * (v * (own - share)).unsqueeze(-1), total, (v * share).unsqueeze(-1)))
+    return mixed

@@ -64,7 +64,7 @@ def near_active_codes(
         draws: U[0, 1) draws that pick the active code.
         noise: What is added to the copy.
     """
-    active = idle < _ACTIVE_WITHIN
+    active = (idle < _ACTIVE_WITHIN) & ~dead
     number = active.sum()
     by_rank = torch.argsort(
         active.logical_not().long(), stable=True

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -13,26 +12,10 @@ from torch.nn import functional
 
 from unicode_cmg.codebook import _ema, _revival
 from unicode_cmg.codebook._assignments import Assignments, assignments_by_modality, joint
+from unicode_cmg.codebook._checks import check_batch, check_settings
 from unicode_cmg.codebook._ranks import rank_and_world, sum_over_ranks
+from unicode_cmg.codebook.quantized import Quantized
 from unicode_cmg.errors import InputError
-
-
-@dataclass(frozen=True)
-class Quantized:
-    """One modality after quantization.
-
-    Attributes:
-        codes: `[B, T, D]` the codewords with a straight-through gradient, `z + sg(e - z)`, in the dtype of
-            `z`.
-        codewords: `[B, T, D]` the codewords themselves, without gradient, in the codebook's dtype.
-        indices: `[B, T]` which codeword, in `[0, H)`.
-        squared_distances: `[B, T, H]` squared Euclidean distance to every codeword, with gradient into `z`.
-    """
-
-    codes: Float[Tensor, "batch time dim"]
-    codewords: Float[Tensor, "batch time dim"]
-    indices: Int64[Tensor, "batch time"]
-    squared_distances: Float[Tensor, "batch time codes"]
 
 
 class SharedCodebook(nn.Module):
@@ -52,10 +35,14 @@ class SharedCodebook(nn.Module):
       and its count and weight are reset with it. The paper asks that *each* modality use a code to keep it;
       here, as in the released code, any use does. Statistics are summed over the ranks of torch.distributed
       and revivals are the same on all ranks.
-    * `published`: bit for bit the released behaviour. One full update per modality in the order of
+    * `published`: the released behaviour, number for number. One full update per modality in the order of
       `modalities`, each decaying and smoothing the running count anew; counts start at zero; idle codes are
       counted and revived in eval mode too; a revived codeword is a copy of an active one plus noise, and only
       `embedding` is written, so the next update undoes it unless some vector chose it meanwhile.
+
+    Buffers: `embedding` `[H, D]`, the codewords; `ema_count` `[H]` and `ema_weight` `[H, D]`, the averages
+    they are made of; `idle` `[H]`, updates since any modality used a code (`unactivated_count` in released
+    checkpoints); `seeded`, whether `init="data"` has happened.
 
     Args:
         num_codes: Number of codewords H.
@@ -97,10 +84,20 @@ class SharedCodebook(nn.Module):
         init: Literal["uniform", "data"] = "uniform",
     ) -> None:
         super().__init__()
+        check_settings(
+            num_codes=num_codes,
+            dim=dim,
+            modalities=modalities,
+            rule=rule,
+            decay=decay,
+            epsilon=epsilon,
+            own_weight=own_weight,
+            revive_after=revive_after,
+            init=init,
+        )
         self.num_codes, self.dim, self.modalities = num_codes, dim, tuple(modalities)
         self.rule, self.decay, self.epsilon, self.own_weight = rule, decay, epsilon, own_weight
         self.revive_after, self.revive_noise, self.init = revive_after, revive_noise, init
-        self._check_arguments()
         embedding = torch.empty(num_codes, dim).uniform_(-1 / num_codes, 1 / num_codes)
         released = rule == "published"
         self.register_buffer("embedding", embedding)
@@ -132,11 +129,10 @@ class SharedCodebook(nn.Module):
             )
         with torch.autocast(z.device.type, enabled=False):
             flat = z.to(self.embedding.dtype).flatten(0, 1)
-            code_norms = self.embedding.square().sum(-1)
-            products = torch.addmm(code_norms, flat, self.embedding.t(), alpha=-2)
-            distances = (
-                products + flat.square().sum(-1, keepdim=True)
-            ).relu_()  # rounding can fall below zero
+            norms = self.embedding.square().sum(-1) + flat.square().sum(-1, keepdim=True)
+            distances = torch.addmm(norms, flat, self.embedding.t(), alpha=-2)
+            with torch.no_grad():
+                distances.relu_()  # rounding can fall below zero; the gradient there is right as it is
             indices = distances.detach().argmin(-1)
             codewords = functional.embedding(indices, self.embedding)
             codes = (flat + (codewords - flat).detach()).to(z.dtype)
@@ -174,7 +170,7 @@ class SharedCodebook(nn.Module):
         """
         if not self.training and self.rule == "corrected":
             return
-        names = self._check_batch(features)
+        names = check_batch(features, self.modalities, aligned=self.own_weight != 1)
         parts = assignments_by_modality(
             [features[m].to(self.embedding.dtype) for m in names],
             [indices[m] for m in names],
@@ -213,6 +209,8 @@ class SharedCodebook(nn.Module):
             for count, total in zip(counts, sums, strict=True):
                 _ema.published_step(*self._averages(), count, total, decay=self.decay, epsilon=self.epsilon)
         self.idle.copy_(torch.where(counts.sum(0) > 0, 0, self.idle + 1))
+        if self.revive_after is None:
+            return
         dead = self._dead()
         draws, noise = self._released_draws(generator)
         _revival.near_active_codes(self.embedding, self.idle, dead, draws, noise)
@@ -248,55 +246,3 @@ class SharedCodebook(nn.Module):
 
         super()._apply(at_least_float32, recurse)  # type: ignore[no-untyped-call]
         return self
-
-    def _check_arguments(self) -> None:
-        for what, fine, expected in [
-            (f"num_codes is {self.num_codes}", self.num_codes >= 1, "at least 1"),
-            (f"dim is {self.dim}", self.dim >= 1, "at least 1"),
-            ("no modalities", len(self.modalities) >= 1, "at least one name"),
-            (
-                f"modalities are {', '.join(self.modalities)}",
-                len(set(self.modalities)) == len(self.modalities),
-                "different names",
-            ),
-            (f"rule is '{self.rule}'", self.rule in ("corrected", "published"), "'corrected' or 'published'"),
-            (f"decay is {self.decay}", 0 <= self.decay < 1, "a number in [0, 1)"),
-            (f"epsilon is {self.epsilon}", self.epsilon > 0, "a positive number"),
-            (f"own_weight is {self.own_weight}", 0 <= self.own_weight <= 1, "a number in [0, 1]"),
-            (
-                f"revive_after is {self.revive_after}",
-                self.revive_after is None or self.revive_after >= 1,
-                "at least 1, or none",
-            ),
-            (f"init is '{self.init}'", self.init in ("uniform", "data"), "'uniform' or 'data'"),
-            (
-                "init is 'data' under the published rule",
-                self.init == "uniform" or self.rule == "corrected",
-                "'uniform', as released",
-            ),
-        ]:
-            if not fine:
-                raise InputError(what, where="SharedCodebook", expected=expected)
-
-    def _check_batch(self, features: Mapping[str, Tensor]) -> list[str]:
-        """Names of the modalities in the codebook's order, once everything fits."""
-        unknown = [m for m in features if m not in self.modalities]
-        if unknown:
-            raise InputError(
-                f"unknown modality '{unknown[0]}'",
-                where="SharedCodebook.update",
-                expected=f"some of {', '.join(self.modalities)}",
-            )
-        names = [m for m in self.modalities if m in features]
-        if not names:
-            raise InputError("no features", where="SharedCodebook.update", expected="at least one modality")
-        shapes = {m: tuple(features[m].shape[: 1 if self.own_weight == 1 else 2]) for m in names}
-        if len(set(shapes.values())) > 1:
-            raise InputError(
-                "modalities differ in batch or time: "
-                + ", ".join(f"{m} {list(s)}" for m, s in shapes.items()),
-                where="SharedCodebook.update",
-                expected="aligned features",
-                fix="align them, or set own_weight to 1",
-            )
-        return names

@@ -1,4 +1,4 @@
-"""Feature data: the memory-mapped store, the published layouts, and the embedded spoken and written digits."""
+"""Feature data: the memory-mapped store, the published layouts, and the embedded digits."""
 
 from __future__ import annotations
 

@@ -41,5 +41,7 @@ def replaceable(path: Path, marker: str) -> None:
         raise InputError("a file is in the way", where=path, expected="a folder to write")
     if path.is_dir() and any(path.iterdir()) and not (path / marker).is_file():
         raise InputError(
-            f"the folder holds other files (it has no {marker})", where=path, fix="name a new or an empty folder"
+            f"the folder holds other files (it has no {marker})",
+            where=path,
+            fix="name a new or an empty folder",
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from unicode_cmg.files import atomic_directory, write_json
 
 INDEX = "features.json"
 _DTYPES = ("float16", "float32", "float64")
+_BLOCK = 256  # clips
 
 
 def write_store(
@@ -35,7 +36,9 @@ def write_store(
     for name in features:
         if not re.fullmatch(r"[A-Za-z0-9_-]+", name):
             raise InputError(
-                f"the modality name '{name}'", where=path, expected="letters, digits, '_' and '-': it names a file"
+                f"the modality name '{name}'",
+                where=path,
+                expected="letters, digits, '_', '-': it names a file",
             )
     for name in masks:
         if name not in features:
@@ -44,61 +47,78 @@ def write_store(
     with atomic_directory(path) as scratch:
         content, modalities = {}, {}
         for name, values in features.items():
-            chunks = [values] if isinstance(values, np.ndarray) else values
-            shape, dtype, content[f"{name}.npy"] = _write_chunks(scratch, name, chunks, ids, path)
+            chunks = _blocks(values) if isinstance(values, np.ndarray) else values
+            shape, dtype, content[f"{name}.npy"] = _write_chunks(
+                scratch / f"{name}.npy", chunks, ids, f"{path}: modality '{name}'"
+            )
             modalities[name] = {"shape": list(shape), "dtype": dtype}
             if name in masks:
-                content[f"{name}.mask.npy"] = _write_mask(scratch, name, masks[name], (len(ids), shape[0]), ids, path)
+                file = scratch / f"{name}.mask.npy"
+                content[file.name] = _write_mask(
+                    file, masks[name], ids, shape[0], f"{path}: mask of '{name}'"
+                )
         (scratch / "ids.txt").write_text("\n".join(ids) + "\n", encoding="utf-8")
         index = {"format_version": 1, "clips": len(ids), "modalities": modalities, "content": content}
         write_json(scratch / INDEX, index | ({"source": dict(source)} if source else {}))
 
 
+def _blocks(values: NDArray[Any]) -> Iterator[NDArray[Any]]:
+    """An array in blocks: it may itself be a map of a file larger than memory."""
+    for start in range(0, len(values), _BLOCK):
+        yield values[start : start + _BLOCK]
+
+
 def _write_chunks(
-    scratch: Path, name: str, chunks: Iterable[NDArray[Any]], ids: Sequence[str], path: Path
+    file: Path, chunks: Iterable[NDArray[Any]], ids: Sequence[str], where: str
 ) -> tuple[tuple[int, ...], str, str]:
     """The shape of one clip, the dtype, and the sha256 of the values written."""
-    where, done, digest = f"{path}: modality '{name}'", 0, hashlib.sha256()
-    target: NDArray[Any] | None = None
-    for given in chunks:
-        chunk = np.ascontiguousarray(given)
-        if target is None:
-            if chunk.dtype.name not in _DTYPES:
-                raise InputError(f"values of {chunk.dtype}", where=where, expected=" or ".join(_DTYPES))
-            if chunk.ndim < 3 or 0 in chunk.shape[1:]:
-                raise InputError(f"an array {list(chunk.shape)}", where=where, expected="[clips, time, ...], none 0")
-            target = np.lib.format.open_memmap(  # type: ignore[no-untyped-call]
-                scratch / f"{name}.npy", mode="w+", dtype=chunk.dtype, shape=(len(ids), *chunk.shape[1:])
-            )
-        if chunk.shape[1:] != target.shape[1:] or chunk.dtype != target.dtype:
-            raise InputError(
-                f"a chunk {list(chunk.shape)} of {chunk.dtype} after clip {done}",
-                where=where,
-                expected=f"[clips, {', '.join(map(str, target.shape[1:]))}] of {target.dtype}",
-            )
-        if done + len(chunk) > len(ids):
-            raise InputError(f"more than {done + len(chunk) - 1} clips", where=where, expected=f"{len(ids)} as ids")
-        bad = ~np.isfinite(chunk).reshape(len(chunk), -1).all(axis=1)
-        if bad.any():
-            clip = ids[done + int(np.flatnonzero(bad)[0])]
-            raise InputError(f"NaN or infinite values in clip '{clip}'", where=where, expected="finite values")
-        target[done : done + len(chunk)] = chunk
-        digest.update(chunk.reshape(-1).view(np.uint8))
-        done += len(chunk)
-    if target is None or done != len(ids):
+    done, digest = 0, hashlib.sha256()
+    shape: tuple[int, ...] = ()
+    dtype = np.dtype(np.float32)
+    # not through a memory map: on a full disk a write is an error, a store into a map kills the process
+    with file.open("wb") as stream:
+        for given in chunks:
+            chunk = np.ascontiguousarray(given)
+            if not shape:
+                shape, dtype = chunk.shape[1:], chunk.dtype
+                _check_kind(chunk, where)
+                header = {"descr": dtype.str, "fortran_order": False, "shape": (len(ids), *shape)}
+                np.lib.format.write_array_header_1_0(stream, header)
+            if chunk.shape[1:] != shape or chunk.dtype != dtype:
+                raise InputError(
+                    f"a chunk {list(chunk.shape)} of {chunk.dtype} after clip {done}",
+                    where=where,
+                    expected=f"[clips, {', '.join(map(str, shape))}] of {dtype}",
+                )
+            if done + len(chunk) > len(ids):
+                raise InputError("more clips than ids", where=where, expected=f"{len(ids)} clips")
+            bad = ~np.isfinite(chunk).all(axis=tuple(range(1, chunk.ndim)))
+            if bad.any():
+                clip = ids[done + int(np.flatnonzero(bad)[0])]
+                raise InputError(f"NaN or infinite values in clip '{clip}'", where=where)
+            content = chunk.reshape(-1).view(np.uint8).data
+            stream.write(content)
+            digest.update(content)
+            done += len(chunk)
+    if done != len(ids):
         raise InputError(f"{done} clips", where=where, expected=f"{len(ids)}, as many as ids")
-    target.flush()  # type: ignore[attr-defined]
-    return target.shape[1:], target.dtype.name, digest.hexdigest()
+    return shape, dtype.name, digest.hexdigest()
 
 
-def _write_mask(
-    scratch: Path, name: str, mask: NDArray[np.bool_], shape: tuple[int, int], ids: Sequence[str], path: Path
-) -> str:
-    where = f"{path}: mask of '{name}'"
-    if mask.dtype != np.bool_ or mask.shape != shape:
-        raise InputError(f"{list(mask.shape)} of {mask.dtype}", where=where, expected=f"{list(shape)} of bool")
+def _check_kind(chunk: NDArray[Any], where: str) -> None:
+    if chunk.dtype.name not in _DTYPES or not chunk.dtype.isnative:
+        raise InputError(f"values of {chunk.dtype}", where=where, expected=" or ".join(_DTYPES))
+    if chunk.ndim < 3 or 0 in chunk.shape[1:]:
+        raise InputError(f"an array {list(chunk.shape)}", where=where, expected="[clips, time, dims]")
+
+
+def _write_mask(file: Path, mask: NDArray[np.bool_], ids: Sequence[str], steps: int, where: str) -> str:
+    if mask.dtype != np.bool_ or mask.shape != (len(ids), steps):
+        raise InputError(
+            f"{list(mask.shape)} of {mask.dtype}", where=where, expected=f"[{len(ids)}, {steps}] of bool"
+        )
     empty = np.flatnonzero(~mask.any(axis=1))
     if len(empty):
         raise InputError(f"no valid step in clip '{ids[empty[0]]}'", where=where, fix="drop the clip")
-    np.save(scratch / f"{name}.mask.npy", mask, allow_pickle=False)
+    np.save(file, mask, allow_pickle=False)
     return hashlib.sha256(mask.tobytes()).hexdigest()

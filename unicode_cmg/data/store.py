@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -39,7 +39,7 @@ class _Index(Config):
     source: dict[str, Any] | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class FeatureStore:
     """Features of N clips in one or more modalities, on disk until a batch asks for them.
 
@@ -56,12 +56,12 @@ class FeatureStore:
     _masks: Mapping[str, NDArray[np.bool_]]
 
     @classmethod
-    def open(cls, path: str | Path) -> Self:
+    def open(cls, path: str | Path) -> FeatureStore:
         """Open a store and check its files against `features.json`; no feature is read yet.
 
         Raises:
-            InputError: The folder is not a store; a file is missing, empty or truncated, or its shape or dtype is
-                not the declared one; there are no clips or no time steps; a mask has a clip without a valid step.
+            InputError: The folder is not a store; a file is missing, empty or truncated, or its shape or
+                dtype is not the declared one; there is no clip or no step; a mask leaves a clip without any.
         """
         path = Path(path)
         if not (path / INDEX).is_file():
@@ -69,7 +69,9 @@ class FeatureStore:
         index = _Index.parse(read_json(path / INDEX), where=path / INDEX)
         ids = tuple(read_text(path / "ids.txt").splitlines())
         if len(ids) != index.clips:
-            raise InputError(f"{len(ids)} clip ids", where=path / "ids.txt", expected=f"{index.clips}, one a line")
+            raise InputError(
+                f"{len(ids)} clip ids", where=path / "ids.txt", expected=f"{index.clips}, one a line"
+            )
         arrays, masks = {}, {}
         for name, entry in index.modalities.items():
             shape = (index.clips, *entry.shape)
@@ -104,7 +106,7 @@ class FeatureStore:
             source: A note on where the features come from, kept in `features.json`.
 
         Raises:
-            InputError: The arrays do not fit each other or the ids, are not finite floats, or cannot be written.
+            InputError: The arrays do not fit each other or the ids, or are not finite; the disk is full.
         """
         write_store(Path(path), features, ids, masks or {}, source)
 
@@ -122,7 +124,7 @@ class FeatureStore:
 
     @cached_property
     def fingerprint(self) -> str:
-        """A sha256 that changes when the description, the hash of the content at writing, or a file's size does."""
+        """A sha256 that changes with the description, the content hashes in it, the ids or a file's size."""
         digest = hashlib.sha256((self.path / INDEX).read_bytes())
         for file in sorted(self.path.glob("*.npy")):
             digest.update(f"{file.name} {file.stat().st_size}".encode())
@@ -155,8 +157,10 @@ class FeatureStore:
                     f"no modality '{name}'", where=self.path, expected=f"one of {', '.join(self._arrays)}"
                 )
         rows = np.asarray(indices, dtype=np.int64)
-        if rows.size and not (0 <= rows.min() and rows.max() < len(self)):
-            raise InputError(f"rows {rows.min()} to {rows.max()}", where=self.path, expected=f"0 to {len(self) - 1}")
+        if rows.size and (rows.min() < 0 or rows.max() >= len(self)):
+            raise InputError(
+                f"rows {rows.min()} to {rows.max()}", where=self.path, expected=f"0 to {len(self) - 1}"
+            )
         return FeatureBatch(
             {name: self._read(name, rows, dtype) for name in names},
             {name: self._read_mask(name, rows) for name in names},

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
+from torch.nn import functional
 
 
 def at_least_float32(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
@@ -25,8 +26,9 @@ def mean_squared_error(
     mask: Bool[Tensor, "batch time"] | None,
 ) -> Float[Tensor, ""]:
     """Mean over every element of the valid steps; whatever padding holds, NaN included, has no effect."""
-    difference = at_least_float32(prediction) - at_least_float32(target)
+    prediction, target = at_least_float32(prediction), at_least_float32(target)
     if mask is None:
-        return difference.square().mean()
+        return functional.mse_loss(prediction, target)
+    difference = prediction - target
     kept = torch.where(mask.view(*mask.shape, *[1] * (difference.ndim - 2)), difference, 0)
     return kept.square().sum() / (mask.sum() * kept[0, 0].numel()).clamp(min=1)

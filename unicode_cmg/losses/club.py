@@ -136,7 +136,9 @@ def _mlp(inputs: int, hidden: int, outputs: int) -> list[nn.Module]:
 
 
 def _error_to_all(
-    mu: Float[Tensor, "batch *steps y_dim"], y: Float[Tensor, "batch *steps y_dim"], mask: Bool[Tensor, "batch ..."] | None
+    mu: Float[Tensor, "batch *steps y_dim"],
+    y: Float[Tensor, "batch *steps y_dim"],
+    mask: Bool[Tensor, "batch ..."] | None,
 ) -> Float[Tensor, "batch *steps y_dim"]:
     """`mean_j (mu_i - y_j)^2 = (mu_i - mean_j y_j)^2 + var_j y_j` at each step, over the clips real there."""
     if mask is None:

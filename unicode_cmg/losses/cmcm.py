@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from itertools import combinations
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 from unicode_cmg.errors import InputError
+from unicode_cmg.losses._contrast import contrast
 from unicode_cmg.losses._numeric import at_least_float32, masked_mean
-from unicode_cmg.losses.info_nce import contrast
 
 
 def cmcm_loss(
@@ -54,7 +54,7 @@ def cmcm_loss(
     with torch.autocast(device, enabled=False):
         for m, squared in squared_distances.items():
             mask = None if masks is None else masks.get(m)
-            posteriors[m] = _log_posterior(at_least_float32(squared), mask)
+            posteriors[m] = _LogPosterior.apply(at_least_float32(squared), mask)  # type: ignore[no-untyped-call]
             valid[m] = None if mask is None else mask.any(-1)
         pair = _corrected_pair if form == "corrected" else _published_pair
         losses = [
@@ -64,19 +64,42 @@ def cmcm_loss(
         return 0.5 * torch.stack(losses).sum()
 
 
-def _log_posterior(
-    squared: Float[Tensor, "batch time codes"], mask: Bool[Tensor, "batch time"] | None
-) -> Float[Tensor, "batch codes"]:
-    """Log of the time-averaged `softmax(-distance)`; zeros for a clip without a valid step."""
-    # The clamp stops the infinite slope of the root at zero; a feature on its codeword gets no pull from it.
-    distance = squared.clamp(min=torch.finfo(squared.dtype).tiny).sqrt()
-    per_step = functional.log_softmax(-distance, -1)
-    if mask is None:
-        return per_step.logsumexp(1) - math.log(squared.shape[1])
-    steps = mask.sum(1, keepdim=True)
-    lowest = -torch.finfo(squared.dtype).max / 4
-    total = per_step.masked_fill(~mask.unsqueeze(-1), lowest).logsumexp(1)
-    return torch.where(steps > 0, total - steps.clamp(min=1).to(total.dtype).log(), 0)
+class _LogPosterior(torch.autograd.Function):
+    """`log mean_t softmax_h(-sqrt(squared))` over the valid steps; zeros for a clip without any.
+
+    Written out because the chain of primitive operations takes twice the time, most of it in exponentials,
+    and because the root has an infinite slope at zero: here a codeword does not pull a feature that sits on
+    it.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, squared: Tensor, mask: Tensor | None) -> Tensor:
+        distance = squared.sqrt()
+        log_step = functional.log_softmax(-distance, -1)
+        if mask is None:
+            steps: int | Tensor = squared.shape[1]
+        else:
+            log_step.masked_fill_(~mask.unsqueeze(-1), -torch.finfo(squared.dtype).max)
+            steps = mask.sum(1, keepdim=True)
+        # Each step's posterior is `share * peak.exp()`; the log of their sum is `peak + total.log()`.
+        peak = log_step.amax(1)
+        share = log_step.sub_(peak.unsqueeze(1)).exp_()
+        total = share.sum(1)
+        result = peak + (total / steps).log()
+        ctx.save_for_backward(functional.threshold(distance, 0, torch.inf), share, total, peak, mask)
+        return result if mask is None else torch.where(mask.any(1, keepdim=True), result, 0)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        distance, share, total, peak, mask = ctx.saved_tensors
+        if mask is not None:
+            gradient = torch.where(mask.any(1, keepdim=True), gradient, 0)
+        # Through the log of the mean, then the log-softmax, then d distance / d squared = 1 / (2 distance).
+        pull = (-0.5 * gradient / total).unsqueeze(1)
+        balance = share @ pull.transpose(1, 2)
+        result = torch.addcmul(pull, balance, peak.exp().unsqueeze(1), value=-1)
+        return result.mul_(share).div_(distance), None
 
 
 def _corrected_pair(
@@ -85,7 +108,8 @@ def _corrected_pair(
     valid: Bool[Tensor, " batch"] | None,
 ) -> Float[Tensor, ""]:
     similarity = log_a.exp() @ log_b.t() + log_a @ log_b.exp().t()
-    return (contrast(similarity, valid, dim=1) + contrast(similarity, valid, dim=0)) / 2
+    rows, columns = (contrast(similarity, valid, dim)[0] for dim in (-1, -2))
+    return (rows + columns) / 2
 
 
 def _published_pair(

@@ -12,9 +12,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from unicode_cmg.errors import InputError
+from unicode_cmg.losses._contrast import contrast
 from unicode_cmg.losses._numeric import at_least_float32
 
 _SINGLE_STEP_TEMPERATURE = 0.1  # as in `info_nce`
+
+_Round = tuple[Tensor, Tensor, Tensor | None]
+"""`[modalities, batch, dim]` targets and predictions, and which clips count, `[targets, sources, batch]`."""
 
 
 @dataclass(frozen=True)
@@ -117,39 +121,16 @@ class CrossModalCPC(nn.Module):
         time = min(features_by_modality[m].shape[1] for m in names)
         features = {m: features_by_modality[m][:, :time] for m in names}
         real = None if masks is None else torch.stack([_mask_of(m, masks, features[m]) for m in names])
-        self_weight = self.self_weight
         if time == 1:
-            clips = torch.stack(
-                [functional.normalize(at_least_float32(features[m][:, 0]), dim=-1) for m in names]
-            )
-            rounds = [(clips / _SINGLE_STEP_TEMPERATURE, clips, None if real is None else _pairs(real, 0, 0))]
-            self_weight = 0.0  # a feature is its own best match
+            rounds, self_weight = [_single_step(features, real)], 0.0  # a feature is its own best match
         else:
-            horizon = min(self.horizon, time - 1)
-            if step is None:
-                step = self.draw_step(time, generator)
-            if not 0 <= step < time - horizon:
-                raise InputError(
-                    f"step is {step} of {time} with horizon {horizon}",
-                    where="CrossModalCPC",
-                    expected=f"0 to {time - horizon - 1}",
-                )
-            contexts = {m: self.contexts[m](features[m][:, : step + 1])[0][:, -1] for m in names}
-            rounds = [
-                (
-                    torch.stack([features[m][:, step + ahead] for m in names]),
-                    torch.stack([self._predict(m, ahead, contexts[m]) for m in names]),
-                    None if real is None else _pairs(real, step, step + ahead),
-                )
-                for ahead in range(1, horizon + 1)
-            ]
-        results = [_contrasts(*one, self.normalize) for one in rounds]
+            rounds, self_weight = self._rounds(features, real, time, step, generator), self.self_weight
+        results = [_contrasts(*targets_and_predictions, self.normalize) for targets_and_predictions in rounds]
         losses = torch.stack([loss for loss, _ in results]).mean(0)
         accuracies = torch.stack([accuracy for _, accuracy in results]).mean(0)
-        same = torch.eye(len(names), dtype=torch.bool, device=losses.device)
-        loss = (losses * torch.where(same, self_weight, 1.0)).sum()
+        weights = torch.ones_like(losses).fill_diagonal_(self_weight)
         return CPCResult(
-            loss,
+            (weights * losses).sum(),
             {
                 (source, target): accuracies[row, column]
                 for row, target in enumerate(names)
@@ -158,17 +139,39 @@ class CrossModalCPC(nn.Module):
             },
         )
 
-    def _predict(
-        self, modality: str, ahead: int, context: Float[Tensor, "batch context"]
-    ) -> Float[Tensor, "batch dim"]:
-        predictors = self.predictors[modality]
-        assert isinstance(predictors, nn.ModuleList)
-        prediction: Tensor = predictors[ahead - 1](context)
-        return prediction
+    def _rounds(
+        self,
+        features: Mapping[str, Float[Tensor, "batch time dim"]],
+        real: Bool[Tensor, "modalities batch time"] | None,
+        time: int,
+        step: int | None,
+        generator: torch.Generator | None,
+    ) -> list[_Round]:
+        """What is to be predicted and what was, for each step ahead."""
+        horizon = min(self.horizon, time - 1)
+        if step is None:
+            step = self.draw_step(time, generator)
+        if not 0 <= step < time - horizon:
+            raise InputError(
+                f"step is {step} of {time} with horizon {horizon}",
+                where="CrossModalCPC",
+                expected=f"0 to {time - horizon - 1}",
+            )
+        contexts = {m: self.contexts[m](x[:, : step + 1])[0][:, -1] for m, x in features.items()}
+        return [
+            (
+                torch.stack([x[:, step + ahead] for x in features.values()]),
+                torch.stack(
+                    [self.predictors[m].get_submodule(str(ahead - 1))(c) for m, c in contexts.items()]
+                ),
+                None if real is None else _pairs(real, step, step + ahead),
+            )
+            for ahead in range(1, horizon + 1)
+        ]
 
     def _check_arguments(self, layers: int) -> None:
         for name in self.modalities:
-            if not name or "." in name or hasattr(nn.ModuleDict, name):
+            if not name or "." in name or hasattr(nn.ModuleDict(), name):
                 raise InputError(
                     f"'{name}' cannot name a modality", where="CrossModalCPC", fix="choose another name"
                 )
@@ -218,6 +221,14 @@ def _mask_of(
     return torch.ones(features.shape[:2], dtype=torch.bool, device=features.device)
 
 
+def _single_step(
+    features: Mapping[str, Float[Tensor, "batch 1 dim"]], real: Bool[Tensor, "modalities batch 1"] | None
+) -> _Round:
+    """The features as predictions of each other, scored like `info_nce`."""
+    clips = torch.stack([functional.normalize(at_least_float32(x[:, 0]), dim=-1) for x in features.values()])
+    return clips / _SINGLE_STEP_TEMPERATURE, clips, None if real is None else _pairs(real, 0, 0)
+
+
 def _pairs(
     real: Bool[Tensor, "modalities batch time"], step: int, target: int
 ) -> Bool[Tensor, "targets sources batch"]:
@@ -236,13 +247,4 @@ def _contrasts(
     with torch.autocast(targets.device.type, enabled=False):
         rows, columns = (at_least_float32(x).flatten(0, 1) for x in (targets, predictions))
         scores = (rows @ columns.t()).view(number, batch, number, batch).transpose(1, 2)
-        if valid is not None:
-            paired = valid.unsqueeze(-1) & valid.unsqueeze(-2)
-            scores = scores.masked_fill(~paired, -torch.finfo(scores.dtype).max)
-        dim = -1 if normalize == "prediction" else -2
-        losses = -functional.log_softmax(scores, dim).diagonal(dim1=-2, dim2=-1)
-        hits = scores.detach().argmax(dim) == torch.arange(batch, device=scores.device)
-        if valid is None:
-            return losses.mean(-1), hits.to(losses.dtype).mean(-1)
-        clips = valid.sum(-1).clamp(min=1)
-        return torch.where(valid, losses, 0).sum(-1) / clips, (hits & valid).sum(-1) / clips
+        return contrast(scores, valid, dim=-1 if normalize == "prediction" else -2)

@@ -8,18 +8,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from unicode_cmg.errors import InputError
-from unicode_cmg.losses._numeric import at_least_float32, masked_mean
-
-
-def contrast(
-    logits: Float[Tensor, "batch batch"], valid: Bool[Tensor, " batch"] | None, dim: int
-) -> Float[Tensor, ""]:
-    """Mean over valid i of `-log softmax(logits)[i, i]`, normalised along `dim` over the valid entries."""
-    if valid is not None:
-        logits = logits.masked_fill(
-            ~(valid.unsqueeze(0) & valid.unsqueeze(1)), -torch.finfo(logits.dtype).max
-        )
-    return masked_mean(-functional.log_softmax(logits, dim).diagonal(), valid)
+from unicode_cmg.losses._contrast import contrast
+from unicode_cmg.losses._numeric import at_least_float32
 
 
 def info_nce(
@@ -49,5 +39,5 @@ def info_nce(
     with torch.autocast(query.device.type, enabled=False):
         query, key = (functional.normalize(at_least_float32(x), dim=-1) for x in (query, key))
         logits = query @ key.t() / temperature
-        loss = contrast(logits, mask, dim=1)
-        return (loss + contrast(logits, mask, dim=0)) / 2 if symmetric else loss
+        loss, _ = contrast(logits, mask, dim=-1)
+        return (loss + contrast(logits, mask, dim=-2)[0]) / 2 if symmetric else loss

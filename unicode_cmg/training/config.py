@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, ValidationInfo, field_validator
+from pydantic import AfterValidator, Field, field_validator
 
 from unicode_cmg.config import Config
 from unicode_cmg.errors import InputError
@@ -92,14 +92,17 @@ class PretrainConfig(Config):
 
     @field_validator("method")
     @classmethod
-    def _resolve_method(cls, values: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+    def _resolve_method(cls, values: dict[str, Any], info: Any) -> dict[str, Any]:
         """`name` first, then the method's settings, every default written out."""
         where = (info.context or {}).get("where", "configuration")
-        if "name" not in values:
+        name = values.get("name")
+        if not isinstance(name, str):
             raise InputError(
-                "'method.name' is missing", where=where, expected="one of " + ", ".join(available_methods())
+                "'method.name' is " + ("missing" if name is None else repr(name)),
+                where=where,
+                expected="one of " + ", ".join(available_methods()),
             )
-        name, settings = values["name"], {key: value for key, value in values.items() if key != "name"}
+        settings = {key: value for key, value in values.items() if key != "name"}
         config = config_class(name, where=f"{where}: method").parse(settings, where=f"{where}: method")
         return {"name": name, **config.model_dump(mode="json")}
 

@@ -28,15 +28,21 @@ def accelerated(precision: str) -> Iterator[Accelerator]:
         try:
             accelerator = Accelerator(mixed_precision=precision)
         except ValueError as error:
-            raise InputError(
-                f"'{precision}' cannot be used here ({error})",
-                where="training.precision",
-                fix="set training.precision to 'bf16' or 'no'",
-            ) from None
+            raise _unusable(precision, str(error)) from None
+        if precision == "fp16" and accelerator.scaler is None:  # accelerate would train in float32 unasked
+            raise _unusable(precision, f"it needs a GPU, and this is a {accelerator.device.type}")
         yield accelerator
     finally:
         if ours:
             AcceleratorState._reset_state()
+
+
+def _unusable(precision: str, why: str) -> InputError:
+    return InputError(
+        f"'{precision}' cannot be used here ({why})",
+        where="training.precision",
+        fix="set training.precision to 'bf16' or 'no'",
+    )
 
 
 @contextmanager

@@ -15,15 +15,17 @@ from unicode_cmg.training.errors import NonFiniteLoss
 class FiniteGuard:
     """Watches named scalars of every step.
 
-    On the CPU a value that is not finite raises at once. On other devices the first step that had one, and
-    which, is noted on the device; `check` reads the note. The fit loop checks at log steps and before each
-    checkpoint, so no checkpoint is ever written after a NaN.
+    Args:
+        wait: Whether to look at once, which costs nothing on the CPU. Otherwise the first step that had a value
+            that is not finite, and which, is noted on the device, and `check` reads the note. The fit loop
+            checks at log steps and before each checkpoint, so no checkpoint is ever written after a NaN.
 
     Attributes:
         checkpoint: The last checkpoint written, for the error message.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, wait: bool = True) -> None:
+        self._wait = wait
         self.checkpoint: Path | None = None
         self._notes: dict[tuple[str, ...], tuple[Bool[Tensor, " names"], Int64[Tensor, ""]]] = {}
 
@@ -31,13 +33,13 @@ class FiniteGuard:
         """Look at the values of a step.
 
         Raises:
-            NonFiniteLoss: One is NaN or infinite, and the device is the CPU.
+            NonFiniteLoss: One is NaN or infinite, and the guard waits for them.
         """
         if not values:
             return
         names = tuple(values)
         bad = ~torch.isfinite(torch.stack(list(values.values())))
-        if bad.device.type != "cpu":
+        if not self._wait:
             noted, at = self._notes.get(names) or (
                 torch.zeros_like(bad),
                 torch.zeros((), dtype=torch.int64, device=bad.device),

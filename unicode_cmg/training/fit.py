@@ -63,9 +63,9 @@ def fit(
     Args:
         config: What to train, on what, and how.
         run: Folder of the run.
-        resume: "never" starts anew and refuses a folder that holds a run; "auto" continues the newest complete
-            checkpoint of `run`, if there is one; a path continues that checkpoint, or that run's newest, in
-            `run`, and drops what `run` holds of later steps.
+        resume: "never" starts anew and refuses a folder that holds a run; "auto" continues the newest
+            complete checkpoint of `run`, if there is one; a path continues that checkpoint, or that run's
+            newest, in `run`, and drops what `run` holds of later steps.
         progress: True for a bar, False for nothing, None for a bar on a terminal and plain lines elsewhere.
 
     Raises:

@@ -162,7 +162,7 @@ class Loop:
         return {"step": self.step, "epoch": epoch, "seconds": round(self.seconds, 3)}
 
     def _stop_signal(self, stop: StopRequest, logged: bool) -> int | None:
-        """The signal to leave on. Several ranks compare notes at log steps, so that all leave at the same one."""
+        """The signal to leave on. Several ranks compare notes at log steps, so that all leave together."""
         if self._accelerator.num_processes == 1:
             return stop.received
         if not logged:

@@ -1,4 +1,4 @@
-"""Random numbers: a generator for each step, a data order for each epoch, and the global states as plain data.
+"""Random numbers: a generator for each step, an order for each epoch, the global states as plain data.
 
 What a step or an epoch draws depends on the seed and its number alone, so a run resumes without replaying.
 Dropout draws from torch's global generator, whose state checkpoints keep.

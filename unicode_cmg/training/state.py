@@ -1,4 +1,4 @@
-"""The training state beside a checkpoint's model: tensors in safetensors, everything else in JSON, no pickle."""
+"""The training state beside a checkpoint's model: tensors in safetensors, the rest in JSON, no pickle."""
 
 from __future__ import annotations
 

@@ -32,8 +32,8 @@ class StepResult:
     """What a step leaves for the log.
 
     Attributes:
-        values: Scalars on the device: `loss/total`, `loss/<term>` unweighted, `critic/<term>` of the last
-            critic step, `gradient_norm/<module>` before clipping.
+        values: Scalars on the device: `loss/total`, `loss/<term>` unweighted, the critics' last ones among
+            them, and `gradient_norm/<module>` before clipping.
         statistics: Usage of the codebooks in this batch, if it was asked for.
     """
 
@@ -55,7 +55,7 @@ class Trainer:
 
     def __init__(self, method: Method[Any], config: PretrainConfig, accelerator: Accelerator) -> None:
         self.method = method
-        self.guard = FiniteGuard()
+        self.guard = FiniteGuard(wait=accelerator.device.type == "cpu")
         self._config = config
         self._accelerator = accelerator
         self._weights = LossWeights(config.loss_weights)
@@ -86,7 +86,7 @@ class Trainer:
 
         Raises:
             InputError: `loss_weights` does not fit the method's terms.
-            NonFiniteLoss: A loss or gradient is NaN or infinite; on the CPU before anything was updated by it.
+            NonFiniteLoss: A loss or gradient is NaN or infinite; on the CPU before the model moves by it.
         """
         method, autocast = self.method, self._accelerator.autocast
         generator = step_generator(self._config.training.seed, step)
@@ -103,12 +103,9 @@ class Trainer:
             self.guard.watch(losses, step=step)
             norms = self._update(losses["total"], lr, step)
         method.update_codebooks(representation, generator=generator)
+        logged = {"total": losses.pop("total"), **losses, **critic}
         return StepResult(
-            {
-                **_prefixed("loss", {"total": losses.pop("total"), **losses}),
-                **_prefixed("critic", critic),
-                **_prefixed("gradient_norm", norms),
-            },
+            {**_prefixed("loss/", logged), **_prefixed("gradient_norm/", norms)},
             method.codebook_statistics(representation) if statistics else None,
         )
 
@@ -120,11 +117,11 @@ class Trainer:
         for _ in range(self._config.critics.steps):
             with self._accelerator.autocast():
                 losses = self.method.critic_losses(representation)
-            self.guard.watch(losses, step=step)
             optimizer.zero_grad()
             self._accelerator.backward(torch.stack(list(losses.values())).sum())
             self._average_over_ranks(self._critics)
             self._apply(optimizer)
+        self.guard.watch(losses, step=step)  # once is enough: NaN stays in the critics
         return losses
 
     def _update(self, total: Float[Tensor, ""], lr: float, step: int) -> dict[str, Float[Tensor, ""]]:
@@ -145,7 +142,7 @@ class Trainer:
             if limit is not None:
                 torch.nn.utils.clip_grads_with_norm_(parameters, limit, norms[name])
         if scaler is None:  # with a scaler an overflow is part of the game: it skips the step
-            self.guard.watch(_prefixed("gradient of", norms, " "), step=step)
+            self.guard.watch(_prefixed("gradient of ", norms), step=step)
         for group in optimizer.param_groups:
             group["lr"] = lr
         self._apply(optimizer)
@@ -180,5 +177,5 @@ def _constant(parameters: Sequence[nn.Parameter]) -> Iterator[None]:
             parameter.requires_grad_(True)
 
 
-def _prefixed(prefix: str, values: Mapping[str, Tensor], separator: str = "/") -> dict[str, Tensor]:
-    return {f"{prefix}{separator}{name}": value for name, value in values.items()}
+def _prefixed(prefix: str, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {prefix + name: value for name, value in values.items()}

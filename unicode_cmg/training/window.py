@@ -33,7 +33,7 @@ class Window:
         return self._sum / self._steps
 
     def close(self, means: Float[Tensor, " names"]) -> dict[str, dict[str, float]]:
-        """`means` as numbers, grouped by what stands before the first `/` of a name; the window is then empty."""
+        """`means` as numbers, grouped by what precedes the first `/` of a name; the window is then empty."""
         grouped: dict[str, dict[str, float]] = {}
         for name, value in zip(self._names, means.tolist(), strict=True):
             group, _, rest = name.partition("/")

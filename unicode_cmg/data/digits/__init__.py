@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 
@@ -12,25 +12,30 @@ from unicode_cmg.data._arrays import replaceable
 from unicode_cmg.data.digits.clips import (
     Clips,
     Pool,
-    Split,
     draw_clips,
     split_instances,
 )
 from unicode_cmg.data.digits.manifest import MANIFEST, describe
 from unicode_cmg.data.digits.reference import draw_reference_clips
 from unicode_cmg.data.digits.sources import CLASSES
-from unicode_cmg.data.layouts.ave import SPLITS, Annotation, write_ave
+from unicode_cmg.data.digits.tasks import (
+    draw_avvp,
+    write_ave_avvp_task,
+    write_ave_task,
+    write_avvp_task,
+    write_ucf_vgg_task,
+)
 from unicode_cmg.data.store import FeatureStore
 from unicode_cmg.errors import InputError
 from unicode_cmg.files import atomic_directory, write_json
 
-__all__ = ["CLASSES", "Digits", "Recipe", "build_digits", "write_digits"]
+__all__ = ["CLASSES", "RECIPES", "Digits", "build_digits", "write_digits"]
 
-Recipe = Literal["default", "reference"]
-COUNTS: dict[Split, int] = {"pretrain": 3200, "train": 800, "val": 400, "test": 800}
+RECIPES = ("default", "reference")
+COUNTS: dict[str, int] = {"pretrain": 3200, "train": 800, "val": 400, "test": 800}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Digits:
     """The clips of one seed, and the instances each split may show.
 
@@ -40,23 +45,23 @@ class Digits:
         pools: The instances of each split.
     """
 
-    clips: dict[Split, Clips]
+    clips: dict[str, Clips]
     pretrain_val: Clips
-    pools: dict[Split, Pool]
+    pools: dict[str, Pool]
 
 
-def build_digits(recipe: Recipe = "default", seed: int = 0) -> Digits:
+def build_digits(recipe: str = "default", seed: int = 0) -> Digits:
     """Draw the clips.
 
     Args:
-        recipe: "default", or "reference" for exactly the arrays that the released implementations were measured on.
+        recipe: "default", or "reference": the very arrays the released implementations were measured on.
         seed: Equal seeds give equal arrays.
 
     Raises:
         InputError: The recipe is unknown or the seed negative.
     """
-    if recipe not in get_args(Recipe):
-        raise InputError(f"no recipe '{recipe}'", where="digits", expected=" or ".join(get_args(Recipe)))
+    if recipe not in RECIPES:
+        raise InputError(f"no recipe '{recipe}'", where="digits", expected=" or ".join(RECIPES))
     if seed < 0:
         raise InputError(f"the seed {seed}", where="digits", expected="a whole number, 0 or more")
     rng = np.random.default_rng(seed)
@@ -68,7 +73,7 @@ def build_digits(recipe: Recipe = "default", seed: int = 0) -> Digits:
     return Digits(clips, pretrain_val, pools)
 
 
-def write_digits(to: str | Path, *, recipe: Recipe = "default", seed: int = 0) -> dict[str, Any]:
+def write_digits(to: str | Path, *, recipe: str = "default", seed: int = 0) -> dict[str, Any]:
     """Write the pretraining stores and the four downstream tasks under `to`, in one atomic step.
 
     Returns:
@@ -84,7 +89,7 @@ def write_digits(to: str | Path, *, recipe: Recipe = "default", seed: int = 0) -
         source = {"name": "digits", "recipe": recipe, "seed": seed}
         _write_store(scratch / "pretrain", digits.clips["pretrain"], "pretrain", source)
         _write_store(scratch / "pretrain-val", digits.pretrain_val, "pretrain-val", source)
-        _write_ave(scratch / "AVE", digits)
+        _write_tasks(scratch, digits, seed)
         manifest = describe(scratch, digits.clips, digits.pretrain_val, digits.pools) | source
         write_json(scratch / MANIFEST, manifest)
     return manifest
@@ -100,18 +105,8 @@ def _write_store(path: Path, clips: Clips, name: str, source: dict[str, Any]) ->
     )
 
 
-def _write_ave(path: Path, digits: Digits) -> None:
-    clips = Clips.concatenate([digits.clips["train"], digits.clips["val"], digits.clips["test"]])
-    ends = np.cumsum([len(digits.clips["train"]), len(digits.clips["val"]), len(digits.clips["test"])])
-    starts = (0, *ends[:-1])
-    write_ave(
-        path,
-        {"video": clips.video, "audio": clips.audio, "text": clips.text},
-        clips.labels,
-        {split: np.arange(start, end) for split, start, end in zip(SPLITS, starts, ends, strict=True)},
-        [
-            Annotation(CLASSES[digit], f"ave-{row:07d}", start, end)
-            for row, (digit, start, end) in enumerate(clips.intervals())
-        ],
-        clips.text_mask,
-    )
+def _write_tasks(root: Path, digits: Digits, seed: int) -> None:
+    rows = write_ave_task(root, digits.clips)
+    events = write_avvp_task(root, draw_avvp(np.random.default_rng([seed, 1]), digits.pools))
+    write_ave_avvp_task(root, rows, events)
+    write_ucf_vgg_task(root, np.random.default_rng([seed, 2]), digits.pools)

@@ -6,19 +6,21 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-from unicode_cmg.data.digits.clips import Clips, Pool, Split
+from unicode_cmg.data.digits.clips import Clips, Pool
 from unicode_cmg.data.digits.sources import CLASSES
 
 MANIFEST = "digits.json"
 _LICENCE = (
-    "The spoken digits are derived from the Free Spoken Digit Dataset by Zohar Jackson and contributors, CC BY-SA 4.0 "
-    "(https://creativecommons.org/licenses/by-sa/4.0/); data derived from them is under the same licence. The written "
-    "digits are the test set of 'Optical Recognition of Handwritten Digits' (UCI, E. Alpaydin and C. Kaynak), as "
-    "scikit-learn ships it."
+    "The audio is derived from the Free Spoken Digit Dataset by Zohar Jackson and contributors, CC BY-SA 4.0 "
+    "(https://creativecommons.org/licenses/by-sa/4.0/), and is under the same licence. The video is "
+    "derived from 'Optical Recognition of Handwritten Digits' (UCI; E. Alpaydin, C. Kaynak) as it comes with "
+    "scikit-learn."
 )
 
 
-def describe(root: Path, clips: dict[Split, Clips], pretrain_val: Clips, pools: dict[Split, Pool]) -> dict[str, Any]:
+def describe(
+    root: Path, clips: dict[str, Clips], pretrain_val: Clips, pools: dict[str, Pool]
+) -> dict[str, Any]:
     """The manifest of the files under `root`, but for where they come from."""
     return {
         "classes": list(CLASSES),

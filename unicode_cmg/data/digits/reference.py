@@ -1,4 +1,4 @@
-"""The reference recipe: clips on which the released implementations were measured (docs/deviations.md).
+"""The reference recipe: clips on which the released implementations were measured.
 
 The arrays depend on the order of every random draw, so this loop draws one clip after the other and only then
 computes features for all of them at once.

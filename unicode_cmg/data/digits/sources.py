@@ -1,6 +1,6 @@
 """The raw material: scans of written digits, recordings of spoken ones, and words.
 
-Scans: `sklearn.datasets.load_digits` (UCI optical recognition of handwritten digits, test set, public domain use).
+Scans: `sklearn.datasets.load_digits` (the test set of UCI's optical recognition of handwritten digits).
 Recordings: the Free Spoken Digit Dataset as MFCC sequences; see README.md in this folder for its licence.
 """
 
@@ -10,6 +10,7 @@ import hashlib
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float32, Int64
@@ -25,7 +26,7 @@ _LEVELS = (0.0, 0.25, 0.5, 0.75)
 _SILENCE = -500.0  # first MFCC of a quiet frame: the log energy
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Scans:
     """1797 written digits: `pixels [1797, 8, 8]` in 0..1, and `classes [1797]`."""
 
@@ -33,7 +34,7 @@ class Scans:
     classes: Int64[np.ndarray, " scans"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Recordings:
     """3000 spoken digits: `vectors [3000, 104]`, `classes [3000]`, and `silence [104]`, a quiet vector."""
 
@@ -58,12 +59,11 @@ def recordings() -> Recordings:
         frames, lengths, classes = archive["X"], archive["lengths"], archive["y"]
     mean, deviation = frames.mean(0), frames.std(0)
     ends = np.cumsum(lengths)
-    vectors = [
-        _resample((frames[end - length : end] - mean) / deviation) for length, end in zip(lengths, ends, strict=True)
-    ]
+    sequences = np.split((frames - mean) / deviation, ends[:-1])
     silence = np.zeros(COEFFICIENTS)
     silence[0] = (_SILENCE - mean[0]) / deviation[0]
-    return Recordings(np.stack(vectors), classes.astype(np.int64), np.tile(silence, FRAMES))
+    vectors = np.stack([_resample(sequence) for sequence in sequences])
+    return Recordings(vectors, classes.astype(np.int64), np.tile(silence, FRAMES))
 
 
 def _resample(frames: Float32[np.ndarray, "length 13"]) -> Float32[np.ndarray, " 104"]:
@@ -72,7 +72,8 @@ def _resample(frames: Float32[np.ndarray, "length 13"]) -> Float32[np.ndarray, "
     before = np.floor(time).astype(int)
     after = np.minimum(before + 1, len(frames) - 1)
     weight = (time - before)[:, None]
-    return ((1 - weight) * frames[before] + weight * frames[after]).astype(np.float32).ravel()
+    resampled: NDArray[Any] = (1 - weight) * frames[before] + weight * frames[after]
+    return resampled.astype(np.float32).ravel()
 
 
 def windows(pixels: Float32[np.ndarray, "*batch 8 8"]) -> Float32[np.ndarray, "*batch 7 7 16"]:

@@ -22,7 +22,9 @@ def _dataset(path: Path, key: str) -> Iterator[Any]:
     try:
         with h5py.File(path, "r") as file:
             if not isinstance(file.get(key), h5py.Dataset):
-                raise InputError(f"no array '{key}' in this file", where=path, expected=f"keys {', '.join(file)}")
+                raise InputError(
+                    f"no array '{key}' in this file", where=path, expected=f"keys {', '.join(file)}"
+                )
             yield file[key]
     except OSError as error:
         reason = "truncated" if "truncated" in str(error) else "not a readable HDF5 file"
@@ -45,15 +47,17 @@ def read_array(path: Path, key: str) -> NDArray[Any]:
         return np.asarray(dataset[()])
 
 
-def read_rows(path: Path, key: str, rows: NDArray[np.int64]) -> Float32[np.ndarray, "rows *clip"]:
+def read_rows(path: Path, key: str, rows: NDArray[np.int64]) -> Float32[np.ndarray, "rows ..."]:
     """Some rows as float32, in the order asked for; consecutive rows are read as one block.
 
     Raises:
         InputError: As `array_shape`; or a row does not exist.
     """
     with _dataset(path, key) as dataset:
-        if rows.size and not (0 <= rows.min() and rows.max() < len(dataset)):
-            raise InputError(f"rows {rows.min()} to {rows.max()}", where=path, expected=f"0 to {len(dataset) - 1}")
+        if rows.size and (rows.min() < 0 or rows.max() >= len(dataset)):
+            raise InputError(
+                f"rows {rows.min()} to {rows.max()}", where=path, expected=f"0 to {len(dataset) - 1}"
+            )
         ascending, places = np.unique(rows, return_inverse=True)
         values = np.empty((len(ascending), *dataset.shape[1:]), np.float32)
         done = 0

@@ -36,7 +36,7 @@ class Annotation(NamedTuple):
     end: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class AVEData:
     """An AVE folder; features stay on disk until asked for.
 
@@ -62,34 +62,47 @@ class AVEData:
         """YouTube id of each row; some ids have several rows."""
         return tuple(annotation.video_id for annotation in self.annotations)
 
-    def features(self, modality: str, rows: NDArray[np.int64]) -> Float32[np.ndarray, "rows time *dims"]:
+    def features(self, modality: str, rows: NDArray[np.int64]) -> Float32[np.ndarray, "rows time ..."]:
         """Features of some rows.
 
         Raises:
             InputError: There is no such modality or row, or a value is not finite.
         """
-        if modality not in self.modalities:
-            raise InputError(
-                f"no modality '{modality}'", where=self.folder, expected=f"one of {', '.join(self.modalities)}"
-            )
+        self._require(modality)
         path = self.folder / _FEATURES[modality]
         values = read_rows(path, KEY, rows)
-        check_finite(values, where=path, clip=lambda i: f"{self.annotations[rows[i]].video_id}' (row {rows[i]})")
+        check_finite(
+            values, where=path, clip=lambda i: f"{self.annotations[rows[i]].video_id}' (row {rows[i]})"
+        )
         return values
 
     def mask(self, modality: str, rows: NDArray[np.int64]) -> Bool[np.ndarray, "rows time"]:
-        """True where a step is valid: everywhere, but for text shorter than T."""
+        """True where a step is valid: everywhere, but for text shorter than T.
+
+        Raises:
+            InputError: There is no such modality.
+        """
+        self._require(modality)
         if modality == "text" and self._text_mask is not None:
             return self._text_mask[rows]
         return np.ones((len(rows), self.modalities[modality][0]), dtype=bool)
+
+    def _require(self, modality: str) -> None:
+        if modality not in self.modalities:
+            raise InputError(
+                f"no modality '{modality}'",
+                where=self.folder,
+                expected=f"one of {', '.join(self.modalities)}",
+            )
 
     def segment_labels(self, rows: NDArray[np.int64]) -> Float32[np.ndarray, "rows time columns"]:
         """One-hot labels of each second, background in the last column."""
         return self.labels[rows]
 
     def clip_labels(self, rows: NDArray[np.int64]) -> Int64[np.ndarray, " rows"]:
-        """Class of each clip as the published recipe reads it: the largest, over time, of the foreground argmax."""
-        return self.labels[rows, :, :-1].argmax(-1).max(-1)
+        """Class of each clip, read as published: the foreground argmax of each second, then the largest."""
+        best: NDArray[np.int64] = self.labels[rows, :, :-1].argmax(-1)
+        return np.asarray(best.max(-1))
 
     def shared_rows(self) -> Int64[np.ndarray, " shared"]:
         """Rows whose video occurs in more than one split; a held-out protocol drops them."""
@@ -105,8 +118,8 @@ def read_ave(root: str | Path) -> AVEData:
     """Open an AVE folder, or the folder that has it as `data/`.
 
     Raises:
-        InputError: A file is missing, truncated, or does not fit the others; a label is not one-hot or not the
-            annotated class; an order names a row that does not exist.
+        InputError: A file is missing, truncated, or does not fit the others; a label is not one-hot or not of
+            the annotated class; an order names a row that does not exist.
     """
     folder = data_folder(Path(root))
     label_file = next((folder / name for name in _LABELS if (folder / name).is_file()), folder / _LABELS[0])
@@ -169,7 +182,9 @@ def _read_annotations(path: Path, clips: int) -> tuple[Annotation, ...]:
             )
         annotations.append(Annotation(parts[0], parts[1], int(parts[3]), int(parts[4])))
     if len(annotations) != clips:
-        raise InputError(f"{len(annotations)} annotations", where=path, expected=f"{clips}, one a row of the labels")
+        raise InputError(
+            f"{len(annotations)} annotations", where=path, expected=f"{clips}, one a row of the labels"
+        )
     return tuple(annotations)
 
 
@@ -179,7 +194,9 @@ def read_order(path: Path, clips: int) -> Int64[np.ndarray, " rows"]:
     check_shape(rows.shape, (None,), where=path)
     if rows.dtype.kind not in "iu" or rows.min() < 0 or rows.max() >= clips:
         raise InputError(
-            f"row numbers from {rows.min()} to {rows.max()}", where=path, expected=f"whole numbers in 0..{clips - 1}"
+            f"row numbers from {rows.min()} to {rows.max()}",
+            where=path,
+            expected=f"whole numbers in 0..{clips - 1}",
         )
     if len(np.unique(rows)) != len(rows):
         raise InputError("a row number occurs twice", where=path)
@@ -195,9 +212,9 @@ def _check_labels(
             where=path,
             expected=f"{len(classes) + 1}: the classes of Annotations.txt and background",
         )
-    if not np.isin(labels, (0, 1)).all() or not (labels.sum(-1) == 1).all():
-        row = int(np.flatnonzero((~np.isin(labels, (0, 1)).all(-1) | (labels.sum(-1) != 1)).any(1))[0])
-        raise InputError(f"row {row} is not one-hot in each second", where=path)
+    one_hot = (((labels == 0) | (labels == 1)).all(-1) & (labels.sum(-1) == 1)).all(1)
+    if not one_hot.all():
+        raise InputError(f"row {int(np.argmin(one_hot))} is not one-hot in each second", where=path)
     annotated = np.array([classes.index(a.category) for a in annotations])
     wrong = labels[..., :-1].any(1) & (np.arange(len(classes)) != annotated[:, None])
     if wrong.any():

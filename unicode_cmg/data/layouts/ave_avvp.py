@@ -1,4 +1,4 @@
-"""The published AVE -> AVVP layout: heads learn on AVE clips of the shared classes and are tested on AVVP clips."""
+"""The published AVE -> AVVP layout: the classes both have; heads learn on AVE clips, AVVP clips test them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,14 @@ from unicode_cmg.data.layouts._checks import check_shape
 from unicode_cmg.data.layouts._h5 import read_array, write_array
 from unicode_cmg.data.layouts._tables import data_folder
 from unicode_cmg.data.layouts.ave import KEY, ORDER_KEY, AVEData, read_ave, read_order
-from unicode_cmg.data.layouts.avvp import EventClips, EventRow, read_avvp, read_classes, read_events, write_events
+from unicode_cmg.data.layouts.avvp import (
+    EventClips,
+    EventRow,
+    read_avvp,
+    read_classes,
+    read_events,
+    write_events,
+)
 
 _CATEGORIES = "AVE_AVVP_Categories.txt"
 _ORDER, _LABELS = "ave_avvp_order.h5", "ave_avvp_labels.h5"
@@ -23,7 +30,7 @@ _CLASSES = (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class AVEAVVPData:
     """Two data sets in one set of classes.
 

@@ -1,4 +1,4 @@
-"""The published AVVP (LLP) layout: events with onset and offset in each modality, one zip of features per clip."""
+"""The published AVVP (LLP) layout: events with times in each modality, one zip of features a clip."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class EventRow(NamedTuple):
     events: tuple[Event, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class EventClips:
     """Clips with events in "audio" and in "video"; the two need not list the same clips.
 
@@ -52,7 +52,7 @@ class EventClips:
         feature_folders: Modality -> the folder of its zips.
         classes: The K classes.
         rows: Modality -> its clips, in file order (the published audio list has two clips twice).
-        labels: Modality -> `[rows, 10, K+1]`, 1 where a class occurs; the last column, background, where none does.
+        labels: Modality -> `[rows, 10, K+1]`, 1 where a class occurs; the last column, background, else.
         splits: "train", "val", "test" -> file names.
     """
 
@@ -65,16 +65,20 @@ class EventClips:
     def split_rows(self, modality: str, split: str) -> Int64[np.ndarray, " rows"]:
         """Rows of one modality whose clip is in a split; a few published clips are in none."""
         names = self.splits[split]
-        return np.array([i for i, row in enumerate(self.rows[modality]) if row.filename in names], dtype=np.int64)
+        return np.array(
+            [i for i, row in enumerate(self.rows[modality]) if row.filename in names], dtype=np.int64
+        )
 
-    def features(self, modality: str, rows: NDArray[np.int64]) -> Float32[np.ndarray, "rows 10 *dims"]:
+    def features(self, modality: str, rows: NDArray[np.int64]) -> Float32[np.ndarray, "rows 10 ..."]:
         """Features of some rows, cut or padded with their last second to ten.
 
         Raises:
             InputError: A clip has no readable features, or their dimensions differ from the others'.
         """
         folder = self.feature_folders[modality]
-        return read_clips([folder / f"{self.rows[modality][i].filename[:_ID_LENGTH]}.zip" for i in rows], STEPS)
+        return read_clips(
+            [folder / f"{self.rows[modality][i].filename[:_ID_LENGTH]}.zip" for i in rows], STEPS
+        )
 
 
 def read_avvp(root: str | Path) -> EventClips:
@@ -133,10 +137,13 @@ def _read_event_table(path: Path, classes: tuple[str, ...]) -> tuple[EventRow, .
             if label not in classes:
                 raise InputError(f"the class '{label}'", where=where, expected=f"one of {', '.join(classes)}")
             if not (onset.isdigit() and offset.isdigit() and int(onset) <= int(offset) <= STEPS):
-                raise InputError(f"an event from {onset} to {offset}", where=where, expected=f"seconds in 0..{STEPS}")
+                raise InputError(
+                    f"an event from {onset} to {offset}", where=where, expected=f"seconds in 0..{STEPS}"
+                )
             events.append((filename, Event(label, int(onset), int(offset))))
     return tuple(
-        EventRow(name, tuple(event for _, event in group)) for name, group in groupby(events, key=lambda e: e[0])
+        EventRow(name, tuple(event for _, event in group))
+        for name, group in groupby(events, key=lambda e: e[0])
     )
 
 
@@ -188,6 +195,8 @@ def write_events(
                 ]
             else:
                 rows = [
-                    (row.filename, str(e.onset), str(e.offset), e.label) for row in events[modality] for e in row.events
+                    (row.filename, str(e.onset), str(e.offset), e.label)
+                    for row in events[modality]
+                    for e in row.events
                 ]
             write_table(tables / f"{prefix}_eval_{word}{form}.csv", EVENT_COLUMNS, rows, separator)

@@ -23,14 +23,14 @@ _UCF_FEATURES, _VGG_FEATURES = Path("UCF101/feature/video/zip"), Path("vggsound4
 
 
 class LabelledClip(NamedTuple):
-    """A clip, and what keeps train and test apart: UCF101's group ("g07", "" if the name has none) or a split name."""
+    """A clip; `part` keeps train and test apart: UCF101's group ("g07", "" if unnamed) or a split."""
 
     video_id: str
     category: str
     part: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class LabelledClips:
     """One side: UCF101's video, or VGGSound's audio.
 
@@ -44,7 +44,7 @@ class LabelledClips:
     clips: tuple[LabelledClip, ...]
     labels: Int64[np.ndarray, " clips"]
 
-    def features(self, rows: NDArray[np.int64]) -> Float32[np.ndarray, "rows 10 *dims"]:
+    def features(self, rows: NDArray[np.int64]) -> Float32[np.ndarray, "rows 10 ..."]:
         """Features of some rows, cut or padded with their last step to ten.
 
         Raises:
@@ -53,7 +53,7 @@ class LabelledClips:
         return read_clips([self.feature_folder / f"{self.clips[i].video_id}.zip" for i in rows], STEPS)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class UCFVGGData:
     """Both sides; `classes` are pairs of a UCF101 and a VGGSound class."""
 
@@ -76,7 +76,9 @@ def read_ucf_vgg(data_root: str | Path) -> UCFVGGData:
     tables = data_folder(root / "UCF101")
     ucf, vgg = read_names(tables / _UCF_CLASSES), read_names(tables / _VGG_CLASSES)
     if len(ucf) != len(vgg):
-        raise InputError(f"{len(vgg)} classes", where=tables / _VGG_CLASSES, expected=f"{len(ucf)}, one a pair")
+        raise InputError(
+            f"{len(vgg)} classes", where=tables / _VGG_CLASSES, expected=f"{len(ucf)}, one a pair"
+        )
     return UCFVGGData(
         tuple(zip(ucf, vgg, strict=True)),
         _read_clips(tables / _UCF_CLIPS, ucf, root / _UCF_FEATURES, None),
@@ -88,7 +90,9 @@ def _read_clips(path: Path, classes: tuple[str, ...], folder: Path, part: str | 
     clips = []
     for category, video_id, *rest in read_table(path, ("category", "video_id", *([part] if part else []))):
         if category not in classes:
-            raise InputError(f"the class '{category}' of '{video_id}'", where=path, expected="a class of the list")
+            raise InputError(
+                f"the class '{category}' of '{video_id}'", where=path, expected="a class of the list"
+            )
         group = re.search(r"_(g\d+)_", video_id)
         clips.append(LabelledClip(video_id, category, rest[0] if rest else group[1] if group else ""))
     return LabelledClips(folder, tuple(clips), np.array([classes.index(clip.category) for clip in clips]))

@@ -1,7 +1,7 @@
-"""One zip per clip with a pickled array inside: the container of the published AVVP, UCF101 and VGGSound features.
+"""One zip a clip with a pickled array inside: how the AVVP, UCF and VGGSound features are published.
 
-A pickle can run any program and NumPy's own `__setstate__` trusts its input, so neither is used: the unpickler knows
-five names, and each stands for a small class or function of this file.
+A pickle can run any program and NumPy's own `__setstate__` trusts its input, so neither is used: the
+unpickler knows a few names, and each stands for a small class or function of this file.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ _MAX_BYTES = 1 << 30  # a clip of 10x7x7x512 in float64 is 2 MB; a file that unp
 _FIXED_TIME = (1980, 1, 1, 0, 0, 0)  # equal clips make equal files
 
 
-def read_clip(path: Path) -> Float32[np.ndarray, "time *dims"]:
-    """Features `[T, ...]` of one clip; of several `.pkl` members the last one counts, as in the published readers.
+def read_clip(path: Path) -> Float32[np.ndarray, "time ..."]:
+    """Features `[T, ...]` of one clip; of several `.pkl` members the last one counts, as published.
 
     Raises:
         InputError: The file is missing, truncated, no zip, holds no pickled array of numbers or anything else
@@ -39,7 +39,9 @@ def read_clip(path: Path) -> Float32[np.ndarray, "time *dims"]:
             if not members:
                 raise InputError("no .pkl member in this zip", where=path)
             if members[-1].file_size > _MAX_BYTES:
-                raise InputError(f"{members[-1].file_size} bytes unpacked", where=path, expected="one clip's features")
+                raise InputError(
+                    f"{members[-1].file_size} bytes unpacked", where=path, expected="one clip's features"
+                )
             content = archive.read(members[-1])
     except FileNotFoundError:
         raise InputError("no such file", where=path, fix="check the data root, or drop the clip") from None
@@ -52,25 +54,29 @@ def read_clip(path: Path) -> Float32[np.ndarray, "time *dims"]:
     return values
 
 
-def read_clips(paths: Sequence[Path], steps: int) -> Float32[np.ndarray, "clips steps *dims"]:
+def read_clips(paths: Sequence[Path], steps: int) -> Float32[np.ndarray, "clips steps ..."]:
     """Several clips, each cut to its first `steps` rows or padded with copies of its last one.
 
     Raises:
-        InputError: As `read_clip`; or a clip's dimensions differ from the first one's.
+        InputError: As `read_clip`; or there is no clip, or its dimensions differ from the first one's.
     """
+    if not paths:
+        raise InputError("no clip to read", where="features", expected="at least one row")
     clips: list[NDArray[np.float32]] = []
     for path in paths:
         values = read_clip(path)
         if clips and values.shape[1:] != clips[0].shape[1:]:
             raise InputError(
-                f"features of {list(values.shape[1:])} a step", where=path, expected=f"{list(clips[0].shape[1:])}"
+                f"features of {list(values.shape[1:])} a step",
+                where=path,
+                expected=f"{list(clips[0].shape[1:])}",
             )
         clips.append(values[np.minimum(np.arange(steps), len(values) - 1)])
     return np.stack(clips)
 
 
 def write_clip(path: Path, values: NDArray[Any]) -> None:
-    """Write features `[T, ...]` as `<stem>.pkl` in a zip, pickled so that readers on NumPy 1 and 2 load it."""
+    """Write features `[T, ...]` as `<stem>.pkl` in a zip, pickled so that NumPy 1 and NumPy 2 can load it."""
     content = pickle.dumps(np.ascontiguousarray(values), protocol=3)
     content = content.replace(b"numpy._core.multiarray", b"numpy.core.multiarray", 1)
     with zipfile.ZipFile(path, "w") as archive:
@@ -126,7 +132,10 @@ _KNOWN = {
 } | {
     (f"{package}.{module}", name): stand_in
     for package in ("numpy.core", "numpy._core")  # NumPy 1 and NumPy 2
-    for module, name, stand_in in (("multiarray", "_reconstruct", _Array), ("numeric", "_frombuffer", _from_buffer))
+    for module, name, stand_in in (
+        ("multiarray", "_reconstruct", _Array),
+        ("numeric", "_frombuffer", _from_buffer),
+    )
 }
 
 
@@ -140,7 +149,9 @@ class _Unpickler(pickle.Unpickler):
 def _unpickle(content: bytes, path: Path) -> NDArray[Any]:
     try:
         loaded = _Unpickler(io.BytesIO(content), encoding="latin1").load()
-        return loaded.values  # type: ignore[no-any-return]
+        if not isinstance(loaded, _Array):
+            raise ValueError(f"it holds a {type(loaded).__name__}")
+        return loaded.values
     except Exception as error:  # a hostile or damaged pickle can fail in any way
         raise InputError(
             f"not a plain array of numbers ({error})", where=path, expected="one pickled NumPy array"

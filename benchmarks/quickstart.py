@@ -1,0 +1,143 @@
+"""The main job on the embedded data: digits, pretraining, TOC, evaluation, report."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import Any, Literal
+
+from benchmarks.codes import code_usage
+from benchmarks.evaluate import evaluate
+from benchmarks.report import RESULTS, build_report
+from benchmarks.report.record import CODES_FILE, STAGES_FILE, read_run
+from benchmarks.report.transfer import transfer_tables, transfer_text
+from toc import load_codebook, optimize
+from toc.outputs import write_outputs
+from unicode_cmg.checkpoints import load_pretrained
+from unicode_cmg.config import apply_overrides, load_yaml
+from unicode_cmg.data.digits import write_digits
+from unicode_cmg.errors import InputError
+from unicode_cmg.files import read_json, write_json
+from unicode_cmg.training import PretrainConfig, fit
+from unicode_cmg.training.run_folder import find_start
+
+TASK = "ave"
+HEAD_SEEDS = (0, 1, 2)
+
+
+@dataclass(frozen=True)
+class QuickstartResult:
+    """What a quickstart leaves.
+
+    Attributes:
+        page: `report.html`.
+        results: What `results.json` holds.
+        table: The transfer table as plain text.
+    """
+
+    page: Path
+    results: dict[str, Any]
+    table: str
+
+
+def quickstart(
+    run: str | Path,
+    seed: int = 0,
+    *,
+    resume: Literal["auto", "never"] = "auto",
+    settings: tuple[str, ...] = (),
+    say: Callable[[str], None] = print,
+) -> QuickstartResult:
+    """Build the digits, pretrain, refine, evaluate and report, all inside one folder.
+
+    Called again with the same folder it continues: data that is there is used, pretraining goes on from its
+    newest checkpoint, and the short stages after it are done anew.
+
+    Args:
+        run: Folder of the run.
+        seed: Seed of the data and of pretraining; the heads always use seeds 0, 1 and 2.
+        resume: "never" refuses a folder that holds a run.
+        settings: Changes to the shipped configuration, such as `training.epochs=2`.
+        say: Receives a line when a stage begins and when it ends.
+
+    Raises:
+        InputError: The folder holds something else, or the disk is full.
+        Interrupted: SIGINT or SIGTERM during pretraining; a checkpoint was written.
+    """
+    run = Path(run)
+    find_start(run, resume)  # refuses before anything is written
+    stages = _Stages(run, say)
+    with stages.of("data"):
+        data = _digits(run / "data", seed)
+    with stages.of("pretraining"):
+        model_folder = fit(_config(data, seed, settings), run, resume=resume).model
+    with stages.of("TOC"):
+        codebook = load_codebook(model_folder)
+        selection = optimize(codebook.vectors, layer=codebook.name)
+        write_outputs(run / "toc", codebook, selection)
+    with stages.of("evaluation"):
+        model = load_pretrained(model_folder)
+        for name, options in (
+            ("ave", {}),
+            ("ave-toc", {"toc": selection}),
+            ("ave-shuffled", {"permute_codes_seed": 0}),
+        ):
+            result = evaluate(model, TASK, data, seeds=HEAD_SEEDS, **options)
+            write_json(run / "evaluation" / f"{name}.json", result.to_json())
+    with stages.of("meaning of the codes"):
+        usage = code_usage(model, data, split="test")
+        write_json(run / "evaluation" / CODES_FILE, usage.to_json())
+    with stages.of("report"):
+        page = build_report(run)
+    table = transfer_text(transfer_tables(read_run(run).evaluations.values()))
+    return QuickstartResult(page, read_json(run / RESULTS), table)
+
+
+class _Stages:
+    """Tells which stage runs, and writes down how long each took in this process."""
+
+    def __init__(self, run: Path, say: Callable[[str], None]) -> None:
+        self._run, self._say = run, say
+        self._done: list[dict[str, Any]] = []
+
+    @contextmanager
+    def of(self, name: str) -> Iterator[None]:
+        self._say(f"{name} …")
+        started = time.perf_counter()
+        yield
+        seconds = round(time.perf_counter() - started, 3)
+        self._done.append({"name": name, "seconds": seconds})
+        write_json(self._run / STAGES_FILE, {"format_version": 1, "stages": self._done})
+        self._say(f"{name}: {seconds:.1f} s")
+
+
+def _digits(root: Path, seed: int) -> Path:
+    """The data set under `root`, written unless it is there already."""
+    manifest = root / "digits.json"
+    if manifest.exists():
+        found = read_json(manifest)
+        if (found.get("recipe"), found.get("seed")) != ("default", seed):
+            raise InputError(
+                f"holds digits of recipe {found.get('recipe')!r} and seed {found.get('seed')!r}",
+                where=root,
+                expected=f"recipe 'default' and seed {seed}",
+                fix="use the same --seed, or another --to",
+            )
+        return root
+    write_digits(root, recipe="default", seed=seed)
+    return root
+
+
+def _config(data: Path, seed: int, settings: tuple[str, ...]) -> PretrainConfig:
+    with as_file(files("benchmarks") / "quickstart.yaml") as path:
+        values = load_yaml(path)
+    own = (
+        f"data.store={data / 'pretrain'}",
+        f"data.val_store={data / 'pretrain-val'}",
+        f"training.seed={seed}",
+    )
+    return PretrainConfig.parse(apply_overrides(values, (*own, *settings)), where="quickstart.yaml")

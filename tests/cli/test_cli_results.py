@@ -1,0 +1,73 @@
+"""What the commands print, write and return."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import unicode_cmg
+
+
+def test_version_is_printed(command) -> None:
+    assert command("--version").out == f"unicode-cmg {unicode_cmg.__version__}\n"
+
+
+@pytest.mark.parametrize(
+    "group",
+    [[], ["data"], ["quickstart"], ["data", "digits"], ["pretrain"], ["toc"], ["evaluate"], ["report"]],
+)
+def test_every_command_has_help(command, group: list[str]) -> None:
+    outcome = command(*group, "--help")
+    assert outcome.code == 0
+    assert outcome.out.startswith(" ".join(["Usage: unicode-cmg", *group]))
+    assert outcome.err == ""
+
+
+def test_pretrain_continues_its_own_run(command, toy, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    first = command("pretrain", toy.config, "--to", run, "--json")
+    again = command("pretrain", toy.config, "--to", run, "--set", "training.epochs=2", "--json")
+    assert json.loads(first.out)["steps"] == 3
+    assert json.loads(again.out)["steps"] == 6
+
+
+def test_settings_on_the_command_line_reach_the_run(command, toy, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    command("pretrain", toy.config, "--to", run, "--set", "training.seed=5", "--set", "optimizer.lr=0.01")
+    config = unicode_cmg.config.load_yaml(run / "config.yaml")
+    assert (config["training"]["seed"], config["optimizer"]["lr"]) == (5, 0.01)
+
+
+@pytest.mark.parametrize(("keep", "kept"), [("3", 3), ("0.25", 2), ("1.0", 8)])
+def test_toc_keeps_a_number_or_a_part(command, toy, tmp_path: Path, keep: str, kept: int) -> None:
+    outcome = command("toc", toy.run, "--keep", keep, "--to", tmp_path / "toc", "--json")
+    assert json.loads(outcome.out)["kept"] == kept
+    assert np.load(tmp_path / "toc" / "codebook.npy").shape == (6, kept)
+    assert (tmp_path / "toc" / "toc.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_evaluate_with_toc_writes_what_it_prints(command, toy, tmp_path: Path) -> None:
+    command("toc", toy.run, "--to", tmp_path / "toc")
+    arguments = ("evaluate", toy.run, "--task", "ave", "--data", toy.ave, "--seeds", "0,3")
+    outcome = command(*arguments, "--toc", tmp_path / "toc", "--to", tmp_path / "out.json", "--json")
+    result = json.loads(outcome.out)
+    assert result == json.loads((tmp_path / "out.json").read_text())
+    assert result["seeds"] == [0, 3]
+    assert result["toc"][0]["kept"] == 4
+    assert "video -> audio" in command(*arguments).out
+
+
+@pytest.mark.parametrize("name", ["pretrain", "toc", "evaluate", "report"])
+def test_json_is_all_that_stdout_carries(command, toy, tmp_path: Path, name: str) -> None:
+    arguments = {
+        "pretrain": (toy.config, "--to", tmp_path / "run"),
+        "toc": (toy.run, "--to", tmp_path / "toc"),
+        "evaluate": (toy.run, "--task", "ave", "--data", toy.ave, "--seeds", "0"),
+        "report": (toy.run,),
+    }[name]
+    outcome = command(name, *arguments, "--json")
+    assert outcome.code == 0
+    assert isinstance(json.loads(outcome.out), dict)

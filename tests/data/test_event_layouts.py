@@ -1,0 +1,244 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from unicode_cmg.data.layouts import read_ave_avvp, read_avvp, read_ucf_vgg, write_clip
+from unicode_cmg.data.layouts.avvp import Event, EventRow, event_labels, write_avvp
+from unicode_cmg.data.layouts.ucf_vgg import LabelledClip, write_ucf_vgg
+from unicode_cmg.errors import InputError
+
+# three clips in the published forms; the second file name is malformed, as some published ones are
+NAMES = ["AAAAAAAAAAA_30_40", "BBB_5_15", "CCCCCCCCCC`_0_10"]
+AUDIO = [
+    EventRow(NAMES[0], (Event("Dog", 0, 4), Event("Speech", 2, 10))),
+    EventRow(NAMES[1], (Event("Car", 3, 3),)),
+    EventRow(NAMES[2], (Event("Dog", 1, 2), Event("Dog", 5, 6))),
+]
+VIDEO = [EventRow(NAMES[0], (Event("Dog", 5, 10),)), EventRow(NAMES[2], (Event("Car", 0, 10),))]
+
+
+def clip(value: float, length: int, dim: int) -> np.ndarray:
+    return np.full((length, dim), float(value)) + np.arange(length)[:, None]
+
+
+@pytest.fixture
+def avvp(tmp_path: Path) -> Path:
+    features = {
+        "audio": {name: clip(10 * i, 9 + i, 3) for i, name in enumerate(NAMES)},
+        "video": {name: clip(10 * i, 10, 4) for i, name in enumerate(NAMES)},
+    }
+    splits = {
+        "train": {"DDDDDDDDDDD_0_10": ["Car"]},
+        "val": {NAMES[0]: ["Dog", "Speech"]},
+        "test": {NAMES[2]: ["Dog"]},
+    }
+    write_avvp(
+        tmp_path / "AVVP", features, ["Speech", "Dog", "Car"], {"audio": AUDIO, "video": VIDEO}, splits
+    )
+    return tmp_path / "AVVP"
+
+
+def test_labels_are_the_union_of_events_and_background_elsewhere() -> None:
+    labels = event_labels(
+        (Event("a", 0, 2), Event("b", 1, 4), Event("a", 9, 10), Event("b", 6, 6)), ("a", "b")
+    )
+    wanted = [[1, 0, 0], [1, 1, 0], [0, 1, 0], [0, 1, 0], *[[0, 0, 1]] * 5, [1, 0, 0]]
+    assert labels.tolist() == wanted
+
+
+def test_avvp_events_labels_and_splits_are_read_back(avvp: Path) -> None:
+    data = read_avvp(avvp)
+    assert data.classes == ("Speech", "Dog", "Car")
+    assert data.rows == {"audio": tuple(AUDIO), "video": tuple(VIDEO)}
+    for modality in ("audio", "video"):
+        for row, labels in zip(data.rows[modality], data.labels[modality], strict=True):
+            np.testing.assert_array_equal(labels, event_labels(row.events, data.classes))
+    assert data.split_rows("audio", "val").tolist() == [0]
+    assert data.split_rows("audio", "test").tolist() == [2]
+    assert data.split_rows("video", "test").tolist() == [1]
+    assert data.split_rows("video", "train").tolist() == []
+
+
+def test_avvp_features_are_found_by_eleven_characters_and_made_ten_long(avvp: Path) -> None:
+    names = {file.name for file in (avvp / "feature/audio/zip").iterdir()}
+    assert names == {"AAAAAAAAAAA.zip", "BBB_5_15.zip", "CCCCCCCCCC`.zip"}
+    audio = read_avvp(avvp).features("audio", np.array([2, 0, 1]))
+    assert audio[:, :, 0].tolist() == [
+        [20 + t for t in range(10)],
+        [*range(9), 8],
+        [10 + t for t in range(10)],
+    ]
+
+
+@pytest.mark.parametrize("gone", [["_checked_combined"], ["_checked_combined", "_checked"]])
+def test_the_tables_of_one_event_a_row_join_to_the_combined_one(avvp: Path, gone: list[str]) -> None:
+    combined = read_avvp(avvp)
+    for form in gone:
+        for word in ("audio", "visual"):
+            (avvp / f"data/AVVP_eval_{word}{form}.csv").unlink()
+    assert read_avvp(avvp).rows == combined.rows
+
+
+def test_only_consecutive_rows_of_a_clip_are_joined(avvp: Path) -> None:
+    rows = [
+        "filename\tonset\toffset\tevent_labels",
+        "A\t0\t1\tDog",
+        "A\t2\t3\tDog",
+        "B\t0\t1\tCar",
+        "A\t4\t5\tCar",
+    ]
+    (avvp / "data/AVVP_eval_audio_checked_combined.csv").write_text("\n".join(rows))
+    read = read_avvp(avvp).rows["audio"]
+    assert [(row.filename, len(row.events)) for row in read] == [("A", 2), ("B", 1), ("A", 1)]
+
+
+def test_avvp_without_a_class_list_has_the_published_order(avvp: Path) -> None:
+    (avvp / "data/AVVP_Categories.txt").unlink()
+    data = read_avvp(avvp)
+    assert len(data.classes) == 25
+    assert (data.classes[0], data.classes[4], data.classes[24]) == ("Fire_alarm", "Speech", "Blender")
+
+
+def line(name: str, text: str) -> Callable[[Path], None]:
+    def apply(folder: Path) -> None:
+        file = folder / "data" / name
+        file.write_text(file.read_text() + text + "\n")
+
+    return apply
+
+
+TABLE = "AVVP_eval_audio_checked_combined.csv"
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (line(TABLE, "X\t0\t3\tWhale"), "X: the class 'Whale'; expected one of Speech, Dog, Car"),
+        (line(TABLE, "X\t0\t11\tDog"), "an event from 0 to 11"),
+        (line(TABLE, "X\t4\t3\tDog"), "an event from 4 to 3"),
+        (line(TABLE, "X\tone\t3\tDog"), "an event from one to 3"),
+        (line(TABLE, "X\t0,1\t3\tDog"), "lists of different length"),
+        (line(TABLE, "X\t0"), "line 5: a row with too few columns"),
+        (lambda d: (d / "data" / TABLE).write_text("filename\tonset\n"), "no column 'offset'"),
+        (
+            lambda d: (d / "data" / TABLE).write_text("filename\tonset\toffset\tevent_labels\n"),
+            "no row after",
+        ),
+        (lambda d: (d / "data" / TABLE).write_text(""), "empty"),
+        (lambda d: (d / "data/AVVP_val_pd.csv").unlink(), "AVVP_val_pd.csv: no such file"),
+        (lambda d: [f.unlink() for f in (d / "data").glob("*visual*")], "AVVP_eval_visual.*: no such file"),
+        (line("AVVP_Categories.txt", "Dog"), "'Dog' occurs twice"),
+    ],
+)
+def test_avvp_tables_that_make_no_sense_are_named(
+    avvp: Path, damage: Callable[[Path], object], message: str
+) -> None:
+    damage(avvp)
+    with pytest.raises(InputError, match=message):
+        read_avvp(avvp)
+
+
+def test_a_clip_without_features_is_named_when_it_is_read(avvp: Path) -> None:
+    (avvp / "feature/video/zip/CCCCCCCCCC`.zip").unlink()
+    data = read_avvp(avvp)
+    data.features("video", np.array([0]))
+    with pytest.raises(InputError, match=r"CCCCCCCCCC`.zip: no such file"):
+        data.features("video", np.array([0, 1]))
+
+
+def test_ave_avvp_has_both_sides_in_the_shared_classes(digits_root: Path) -> None:
+    data = read_ave_avvp(digits_root)
+    assert len(data.classes) == 8
+    assert set(data.classes) < set(data.ave.classes) == set(read_avvp(digits_root / "AVVP").classes)
+    assert (
+        sorted(np.concatenate([data.split_order(s) for s in ("train", "val", "test")])) == data.order.tolist()
+    )
+    for row in range(len(data.ave.annotations)):
+        category = data.ave.annotations[row].category
+        assert (row in data.order) == (category in data.classes) == data.ave_labels[row].any()
+        if category in data.classes:
+            own = data.ave.segment_labels(np.array([row]))[0]
+            column = data.classes.index(category)
+            np.testing.assert_array_equal(
+                data.ave_labels[row, :, column], own[:, data.ave.classes.index(category)]
+            )
+            np.testing.assert_array_equal(data.ave_labels[row, :, -1], own[:, -1])
+    everything = read_avvp(digits_root / "AVVP")
+    for modality in ("audio", "video"):
+        events = {row.filename: row.events for row in everything.rows[modality]}
+        for row in data.avvp.rows[modality]:
+            assert row.events == tuple(e for e in events[row.filename] if e.label in data.classes)
+        assert data.avvp.features(modality, np.array([0])).shape[1] == 10
+
+
+def test_ave_avvp_labels_that_do_not_fit_ave_are_refused(digits_root: Path, tmp_path: Path) -> None:
+    for name in ("AVE", "AVVP"):
+        (tmp_path / name).symlink_to(digits_root / name)
+    (tmp_path / "AVE_AVVP/data").mkdir(parents=True)
+    for file in (digits_root / "AVE_AVVP/data").iterdir():
+        (tmp_path / "AVE_AVVP/data" / file.name).write_bytes(file.read_bytes())
+    with h5py.File(tmp_path / "AVE_AVVP/data/ave_avvp_labels.h5", "w") as handle:
+        handle["avadataset"] = np.zeros((2000, 10, 13), np.float32)
+    with pytest.raises(InputError, match=r"ave_avvp_labels.h5.*13\]; expected \[2000, 10, 9\]"):
+        read_ave_avvp(tmp_path)
+
+
+PAIRS = [("Bowling\tbowling", "bowling impact"), ("Skiing", "skiing"), ("Frisbee", "playing frisbee")]
+
+
+@pytest.fixture
+def ucf_vgg(tmp_path: Path) -> Path:
+    video = {
+        LabelledClip("v_Skiing_g07_c01", "Skiing", "g07"): clip(0, 14, 2),
+        LabelledClip("v_Skiing_odd", "Skiing", ""): clip(100, 6, 2),
+        LabelledClip("v_Frisbee_g25_c02", "Frisbee", "g25"): clip(200, 10, 2),
+    }
+    audio = {
+        LabelledClip("-a_bcdefgh1", "bowling impact", "train"): clip(0, 10, 3),
+        LabelledClip("-a_bcdefgh2", "skiing", "test"): clip(50, 10, 3),
+    }
+    write_ucf_vgg(tmp_path, PAIRS, video, audio)
+    return tmp_path
+
+
+def test_ucf_and_vgg_clips_carry_their_pair_their_group_and_their_split(ucf_vgg: Path) -> None:
+    data = read_ucf_vgg(ucf_vgg)
+    assert data.classes == tuple(PAIRS)
+    assert data.video.labels.tolist() == [1, 1, 2]
+    assert data.audio.labels.tolist() == [0, 1]
+    assert [c.part for c in data.video.clips] == ["g07", "", "g25"]
+    assert [c.part for c in data.audio.clips] == ["train", "test"]
+    assert data.populated() == (1,)
+
+
+def test_ucf_video_is_cut_or_padded_to_ten(ucf_vgg: Path) -> None:
+    video = read_ucf_vgg(ucf_vgg).video.features(np.array([0, 1]))
+    assert video[:, :, 1].tolist() == [[*range(10)], [100, 101, 102, 103, 104, 105, 105, 105, 105, 105]]
+
+
+def test_windows_line_ends_and_tables_beside_the_features_are_accepted(ucf_vgg: Path) -> None:
+    for file in (ucf_vgg / "UCF101/data").iterdir():
+        (ucf_vgg / "UCF101" / file.name).write_bytes(file.read_bytes().replace(b"\n", b"\r\n"))
+        file.unlink()
+    (ucf_vgg / "UCF101/data").rmdir()
+    data = read_ucf_vgg(ucf_vgg)
+    assert data.classes == tuple(PAIRS)
+    assert [c.video_id for c in data.audio.clips] == ["-a_bcdefgh1", "-a_bcdefgh2"]
+
+
+def test_ucf_vgg_lists_that_do_not_fit_are_named(ucf_vgg: Path) -> None:
+    write_clip(ucf_vgg / "UCF101/feature/video/zip/v_Skiing_odd.zip", clip(0, 3, 9))
+    with pytest.raises(InputError, match=r"v_Skiing_odd.zip: features of \[9\]"):
+        read_ucf_vgg(ucf_vgg).video.features(np.array([0, 1]))
+    tables = ucf_vgg / "UCF101/data"
+    (tables / "vggsound2ucf.csv").write_text("category,video_id,split\nwhistling,abc,train\n")
+    with pytest.raises(InputError, match="the class 'whistling' of 'abc'"):
+        read_ucf_vgg(ucf_vgg)
+    (tables / "VGGSoundsameUCF101.txt").write_text("bowling impact\nskiing")
+    with pytest.raises(InputError, match="2 classes; expected 3"):
+        read_ucf_vgg(ucf_vgg)

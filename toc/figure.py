@@ -1,0 +1,159 @@
+"""What a selection does to a codebook, in four panels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float, Int64
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
+from scipy.cluster.hierarchy import leaves_list, linkage
+
+from toc.scores import as_codebook
+from toc.selection import TOCSelection
+
+_KEPT, _DROPPED, _BAND, _MEDIAN, _INK, _MUTED = (
+    "#1f6fb4",
+    "#c4c4c4",
+    "#e3c08a",
+    "#a9772c",
+    "#222222",
+    "#6b6b6b",
+)
+_MOST_CODES = 400
+_RANDOM_CHOICES = 60
+_CURVE_POINTS = 40
+
+
+def draw_selection(codebook: ArrayLike, selection: TOCSelection, path: str | Path | None = None) -> Figure:
+    """Draw the similarity of codes before and after, the scores, and the effect of the number of dimensions.
+
+    The heat maps are figure 8 of the FCID paper (figure 2 of the TOC paper), with similar codes as neighbours
+    and one colour scale. Distinctiveness is measured as there, by the mean cosine similarity between
+    different codes (lower is more distinct); the band holds the middle 90 % of random choices of as many
+    dimensions. Of more than 400 codes, 400 evenly spaced ones are drawn and measured. Zero codes have no
+    direction and are left out.
+
+    Args:
+        codebook: `[H, D]`, the codebook the selection was made for.
+        selection: What is kept.
+        path: Where to save the figure; the suffix chooses the format.
+
+    Raises:
+        CodebookError: The selection was made for another codebook.
+    """
+    selection.check(codebook)
+    codes = as_codebook(codebook).astype(np.float64)
+    total = len(codes)
+    codes = codes[codes.any(axis=1)]
+    codes = codes[np.unique(np.linspace(0, len(codes) - 1, _MOST_CODES).astype(np.int64))]
+    figure = Figure(figsize=(10.5, 8.4), layout="constrained")
+    figure.get_layout_engine().set(w_pad=0.12, h_pad=0.1)  # type: ignore[union-attr,call-arg]
+    grid = figure.add_gridspec(2, 2, height_ratios=(1.3, 1))
+    shown = f"{total} codes" if len(codes) == total else f"{len(codes)} of {total} codes"
+    figure.suptitle(
+        f"TOC keeps {len(selection.indices)} of {selection.n_dims} dimensions of {selection.layer}"
+        f"  ({shown}, λ = {selection.lam:g})",
+        color=_INK,
+    )
+    _draw_similarities(figure, [figure.add_subplot(grid[0, column]) for column in range(2)], codes, selection)
+    _draw_scores(_plain(figure.add_subplot(grid[1, 0])), selection)
+    _draw_curve(_plain(figure.add_subplot(grid[1, 1])), codes, selection)
+    if path is not None:
+        figure.savefig(path, dpi=160)
+    return figure
+
+
+def mean_similarity(codes: Float[np.ndarray, "codes dim"]) -> float:
+    """Mean cosine similarity between different codes; that of a zero code to any other is 0."""
+    unit = _unit(codes)
+    pairs = len(codes) * (len(codes) - 1)
+    return float(((unit.sum(axis=0) ** 2).sum() - (unit**2).sum()) / pairs)
+
+
+def _unit(codes: Float[np.ndarray, "codes dim"]) -> Float[np.ndarray, "codes dim"]:
+    norms = np.linalg.norm(codes, axis=1, keepdims=True)
+    return np.asarray(np.divide(codes, norms, out=np.zeros_like(codes), where=norms > 0))
+
+
+def _cosines(codes: Float[np.ndarray, "codes dim"]) -> Float[np.ndarray, "codes codes"]:
+    unit = _unit(codes)
+    return np.asarray(unit @ unit.T)
+
+
+def _neighbours(similarity: Float[np.ndarray, "codes codes"]) -> Int64[np.ndarray, " codes"]:
+    """An order in which similar codes are neighbours: the leaves of average-linkage clustering."""
+    upper = np.triu_indices(len(similarity), 1)
+    distances = np.maximum(1 - similarity[upper], 0)
+    return np.asarray(leaves_list(linkage(distances, "average", optimal_ordering=True)), dtype=np.int64)
+
+
+def _draw_similarities(
+    figure: Figure, panels: list[Axes], codes: Float[np.ndarray, "codes dim"], selection: TOCSelection
+) -> None:
+    before, after = _cosines(codes), _cosines(selection.select(codes))
+    order = _neighbours(before)
+    different = ~np.eye(len(codes), dtype=bool)
+    limit = float(np.quantile(np.abs([before[different], after[different]]), 0.995)) or 1.0
+    titles = (f"all {selection.n_dims} dimensions", f"the {len(selection.indices)} kept by TOC")
+    for axes, values, title in zip(panels, (before, after), titles, strict=True):
+        image = axes.imshow(
+            values[np.ix_(order, order)], cmap="RdBu_r", vmin=-limit, vmax=limit, interpolation="nearest"
+        )
+        axes.set_title(f"{title}: mean similarity {values[different].mean():z.3f}", fontsize=10, color=_INK)
+        axes.set(xticks=[], yticks=[], xlabel="codes")
+        axes.spines[:].set_color(_MUTED)
+    panels[0].set_ylabel("codes, similar ones side by side")
+    bar = figure.colorbar(image, ax=panels, shrink=0.9, pad=0.02, extend="both")
+    bar.set_label("cosine similarity")
+    bar.outline.set_visible(False)
+
+
+def _draw_scores(axes: Axes, selection: TOCSelection) -> None:
+    score = np.sort(selection.scores.score)[::-1]
+    places, kept = np.arange(len(score)), np.sort(selection.scores.score[list(selection.indices)])[::-1]
+    axes.bar(places, score, width=1, color=_DROPPED, label=f"dropped ({len(score) - len(kept)})")
+    axes.bar(places[: len(kept)], kept, width=1, color=_KEPT, label=f"kept ({len(kept)})")
+    axes.axhline(0, color=_MUTED, linewidth=0.8)
+    axes.set(xlabel="dimensions, best first", ylabel=r"score $U_k=\lambda V_k-(1-\lambda)S_k$")
+    axes.set_xlim(-0.5, len(score) - 0.5)
+    axes.ticklabel_format(axis="y", style="sci", scilimits=(-2, 3), useMathText=True)
+    axes.legend(frameon=False, reverse=True)
+
+
+def _draw_curve(axes: Axes, codes: Float[np.ndarray, "codes dim"], selection: TOCSelection) -> None:
+    dims = selection.n_dims
+    ranked = np.argsort(-selection.scores.score, kind="stable")
+    sizes = np.unique(np.linspace(1, dims, _CURVE_POINTS).astype(np.int64))
+    rng = np.random.default_rng(0)
+    orders = [rng.permutation(dims) for _ in range(_RANDOM_CHOICES)]
+    random = [[mean_similarity(codes[:, order[:size]]) for order in orders] for size in sizes]
+    low, middle, high = np.quantile(random, (0.05, 0.5, 0.95), axis=1)
+    axes.fill_between(sizes, low, high, color=_BAND, alpha=0.55, linewidth=0, label="random, middle 90 %")
+    axes.plot(sizes, middle, color=_MEDIAN, linewidth=1, linestyle="--", label="random, median")
+    chosen = [mean_similarity(codes[:, ranked[:size]]) for size in sizes]
+    axes.plot(sizes, chosen, color=_KEPT, linewidth=2, label="best by TOC")
+    kept = len(selection.indices)
+    here = mean_similarity(selection.select(codes))
+    axes.plot(kept, here, "o", color=_KEPT, markersize=8, markeredgecolor="white", zorder=5, clip_on=False)
+    side = "right" if kept > 0.6 * dims else "left"
+    axes.annotate(
+        f"{kept} kept: {here:z.3f}",
+        (kept, here),
+        (-9 if side == "right" else 9, -14),
+        textcoords="offset points",
+        horizontalalignment=side,
+        color=_KEPT,
+        fontsize=9,
+    )
+    axes.set(xlabel="dimensions kept", ylabel="mean cosine similarity of codes", xlim=(0, dims))
+    axes.legend(frameon=False)
+
+
+def _plain(axes: Axes) -> Axes:
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color(_MUTED)
+    axes.tick_params(colors=_MUTED)
+    return axes

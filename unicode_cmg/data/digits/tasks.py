@@ -1,0 +1,104 @@
+"""The downstream tasks, written in the published layouts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from unicode_cmg.data.digits.clips import Clips, Pool
+from unicode_cmg.data.digits.events import MixedClips, draw_mixed_clips
+from unicode_cmg.data.digits.single import draw_audio, draw_video
+from unicode_cmg.data.digits.sources import CLASSES
+from unicode_cmg.data.layouts.ave import SPLITS, Annotation, write_ave
+from unicode_cmg.data.layouts.ave_avvp import write_ave_avvp
+from unicode_cmg.data.layouts.avvp import EventRow, write_avvp
+from unicode_cmg.data.layouts.ucf_vgg import LabelledClip, write_ucf_vgg
+
+AVVP_COUNTS: dict[str, int] = {"train": 80, "val": 240, "test": 280}
+# orders of their own, as the published lists have: an index taken from the wrong list must show
+AVVP_CLASSES = tuple(sorted(CLASSES))
+AVE_AVVP_CLASSES = ("three", "seven", "zero", "nine", "one", "five", "eight", "two")
+UCF_VGG_CLASSES = tuple((f"Write{word.capitalize()}", f"saying {word}") for word in CLASSES)
+UCF_PER_CLASS = VGG_PER_CLASS = 60
+_GROUPS = 25
+
+
+def write_ave_task(root: Path, clips: dict[str, Clips]) -> Clips:
+    """Write `AVE`: rows are the clips of train, val and test, in this order; returns them."""
+    rows = Clips.concatenate([clips[split] for split in SPLITS])
+    ends = np.cumsum([len(clips[split]) for split in SPLITS])
+    order = {split: np.arange(end - len(clips[split]), end) for split, end in zip(SPLITS, ends, strict=True)}
+    annotations = [
+        Annotation(CLASSES[digit], f"ave-{row:07d}", start, end)
+        for row, (digit, start, end) in enumerate(rows.intervals())
+    ]
+    features = {"video": rows.video, "audio": rows.audio, "text": rows.text}
+    write_ave(root / "AVE", features, rows.labels, order, annotations, rows.text_mask)
+    return rows
+
+
+def draw_avvp(rng: np.random.Generator, pools: dict[str, Pool]) -> dict[str, MixedClips]:
+    """Clips of each split, from its own instances."""
+    return {split: draw_mixed_clips(rng, pools[split], count) for split, count in AVVP_COUNTS.items()}
+
+
+def write_avvp_task(root: Path, clips: dict[str, MixedClips]) -> dict[str, list[EventRow]]:
+    """Write `AVVP`; as published, the event tables hold val and test, and train has classes without times.
+
+    Returns:
+        Modality -> the rows of its event table.
+    """
+    names = {split: [f"dv{split:_<5}{i:04d}_30_40" for i in range(len(c))] for split, c in clips.items()}
+    events = {
+        modality: [row for split in ("val", "test") for row in clips[split].rows(modality, names[split])]
+        for modality in ("audio", "video")
+    }
+    features = {
+        modality: {
+            n: x for s, c in clips.items() for n, x in zip(names[s], getattr(c, modality), strict=True)
+        }
+        for modality in ("audio", "video")
+    }
+    splits = {s: {name: c.classes(i) for i, name in enumerate(names[s])} for s, c in clips.items()}
+    write_avvp(root / "AVVP", features, AVVP_CLASSES, events, splits)
+    return events
+
+
+def write_ave_avvp_task(root: Path, rows: Clips, events: dict[str, list[EventRow]]) -> None:
+    """Write `AVE_AVVP`: the AVE rows and the AVVP events of eight digits."""
+    shared = [CLASSES.index(word) for word in AVE_AVVP_CLASSES]
+    labels = np.zeros((len(rows), rows.labels.shape[1], len(shared) + 1), np.float32)
+    labels[..., :-1] = rows.labels[..., shared]
+    inside = labels.any(axis=(1, 2))
+    labels[inside, :, -1] = ~labels[inside].any(-1)
+    kept = {
+        modality: [
+            EventRow(row.filename, found)
+            for row in table
+            if (found := tuple(event for event in row.events if event.label in AVE_AVVP_CLASSES))
+        ]
+        for modality, table in events.items()
+    }
+    write_ave_avvp(root / "AVE_AVVP", AVE_AVVP_CLASSES, np.flatnonzero(inside), labels, kept)
+
+
+def ucf_split(group: int) -> str:
+    """Whose instances a UCF group shows: 1-7 test, as in UCF101's first split; 8-10 val; 11-25 train."""
+    return "test" if group <= 7 else "val" if group <= 10 else "train"
+
+
+def write_ucf_vgg_task(root: Path, rng: np.random.Generator, pools: dict[str, Pool]) -> None:
+    """Write `UCF101` and `vggsound40k`: 60 clips a digit on each side, of varying length."""
+    video, audio = {}, {}
+    for digit, (ucf, vgg) in enumerate(UCF_VGG_CLASSES):
+        for i in range(UCF_PER_CLASS):
+            group = i % _GROUPS + 1
+            name = f"v_{ucf}_g{group:02d}_c{i // _GROUPS + 1:02d}"
+            clip = LabelledClip(name, ucf, f"g{group:02d}")
+            video[clip] = draw_video(rng, pools[ucf_split(group)].scans[digit])
+        for i in range(VGG_PER_CLASS):
+            split = "train" if i % 5 < 3 else "val" if i % 5 == 3 else "test"
+            clip = LabelledClip(f"vgg-{digit}-{i:05d}", vgg, split)
+            audio[clip] = draw_audio(rng, pools[split].recordings[digit])
+    write_ucf_vgg(root, UCF_VGG_CLASSES, video, audio)
