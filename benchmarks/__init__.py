@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+from benchmarks.codes import CodeUsage, code_usage
 from benchmarks.evaluate import evaluate
 from benchmarks.heads import HeadConfig
+from benchmarks.protocols import PROTOCOLS
 from benchmarks.results import DirectionResult, TaskResult
 from benchmarks.tasks import available_tasks
 
-__all__ = ["DirectionResult", "HeadConfig", "TaskResult", "available_tasks", "evaluate"]
+__all__ = [
+    "PROTOCOLS",
+    "CodeUsage",
+    "DirectionResult",
+    "HeadConfig",
+    "TaskResult",
+    "available_tasks",
+    "code_usage",
+    "evaluate",
+]

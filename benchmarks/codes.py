@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Int64
+from jaxtyping import Bool, Float, Int64
 from pydantic import Field
 
 from benchmarks.encoding import encode_clips
@@ -22,20 +22,23 @@ _NO_CODE = -1
 
 
 class Agreement(Config):
-    """How often two modalities choose the same code where the event of a clip is, in shares of 1.
+    """Whether two modalities choose the same code, or at least a similar one, where the event of a clip is.
 
     Agreement on the codes of silence and of an empty picture says nothing, so background seconds are left
-    out. Expected shares are what two modalities with the same habits, but blind to each other, would reach:
-    a collapsed codebook agrees always, and is expected to.
+    out. The expected values are those of two modalities with the same habits but blind to each other: a
+    collapsed codebook agrees always, and is expected to. Modalities may well choose different codes that lie
+    side by side in the codebook; heads then transfer all the same, and only the cosine shows why.
     """
 
     modalities: tuple[str, str]
-    clips: float = Field(description="Clips whose most frequent code is the same.")
+    clips: float = Field(description="Share of clips whose most frequent code is the same.")
     clips_expected: float
     steps: float | None = Field(
-        description="Seconds with the same code; none if one has no seconds, as text."
+        description="Share of seconds with the same code; none for text, which has none."
     )
     steps_expected: float | None
+    cosine: float = Field(description="Mean cosine similarity of the average codewords of the same clip.")
+    cosine_expected: float = Field(description="The same for different clips.")
 
 
 class CodeUsage(Config):
@@ -112,6 +115,7 @@ def code_usage(
     labels = {m: _labels(data, m, rows, codes[m].shape[1]) for m in modalities}
     num_codes, classes = len(codebooks[layer]), len(data.classes)
     contingency = {m: _contingency(codes[m], labels[m], num_codes, classes + 1) for m in modalities}
+    vectors = codebooks[layer].detach().double().cpu().numpy()
     together = sum(contingency.values(), np.zeros((num_codes, classes + 1), dtype=np.int64))
     return CodeUsage(
         layer=layer,
@@ -123,7 +127,9 @@ def code_usage(
         contingency={m: tuple(map(tuple, table.tolist())) for m, table in contingency.items()},
         purity=tuple(float(t.max() / t.sum()) if t.any() else None for t in together),
         mean_purity={m: float(table.max(axis=1).sum() / table.sum()) for m, table in contingency.items()},
-        agreement=tuple(_agreement(a, b, codes, labels, classes) for a, b in combinations(modalities, 2)),
+        agreement=tuple(
+            _agreement(a, b, codes, labels, classes, vectors) for a, b in combinations(modalities, 2)
+        ),
         examples={m: _examples(codes[m], rows) for m in modalities},
     )
 
@@ -164,6 +170,7 @@ def _agreement(
     codes: dict[str, Int64[np.ndarray, "clips time"]],
     labels: dict[str, Int64[np.ndarray, "clips time"]],
     background: int,
+    vectors: Float[np.ndarray, "codes dim"],
 ) -> Agreement:
     events = {m: (codes[m] != _NO_CODE) & (labels[m] != background) for m in (a, b)}
     steps = steps_expected = None
@@ -173,12 +180,15 @@ def _agreement(
     modal = {m: _most_frequent(codes[m], events[m]) for m in (a, b)}
     known = (modal[a] != _NO_CODE) & (modal[b] != _NO_CODE)
     clips, clips_expected = _same(modal[a][known], modal[b][known])
+    cosine, cosine_expected = _cosine(*(_average(codes[m][known], events[m][known], vectors) for m in (a, b)))
     return Agreement(
         modalities=(a, b),
         clips=clips,
         clips_expected=clips_expected,
         steps=steps,
         steps_expected=steps_expected,
+        cosine=cosine,
+        cosine_expected=cosine_expected,
     )
 
 
@@ -188,6 +198,24 @@ def _same(x: Int64[np.ndarray, " n"], y: Int64[np.ndarray, " n"]) -> tuple[float
     n = max(len(x), 1)
     expected = (np.bincount(x, minlength=size) / n) @ (np.bincount(y, minlength=size) / n)
     return float((x == y).sum() / n), float(expected)
+
+
+def _average(
+    codes: Int64[np.ndarray, "clips time"],
+    valid: Bool[np.ndarray, "clips time"],
+    vectors: Float[np.ndarray, "codes dim"],
+) -> Float[np.ndarray, "clips dim"]:
+    """Direction of the average codeword of each clip, as a unit vector."""
+    average = (vectors[codes] * valid[..., None]).sum(axis=1)
+    norms = np.linalg.norm(average, axis=1, keepdims=True)
+    return np.asarray(np.divide(average, norms, out=np.zeros_like(average), where=norms > 0))
+
+
+def _cosine(x: Float[np.ndarray, "clips dim"], y: Float[np.ndarray, "clips dim"]) -> tuple[float, float]:
+    """Mean cosine of the rows of x with the same rows of y, and with all other rows."""
+    same, count = float((x * y).sum()), len(x)
+    other = float(x.sum(axis=0) @ y.sum(axis=0)) - same
+    return same / max(count, 1), other / max(count * (count - 1), 1)
 
 
 def _most_frequent(

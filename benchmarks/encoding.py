@@ -31,8 +31,8 @@ class EncodedClips:
         rows: `[N]` rows of the data set, ascending.
     """
 
-    tables: tuple[Float[Tensor, "used dim"], ...]
-    used: tuple[Int64[Tensor, " used"], ...]
+    tables: tuple[Float[Tensor, "_ _"], ...]
+    used: tuple[Int64[Tensor, " _"], ...]
     indices: Int64[Tensor, "clips time layers"]
     mask: Bool[Tensor, "clips time"]
     rows: Int64[np.ndarray, " clips"]
@@ -57,7 +57,7 @@ def encode_clips(
     rows: Int64[np.ndarray, " clips"],
     features: Callable[[str, Int64[np.ndarray, " some"]], Float[np.ndarray, "some time ..."]],
     mask: Callable[[str, Int64[np.ndarray, " some"]], Bool[np.ndarray, "some time"]],
-    keep: Sequence[Int64[np.ndarray, " kept"]] | None = None,
+    keep: Sequence[Int64[np.ndarray, " _"]] | None = None,
 ) -> EncodedClips:
     """Encode clips in evaluation mode, without gradient, on the model's device.
 

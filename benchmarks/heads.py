@@ -48,7 +48,7 @@ class LabelledCodes:
         labels: `[N]` class of each clip.
     """
 
-    tables: tuple[Float[Tensor, "used dim"], ...]
+    tables: tuple[Float[Tensor, "_ _"], ...]
     indices: Int64[Tensor, "clips time layers"]
     labels: Int64[Tensor, " clips"]
 
@@ -88,7 +88,7 @@ class Heads:
 
     def logits(
         self,
-        tables: Sequence[Float[Tensor, "used dim"]],
+        tables: Sequence[Float[Tensor, "_ _"]],
         indices: Int64[Tensor, "heads clips time layers"],
     ) -> Float[Tensor, "heads clips classes"]:
         """Class scores; each head looks at its own clips."""
@@ -105,7 +105,7 @@ class Heads:
 
     @torch.no_grad()
     def predict(
-        self, data: LabelledCodes, permutations: Sequence[Int64[Tensor, "heads used"]] | None = None
+        self, data: LabelledCodes, permutations: Sequence[Int64[Tensor, "heads _"]] | None = None
     ) -> tuple[Int64[Tensor, "heads clips"], Float[Tensor, " heads"]]:
         """Predicted classes and mean cross-entropy of each head.
 

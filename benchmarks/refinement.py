@@ -18,7 +18,7 @@ Refinement = str | Path | TOCSelection
 
 
 def match_selections(
-    toc: Refinement | Sequence[Refinement], codebooks: Mapping[str, Float[Tensor, "codes dim"]]
+    toc: Refinement | Sequence[Refinement], codebooks: Mapping[str, Float[Tensor, "_ _"]]
 ) -> dict[str, TOCSelection]:
     """The selection of each codebook layer, in the order of the layers.
 

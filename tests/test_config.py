@@ -23,6 +23,7 @@ class Outer(Config):
     inner: Inner = Inner()
     maybe: Inner | None = None
     table: dict[str, Inner] = Field(default_factory=dict)
+    pair: list[int] = Field(default=[1, 2], min_length=2)
 
     @model_validator(mode="after")
     def _no_spaces(self) -> Outer:
@@ -47,6 +48,7 @@ class Outer(Config):
         ({"name": "a", "inner": {"rate": float("nan")}}, "x.yaml: 'inner.rate' is nan; expected"),
         ({"name": "a", "inner": 3}, "x.yaml: 'inner' is 3; expected a group of settings"),
         ({"name": "a b"}, "x.yaml: 'name' has a space; use a dash"),
+        ({"name": "a", "pair": [1]}, "x.yaml: 'pair' is [1]; expected at least 2 entries"),
         ([1], "x.yaml: a list at the top level; expected keys and values"),
     ],
 )

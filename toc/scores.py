@@ -72,8 +72,8 @@ def toc_scores(
         CodebookError: The codebook is not a finite `[H, D]` array of floats with H >= 2, a code to be
             normalised is zero, or an option is out of range.
 
-    >>> toc_scores([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]]).similarity * 9
-    array([2., 0.])
+    >>> toc_scores([[1.0, 1.0], [1.0, 1.0], [1.0, -1.0]]).similarity.round(3)
+    array([ 0.333, -0.111])
     """
     if not 0 <= lam <= 1:
         raise CodebookError(f"lam is {lam}; expected a number between 0 and 1")

@@ -140,6 +140,8 @@ def _readable(model: type[BaseModel], error: ValidationError, where: object) -> 
         return InputError(message, where=f"{where}: {key}" if key else where)
     if first["type"] in ("model_type", "dict_type"):
         message = "a group of settings"
+    elif first["type"] == "too_short":
+        message = f"at least {first['ctx']['min_length']} entries"
     return InputError(f"'{key}' is {got!r}", where=where, expected=message)
 
 

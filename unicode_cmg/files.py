@@ -8,6 +8,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -88,8 +89,8 @@ def atomic_directory(path: Path) -> Iterator[Path]:
         scratch = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
         try:
             yield scratch
-            for entry in (*scratch.rglob("*"), scratch):
-                _sync(entry)
+            with ThreadPoolExecutor(16) as pool:  # each sync waits for the disk; one after another they add up
+                list(pool.map(_sync, (*scratch.rglob("*"), scratch)))
             scratch.chmod(0o777 & ~_umask())
             if path.exists():
                 aside = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.old."))

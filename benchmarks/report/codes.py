@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from markupsafe import Markup
 
-from benchmarks.codes import CodeUsage
+from benchmarks.codes import Agreement, CodeUsage
 from benchmarks.report.meaning import class_shares, draw_contingency
 from benchmarks.report.sharing import (
     BETWEEN,
@@ -48,14 +48,11 @@ class SharingView:
 
 @dataclass(frozen=True)
 class MeaningView:
-    """What the codes mean: a sentence, the heat maps, and how often two modalities choose the same code.
-
-    Rows of `agreement` are a pair's name and percent: clips, clips expected, seconds, seconds expected.
-    """
+    """What the codes mean: a sentence, the heat maps, and how often two modalities choose the same code."""
 
     sentence: str
     svg: Markup
-    agreement: list[tuple[str, float, float, float | None, float | None]]
+    agreement: tuple[Agreement, ...]
 
 
 def sharing_view(usage: CodeUsage) -> SharingView:
@@ -92,33 +89,22 @@ def meaning_view(usage: CodeUsage) -> MeaningView:
     )
     columns = (*usage.classes, "background")
     tables = {name: np.array(table) for name, table in usage.contingency.items()}
-    return MeaningView(sentence, draw_contingency(tables, columns), _agreement(usage))
-
-
-def _agreement(usage: CodeUsage) -> list[tuple[str, float, float, float | None, float | None]]:
-    return [
-        (
-            " and ".join(pair.modalities),
-            100 * pair.clips,
-            100 * pair.clips_expected,
-            None if pair.steps is None else 100 * pair.steps,
-            None if pair.steps_expected is None else 100 * pair.steps_expected,
-        )
-        for pair in usage.agreement
-    ]
+    return MeaningView(sentence, draw_contingency(tables, columns), usage.agreement)
 
 
 def telling_codes(usage: CodeUsage, modalities: Sequence[str]) -> list[tuple[int, int]]:
     """For each class the code that all `modalities` use most for it, as `(class, code)`.
 
-    What counts is the smallest of the modalities' shares; a class without a common code gets the code of the
-    largest sum. A class whose code is used more for another class is left out.
+    Codes used more for another class, or for background, do not count. What decides is the smallest of the
+    modalities' shares, or, where no code is common, their sum. A class without a code of its own is left out.
     """
-    shares = np.stack([class_shares(np.array(usage.contingency[name])) for name in modalities])
-    together = shares.min(axis=0) + 1e-6 * shares.sum(axis=0)
-    codes = together.argmax(axis=0)
-    return [
-        (number, int(codes[number]))
-        for number in range(len(usage.classes))
-        if together[codes[number]].argmax() == number and shares[:, codes[number], number].any()
-    ]
+    tables = np.stack([np.array(usage.contingency[name]) for name in modalities])
+    shares = np.stack([class_shares(table) for table in tables])
+    main_class = tables.sum(axis=0).argmax(axis=1)
+    chosen = []
+    for number in range(len(usage.classes)):
+        merit = shares[..., number].min(axis=0) + 1e-6 * shares[..., number].sum(axis=0)
+        merit[main_class != number] = 0
+        if merit.any():
+            chosen.append((number, int(merit.argmax())))
+    return chosen

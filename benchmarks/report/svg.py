@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from itertools import count
 from typing import Any
 
 from markupsafe import Markup, escape
@@ -51,7 +51,6 @@ _STYLE: dict[Any, Any] = {
     "figure.dpi": 144,
     "savefig.transparent": True,
 }
-_figure_numbers = count(1)
 
 
 def series_slot(modality: str, modalities: Sequence[str]) -> int:
@@ -91,7 +90,9 @@ def inline_svg(figure: Figure, label: str) -> Markup:
     for colour in _VARIABLES:
         text = text.replace(colour, css_colour(colour))
     text = re.sub(r"'DejaVu Sans'[^;\"]*", "var(--font)", text)
-    prefix = f"f{next(_figure_numbers)}-"
+    prefix = (
+        f"f{hashlib.sha256(text.encode()).hexdigest()[:10]}-"  # ids are unique in the page, and reproducible
+    )
     text = re.sub(r'\bid="', f'id="{prefix}', text)
     text = text.replace("url(#", f"url(#{prefix}").replace('xlink:href="#', f'xlink:href="#{prefix}')
     head, body = text.split(">", 1)

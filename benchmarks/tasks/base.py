@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float, Int64
 
 
+@runtime_checkable
 class ClipTask(Protocol):
     """Clips of one class each, seen through several modalities, in published splits."""
 

@@ -41,7 +41,7 @@ def test_a_code_is_revived_after_its_idle_time_and_not_before() -> None:
     assert codebook.embedding.abs().max() < 10
 
 
-def test_revived_codes_lie_on_averaged_companions_of_the_batch_with_fresh_state() -> None:
+def test_revived_codes_lie_on_means_of_the_modalities_with_fresh_state() -> None:
     codebook = line_of_codes(revive_after=1)
     update(codebook, batch(0))
     features = batch(1)
@@ -63,10 +63,17 @@ def test_a_revived_code_survives_the_next_update() -> None:
 
 
 def test_codes_revived_together_start_at_different_places() -> None:
-    codebook = SharedCodebook(24, 2, ["a", "b"], own_weight=1.0, init="data")
-    features = batch()
+    for own_weight, places in ((1.0, 24), (0.5, 12)):  # as many as there are features, and steps
+        codebook = SharedCodebook(places, 2, ["a", "b"], own_weight=own_weight, init="data")
+        update(codebook, batch())
+        assert len(torch.unique(codebook.embedding, dim=0)) == places
+
+
+def test_modalities_that_do_not_pull_each_other_revive_codes_on_single_features() -> None:
+    codebook = SharedCodebook(8, 2, ["a", "b"], own_weight=1.0, init="data")
+    features = {"a": batch()["a"], "b": batch(1)["b"][:, :2]}
     update(codebook, features)
-    assert len(torch.unique(codebook.embedding, dim=0)) == 24  # as many as there are features
+    assert is_one_of(codebook.embedding, torch.cat([x.flatten(0, 1) for x in features.values()]))
 
 
 def test_revival_repeats_under_the_same_generator_and_differs_under_another() -> None:

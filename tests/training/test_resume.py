@@ -15,6 +15,7 @@ from tiny_method import Tiny, tiny_config, write_tiny_store
 from unicode_cmg import load_pretrained
 from unicode_cmg.errors import InputError
 from unicode_cmg.training import Interrupted, PretrainConfig, fit
+from unicode_cmg.training.run_folder import locked
 
 
 @pytest.fixture
@@ -279,3 +280,12 @@ def test_the_configuration_of_a_resumed_run_is_the_new_one(store: Path, tmp_path
     fit(longer, tmp_path / "run", resume="auto", progress=False)
     values = yaml.safe_load((tmp_path / "run/config.yaml").read_text())
     assert PretrainConfig.parse(values, where="config.yaml") == longer
+
+
+def test_two_processes_cannot_train_in_one_folder(store: Path, tmp_path: Path) -> None:
+    with (
+        locked(tmp_path / "run"),
+        pytest.raises(InputError, match="another process is training in this folder"),
+    ):
+        fit(tiny_config(store), tmp_path / "run", resume="auto", progress=False)
+    fit(tiny_config(store), tmp_path / "run", resume="auto", progress=False)

@@ -11,9 +11,28 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
+class Steps:
+    """The features of one modality, with padding emptied.
+
+    Attributes:
+        features: `[B, T, D]`, zero where not valid.
+        valid: `[B, T]`, 1 where a step is real and 0 where it is padding, in the dtype of the features.
+    """
+
+    features: Float[Tensor, "batch time dim"]
+    valid: Float[Tensor, "batch time"]
+
+    @classmethod
+    def of(cls, features: Float[Tensor, "batch time dim"], mask: Bool[Tensor, "batch time"] | None) -> Steps:
+        """Empty the padding, which may hold anything, even NaN."""
+        if mask is None:
+            return cls(features, torch.ones_like(features[..., 0]))
+        return cls(features.masked_fill(~mask.unsqueeze(-1), 0), mask.to(features.dtype))
+
+
+@dataclass(frozen=True)
 class Assignments:
-    """Every choice of a code in a batch of one or several modalities, flattened with the batch axis
-    outermost.
+    """Every choice of a code by one modality.
 
     Attributes:
         targets: `[choices, D]` the vector that pulls the chosen code; zero where not valid.
@@ -25,41 +44,14 @@ class Assignments:
     codes: Int64[Tensor, " choices"]
     valid: Float[Tensor, " choices"]
 
-    def counts(self, num_codes: int) -> Float[Tensor, " codes"]:
-        """How often each code was chosen."""
-        return self.valid.new_zeros(num_codes).index_add_(0, self.codes, self.valid)
-
-    def sums(self, num_codes: int) -> Float[Tensor, "codes dim"]:
-        """The sum of the targets that pull each code."""
-        zeros = self.targets.new_zeros(num_codes, self.targets.shape[-1])
-        return zeros.index_add_(0, self.codes, self.targets)
-
-    def at(self, positions: Int64[Tensor, " picked"]) -> Float[Tensor, "picked dim"]:
-        """Targets of the n-th valid choices; zeros where there is none."""
-        seen = self.valid.cumsum(0, dtype=torch.int64)
-        here = (positions >= 0) & (positions < seen[-1])
-        rows = torch.searchsorted(seen, positions, right=True).clamp_(max=len(seen) - 1)
-        return self.targets[rows] * here.unsqueeze(-1)
-
-
-def joint(parts: Sequence[Assignments], batch: int) -> Assignments:
-    """The choices of several modalities as one, ordered by clip as the batch is."""
-
-    def by_clip(tensors: list[Tensor]) -> Tensor:
-        return torch.cat([t.reshape(batch, -1, *t.shape[1:]) for t in tensors], dim=1).flatten(0, 1)
-
-    return Assignments(
-        by_clip([part.targets for part in parts]),
-        by_clip([part.codes for part in parts]),
-        by_clip([part.valid for part in parts]),
-    )
+    def add_to(self, counts: Float[Tensor, " codes"], sums: Float[Tensor, "codes dim"]) -> None:
+        """Add how often each code was chosen, and the targets that pull it, in place."""
+        counts.index_add_(0, self.codes, self.valid)
+        sums.index_add_(0, self.codes, self.targets)
 
 
 def assignments_by_modality(
-    features: Sequence[Float[Tensor, "batch _ dim"]],
-    indices: Sequence[Int64[Tensor, "batch _"]],
-    masks: Sequence[Bool[Tensor, "batch _"] | None],
-    own_weight: float,
+    steps: Sequence[Steps], indices: Sequence[Int64[Tensor, "batch _"]], own_weight: float
 ) -> list[Assignments]:
     """The pull of each choice: `own_weight` of it from the feature that chose, the rest from its companions.
 
@@ -67,34 +59,31 @@ def assignments_by_modality(
     valid share `1 - own_weight` equally. Without a valid companion the feature itself takes the whole weight,
     so each choice pulls with a total weight of one.
     """
-    valid = [
-        torch.ones_like(x[..., 0]) if mask is None else mask.to(x.dtype)
-        for x, mask in zip(features, masks, strict=True)
-    ]
-    clean = [
-        x if mask is None else x.masked_fill(~mask.unsqueeze(-1), 0)  # padding may hold anything, even NaN
-        for x, mask in zip(features, masks, strict=True)
-    ]
-    targets = clean if own_weight == 1 or len(features) == 1 else _mixed(clean, valid, own_weight)
+    alone = own_weight == 1 or len(steps) == 1
+    targets = [s.features for s in steps] if alone else _mixed(steps, own_weight)
     return [
-        Assignments(target.flatten(0, 1), index.flatten(), v.flatten())
-        for target, index, v in zip(targets, indices, valid, strict=True)
+        Assignments(target.flatten(0, 1), index.flatten(), s.valid.flatten())
+        for s, target, index in zip(steps, targets, indices, strict=True)
     ]
 
 
-def _mixed(
-    features: Sequence[Float[Tensor, "batch time dim"]],
-    valid: Sequence[Float[Tensor, "batch time"]],
-    own_weight: float,
-) -> list[Float[Tensor, "batch time dim"]]:
-    """Each feature averaged with its companions; features are zero where not valid, and so is the result."""
-    total = sum(features[1:], features[0])
-    present = sum(valid[1:], valid[0])
+def _mixed(steps: Sequence[Steps], own_weight: float) -> list[Float[Tensor, "batch time dim"]]:
+    """Each feature averaged with its companions; zero where it is not valid itself."""
+    total, present = sum_of_modalities(steps)
     mixed = []
-    for x, v in zip(features, valid, strict=True):
-        companions = present - v
+    for s in steps:
+        companions = present - s.valid
         share = torch.where(companions > 0, (1 - own_weight) / companions.clamp(min=1), 0)
         own = 1 - companions * share
         # own x + share (total - x), with x taken out of the total
-        mixed.append(torch.addcmul(x * (v * (own - share)).unsqueeze(-1), total, (v * share).unsqueeze(-1)))
+        scaled = s.features * (s.valid * (own - share)).unsqueeze(-1)
+        mixed.append(torch.addcmul(scaled, total, (s.valid * share).unsqueeze(-1)))
     return mixed
+
+
+def sum_of_modalities(
+    steps: Sequence[Steps],
+) -> tuple[Float[Tensor, "batch time dim"], Float[Tensor, "batch time"]]:
+    """At each step, the sum of the valid features and their number."""
+    features, valid = [s.features for s in steps], [s.valid for s in steps]
+    return sum(features[1:], features[0]), sum(valid[1:], valid[0])

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from unicode_cmg.codebook import _ema, _revival
-from unicode_cmg.codebook._assignments import Assignments, assignments_by_modality, joint
+from unicode_cmg.codebook._assignments import Assignments, Steps, assignments_by_modality
 from unicode_cmg.codebook._checks import check_batch, check_settings
 from unicode_cmg.codebook._ranks import rank_and_world, sum_over_ranks
 from unicode_cmg.codebook.quantized import Quantized
@@ -30,11 +30,11 @@ class SharedCodebook(nn.Module):
 
     * `corrected`: one update per step for all modalities together, as in the paper. Counts start at one, so
       that count, weight and codeword agree from the start; smoothed counts are used only to divide. In
-      training alone, a code idle for more than `revive_after` updates is placed on the pull of a choice drawn
-      from the current batch (a feature averaged with its companions, where an update would have moved it),
-      and its count and weight are reset with it. The paper asks that *each* modality use a code to keep it;
-      here, as in the released code, any use does. Statistics are summed over the ranks of torch.distributed
-      and revivals are the same on all ranks.
+      training alone, a code idle for more than `revive_after` updates moves to a step drawn from the current
+      batch, onto the mean of the modalities there (onto a feature if modalities do not pull each other's
+      codes), and its count and weight are reset with it. The paper asks that *each* modality use a code to
+      keep it; here, as in the released code, any use does. Statistics are summed over the ranks of
+      torch.distributed and revivals are the same on all ranks.
     * `published`: the released behaviour, number for number. One full update per modality in the order of
       `modalities`, each decaying and smoothing the running count anew; counts start at zero; idle codes are
       counted and revived in eval mode too; a revived codeword is a copy of an active one plus noise, and only
@@ -171,40 +171,44 @@ class SharedCodebook(nn.Module):
         if not self.training and self.rule == "corrected":
             return
         names = check_batch(features, self.modalities, aligned=self.own_weight != 1)
-        parts = assignments_by_modality(
-            [features[m].to(self.embedding.dtype) for m in names],
-            [indices[m] for m in names],
-            [None if masks is None else masks.get(m) for m in names],
-            self.own_weight,
-        )
+        steps = [
+            Steps.of(features[m].to(self.embedding.dtype), None if masks is None else masks.get(m))
+            for m in names
+        ]
+        parts = assignments_by_modality(steps, [indices[m] for m in names], self.own_weight)
         if self.rule == "published":
             self._published_update(parts, generator)
         else:
-            self._corrected_update(joint(parts, batch=features[names[0]].shape[0]), generator)
+            self._corrected_update(parts, _revival.Places.of(steps, self.own_weight), generator)
 
-    def _corrected_update(self, choices: Assignments, generator: torch.Generator | None) -> None:
+    def _corrected_update(
+        self, parts: Sequence[Assignments], places: _revival.Places, generator: torch.Generator | None
+    ) -> None:
+        counts, sums = torch.zeros_like(self.ema_count), torch.zeros_like(self.ema_weight)
+        for part in parts:
+            part.add_to(counts, sums)
         rank, world = rank_and_world()
-        draws = _revival.uniform((self.num_codes,), generator, self.embedding.device)
-        by_rank = choices.valid.new_zeros(world)
-        by_rank[rank] = choices.valid.sum()
-        counts, by_rank, draws = sum_over_ranks(
-            choices.counts(self.num_codes), by_rank, draws.to(by_rank.dtype) * (rank == 0)
-        )
+        places_by_rank = counts.new_zeros(world)
+        places_by_rank[rank] = places.valid.sum()
+        draws = _revival.uniform((self.num_codes,), generator, counts.device).to(counts.dtype) * (rank == 0)
+        counts, places_by_rank, draws = sum_over_ranks(counts, places_by_rank, draws)
+
         self.idle.copy_(torch.where(counts > 0, 0, self.idle + 1))
-        anything = by_rank.sum() > 0
+        anything = places_by_rank.sum() > 0
         dead = (self._dead() | ~self.seeded) & anything
-        positions = _revival.batch_positions(dead, draws, by_rank, rank)
-        sums, fresh = sum_over_ranks(choices.sums(self.num_codes), choices.at(positions))
+        fresh = places.at(_revival.positions_of_dead(dead, draws, places_by_rank, rank))
+        sums, fresh = sum_over_ranks(sums, fresh)
         _ema.corrected_step(*self._averages(), counts, sums, decay=self.decay, epsilon=self.epsilon)
         _revival.reset(*self._averages(), dead, fresh)
         self.idle.masked_fill_(dead, 0)
         self.seeded.logical_or_(anything)
 
     def _published_update(self, parts: Sequence[Assignments], generator: torch.Generator | None) -> None:
-        counts, sums = sum_over_ranks(
-            torch.stack([part.counts(self.num_codes) for part in parts]),
-            torch.stack([part.sums(self.num_codes) for part in parts]),
-        )
+        counts = self.ema_count.new_zeros(len(parts), self.num_codes)
+        sums = self.ema_weight.new_zeros(len(parts), self.num_codes, self.dim)
+        for part, count, total in zip(parts, counts, sums, strict=True):
+            part.add_to(count, total)
+        counts, sums = sum_over_ranks(counts, sums)
         if self.training:
             for count, total in zip(counts, sums, strict=True):
                 _ema.published_step(*self._averages(), count, total, decay=self.decay, epsilon=self.epsilon)

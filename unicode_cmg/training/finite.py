@@ -16,9 +16,9 @@ class FiniteGuard:
     """Watches named scalars of every step.
 
     Args:
-        wait: Whether to look at once, which costs nothing on the CPU. Otherwise the first step that had a value
-            that is not finite, and which, is noted on the device, and `check` reads the note. The fit loop
-            checks at log steps and before each checkpoint, so no checkpoint is ever written after a NaN.
+        wait: Whether to look at once, which costs nothing on the CPU. Otherwise the first step with a value
+            that is not finite, and which one, are noted on the device, and `check` reads the note. The fit
+            loop checks at log steps and before each checkpoint, so none is ever written after a NaN.
 
     Attributes:
         checkpoint: The last checkpoint written, for the error message.

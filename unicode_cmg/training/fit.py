@@ -25,6 +25,7 @@ from unicode_cmg.training.run_folder import (
     TENSORBOARD,
     Resume,
     find_start,
+    locked,
     prepare,
 )
 from unicode_cmg.training.trainer import Trainer
@@ -90,24 +91,21 @@ def fit(
         if start is not None:
             loop.restore(start)
         accelerator.wait_for_everyone()  # before the first rank changes what the others still look at
-        log = None
-        if accelerator.is_main_process:
-            log = MetricsLog(
-                run / METRICS,
-                after_step=loop.step,
-                tensorboard=run / TENSORBOARD if training.tensorboard else None,
-            )
+        if not accelerator.is_main_process:
+            loop.train(None, Progress(False, total=loop.total, done=loop.step))
+            accelerator.wait_for_everyone()
+            return RunResult(run, run / MODEL, loop.step, loop.seconds, run / METRICS, {})
+        with locked(run):
+            tensorboard = run / TENSORBOARD if training.tensorboard else None
+            log = MetricsLog(run / METRICS, after_step=loop.step, tensorboard=tensorboard)
             write_text(run / CONFIG, yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))
             prepare(run, step=loop.step)
-        shown = Progress(progress if accelerator.is_main_process else False, total=loop.total, done=loop.step)
-        try:
-            loop.train(log, shown)
-        finally:
-            shown.close()
-            if log is not None:
+            shown = Progress(progress, total=loop.total, done=loop.step)
+            try:
+                loop.train(log, shown)
+            finally:
+                shown.close()
                 log.close()
-        if accelerator.is_main_process:
             save_pretrained(method, run / MODEL, extra={"step": loop.step, "data": store.fingerprint})
         accelerator.wait_for_everyone()
-        last = {} if log is None or log.last is None else log.last
-        return RunResult(run, run / MODEL, loop.step, loop.seconds, run / METRICS, last)
+        return RunResult(run, run / MODEL, loop.step, loop.seconds, run / METRICS, log.last or {})

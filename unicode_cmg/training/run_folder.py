@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
 from unicode_cmg.checkpoints.folders import STATE_FILES, checkpoint_folders, newest_checkpoint
 from unicode_cmg.errors import InputError
+from unicode_cmg.files import disk_errors
 
 CONFIG, METRICS, MODEL, CHECKPOINTS, TENSORBOARD = (
     "config.yaml",
@@ -65,6 +69,30 @@ def find_start(run: Path, resume: Resume) -> Path | None:
             fix="use another --to for the new run",
         )
     return start
+
+
+@contextmanager
+def locked(run: Path) -> Iterator[None]:
+    """Make the folder and keep other processes from training in it; the lock ends with the process.
+
+    Raises:
+        InputError: Another process is training here, or the folder cannot be made.
+    """
+    with disk_errors(run):
+        run.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(run, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(
+                "another process is training in this folder",
+                where=run,
+                fix="wait until it has ended, or use another --to",
+            ) from None
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def check_unchanged(before: Mapping[str, Any], now: Mapping[str, Any], *, where: object) -> None:

@@ -1,0 +1,87 @@
+"""A real method that needs no training: features are turned back into the common space and quantized."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from unicode_cmg.batch import Encoding, FeatureBatch
+from unicode_cmg.config import Config
+from unicode_cmg.errors import InputError
+from unicode_cmg.methods.base import Method
+
+
+class TinyConfig(Config):
+    """Sizes."""
+
+    modalities: tuple[str, ...]
+    dim: int
+    num_codes: int
+    layers: int = 1
+
+
+class TinyMethod(Method[FeatureBatch]):
+    """`general = features @ map[modality]`, quantized by `layers` codebooks, each on what the last one left.
+
+    Remembers what it was asked to encode, and in which state, so that tests can tell.
+    """
+
+    name: ClassVar[str] = "tiny"
+    config: TinyConfig
+
+    def __init__(self, config: TinyConfig, maps: dict[str, Tensor], codebooks: list[Tensor]) -> None:
+        super().__init__()
+        self.config = config
+        self.maps = nn.ParameterDict({m: nn.Parameter(w.clone()) for m, w in maps.items()})
+        self.books = nn.ParameterList([nn.Parameter(b.clone()) for b in codebooks])
+        self.dropout = nn.Dropout(0.5)
+        self.encoded: list[tuple[str, int, bool, bool]] = []
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        return self.config.modalities
+
+    def encode(self, modality: str, features: Tensor, mask: Tensor | None = None) -> Encoding:
+        self.encoded.append((modality, len(features), self.training, torch.is_grad_enabled()))
+        if features.shape[-1] != len(self.maps[modality]):
+            raise InputError(
+                f"{modality} features have {features.shape[-1]} channels",
+                expected=str(len(self.maps[modality])),
+            )
+        general = self.dropout(features) @ self.maps[modality]
+        codes, indices, rest = [], [], general
+        for book in self.books:
+            chosen = torch.cdist(rest, book).argmin(dim=-1)
+            codes.append(book[chosen])
+            indices.append(chosen)
+            rest = rest - book[chosen]
+        return Encoding(general, torch.cat(codes, dim=-1), torch.stack(indices, dim=-1))
+
+    def codebooks(self) -> dict[str, Tensor]:
+        return {f"layer{i}": book.detach() for i, book in enumerate(self.books)}
+
+    def codebook_keys(self) -> dict[str, str]:
+        return {f"layer{i}": f"books.{i}" for i in range(len(self.books))}
+
+    def represent(self, batch: FeatureBatch) -> FeatureBatch:
+        return batch
+
+    def critic_losses(self, representation: FeatureBatch) -> dict[str, Tensor]:
+        return {}
+
+    def training_losses(self, batch: FeatureBatch, **_: Any) -> dict[str, Tensor]:
+        return {}
+
+    def update_codebooks(self, representation: FeatureBatch, *, generator: torch.Generator) -> None:
+        return
+
+    def codebook_statistics(self, representation: FeatureBatch) -> dict[str, float]:
+        return {}
+
+    def trained_modules(self) -> dict[str, nn.Module]:
+        return {}
+
+    def critic_modules(self) -> dict[str, nn.Module]:
+        return {}
