@@ -1,4 +1,4 @@
-"""Pretrain and evaluate many variants on the embedded digits, a few processes at a time, each result kept on disk."""
+"""Pretrain and evaluate many variants on the embedded digits, each result kept on disk."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from unicode_cmg.files import read_json, write_json, write_text
 CONFIG = Path(__file__).with_name("quickstart.yaml")
 DIRECTIONS = (("video", "audio"), ("audio", "video"), ("video", "video"), ("audio", "audio"))
 HEAD = HeadConfig(lr=1e-3, epochs=40, select="last")
-"""The head the released code was measured with: Linear - max over time - Linear, Adam, read after its last epoch."""
+"""The head the released code was measured with: Adam, read after its last epoch."""
 
 
 @dataclass(frozen=True)
 class Variant:
-    """One row of a table: a name and the settings, as for `--set`, in which it differs from the quickstart."""
+    """One row of a table: a name, and how its settings differ from the quickstart's, as for `--set`."""
 
     name: str
     overrides: tuple[str, ...] = ()
@@ -135,7 +135,9 @@ def _pretrain_and_evaluate(
     run = fit(PretrainConfig.parse(values, where=CONFIG), folder, resume="auto", progress=False)
     started = time.perf_counter()
     protocol = replace(HELD_OUT, report=report)
-    task = evaluate(load_pretrained(run.model), "ave", data, protocol=protocol, head=HEAD, directions=DIRECTIONS)
+    task = evaluate(
+        load_pretrained(run.model), "ave", data, protocol=protocol, head=HEAD, directions=DIRECTIONS
+    )
     return {
         "settings": list(settings),
         "seconds": run.seconds,

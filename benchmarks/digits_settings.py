@@ -38,7 +38,9 @@ def main(
     """Print the table as Markdown."""
     numbers = [int(seed) for seed in seeds.split(",")]
     data = digits_data(to, "default")
-    outcomes = run_variants(VARIANTS, numbers, data=data, to=to, report="val", workers=workers, threads=threads)
+    outcomes = run_variants(
+        VARIANTS, numbers, data=data, to=to, report="val", workers=workers, threads=threads
+    )
     groups = [[o for o in outcomes if o.variant == v.name] for v in VARIANTS]
     rows = [[v.name, *row(group)] for v, group in zip(VARIANTS, groups, strict=True)]
     save_table(to, "settings", markdown(["variant", *HEADER], rows), outcomes)

@@ -1,9 +1,9 @@
 """Our DCID against the released DCID code on exactly the arrays the released code was measured on.
 
-usage: python -m benchmarks.digits_vs_released [--to runs/vs-released] [--seeds 0,1,2] [--workers 1] [--threads 2]
+usage: python -m benchmarks.digits_vs_released [--to RUNS] [--seeds 0,1,2] [--workers 1] [--threads 2]
 
-The released rows are recorded, not run here: its own training functions in float32, width 64, 100 codes, batch 80,
-Adam 4e-4, on 3 200 clips, with the same head, read on the same test clips (percent).
+The released rows are recorded, not run here: its own training functions in float32, width 64, 100 codes,
+batch 80, Adam 4e-4, on 3 200 clips, with the same head, read on the same test clips (percent).
 """
 
 from __future__ import annotations

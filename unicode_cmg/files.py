@@ -89,7 +89,9 @@ def atomic_directory(path: Path) -> Iterator[Path]:
         scratch = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
         try:
             yield scratch
-            with ThreadPoolExecutor(16) as pool:  # each sync waits for the disk; one after another they add up
+            with ThreadPoolExecutor(
+                16
+            ) as pool:  # each sync waits for the disk; one after another they add up
                 list(pool.map(_sync, (*scratch.rglob("*"), scratch)))
             scratch.chmod(0o777 & ~_umask())
             if path.exists():

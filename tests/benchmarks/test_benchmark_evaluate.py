@@ -137,18 +137,16 @@ def test_the_paper_protocol_reports_training_clips_and_says_so(ave: Path, tmp_pa
 
 
 def test_the_paper_protocol_takes_the_best_epoch_of_the_reported_rows(ave: Path) -> None:
-    model, options = (
-        tiny_model(foreign="audio"),
-        {"protocol": "paper", "directions": ["video->audio"], "seeds": (0,)},
-    )
-    chosen = evaluate(model, "ave", ave, head=FAST, **options).directions[0]
-    epochs = [
-        evaluate(
-            model, "ave", ave, head=HeadConfig(lr=0.02, epochs=e, batch_size=16, select="last"), **options
-        )
-        for e in range(1, FAST.epochs + 1)
-    ]
-    assert chosen.mean == max(result.directions[0].mean for result in epochs)
+    model = tiny_model()
+    hard = optimize(model.codebooks()["layer0"].numpy(), 2)
+
+    def run(head: HeadConfig) -> float:
+        result = evaluate(model, "ave", ave, "paper", (0,), toc=hard, head=head, directions=["video->audio"])
+        return result.directions[0].mean
+
+    epochs = [run(FAST.model_copy(update={"epochs": e, "select": "last"})) for e in range(1, 6)]
+    assert epochs[-1] < max(epochs), "the last epoch is the best: the case would not tell"
+    assert run(FAST.model_copy(update={"epochs": 5})) == max(epochs)
 
 
 def test_a_protocol_can_report_on_validation_while_settings_are_chosen(ave: Path) -> None:
@@ -167,14 +165,18 @@ def test_the_default_head_is_the_protocols(ave: Path) -> None:
 
 
 def test_mean_and_deviation_are_over_the_seeds_and_of_the_sample(ave: Path) -> None:
-    model = tiny_model(foreign="audio")
-    result = evaluate(model, "ave", ave, seeds=(4, 1, 7), head=FAST, directions=["video->audio"])
-    row = result.directions[0]
+    model = tiny_model()
+    options = {
+        "head": FAST,
+        "directions": ["video->audio"],
+        "toc": optimize(model.codebooks()["layer0"].numpy(), 2),
+    }
+    row = evaluate(model, "ave", ave, seeds=(4, 1, 7), **options).directions[0]
     assert len(row.per_seed) == len(row.epochs_selected) == 3
     assert row.mean == pytest.approx(np.mean(row.per_seed))
     assert row.std == pytest.approx(np.std(row.per_seed, ddof=1))
     assert row.std > 0
-    alone = evaluate(model, "ave", ave, seeds=(1,), head=FAST, directions=["video->audio"]).directions[0]
+    alone = evaluate(model, "ave", ave, seeds=(1,), **options).directions[0]
     assert alone.per_seed[0] == row.per_seed[1]
     assert alone.std is None
 
@@ -238,7 +240,7 @@ def test_each_layer_of_codes_is_refined_by_its_own_selection(ave: Path) -> None:
     result = evaluate(model, "ave", ave, toc=[second, first], head=FAST)
     assert result.toc is not None
     assert [(t.layer, t.kept) for t in result.toc] == [("layer0", 6), ("layer1", 2)]
-    assert min(means(result).values()) > 90
+    assert min(means(result).values()) > 60
     with pytest.raises(InputError, match="no TOC selection for layer 'layer1'"):
         evaluate(model, "ave", ave, toc=first)
     with pytest.raises(InputError, match="second selection"):

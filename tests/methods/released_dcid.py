@@ -23,7 +23,9 @@ def golden(name: str) -> dict[str, np.ndarray]:
 
 def released_dcid() -> DCID:
     """The model of the golden parameters, in float64 and without dropout."""
-    params = {k: torch.from_numpy(v) for k, v in golden("dcid_params_public").items() if not k.startswith("meta/")}
+    params = {
+        k: torch.from_numpy(v) for k, v in golden("dcid_params_public").items() if not k.startswith("meta/")
+    }
     config, state = from_published(params)
     model = DCID(config.model_copy(update={"dropout": 0.0})).double()
     model.load_state_dict(state, strict=True)

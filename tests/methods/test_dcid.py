@@ -14,7 +14,15 @@ from unicode_cmg.batch import FeatureBatch
 from unicode_cmg.errors import InputError
 from unicode_cmg.methods.dcid import DCID, DCIDConfig
 
-SIZES = {"dim": 8, "num_codes": 12, "heads": 2, "layers": 1, "feedforward": 16, "pooling_dim": 4, "critic_hidden": 8}
+SIZES = {
+    "dim": 8,
+    "num_codes": 12,
+    "heads": 2,
+    "layers": 1,
+    "feedforward": 16,
+    "pooling_dim": 4,
+    "critic_hidden": 8,
+}
 SPEECH = {"dim": 5}
 IMAGE = {"dim": 4, "grid": (7, 7)}
 WORDS = {"dim": 6, "context": 8}
@@ -46,7 +54,9 @@ def test_any_number_of_modalities_and_any_length_trains(fidelity: str, steps: in
     expected = {f"{term}/{m}" for term in ("reconstruction", "commitment", "club") for m in model.modalities}
     assert set(losses) == expected | {"cpc", "cmcm"}
     sum(losses.values()).backward()
-    reached = [name for name, p in model.general.named_parameters() if p.grad is not None and p.grad.abs().sum() > 0]
+    reached = [
+        name for name, p in model.general.named_parameters() if p.grad is not None and p.grad.abs().sum() > 0
+    ]
     assert reached
     assert all(loss.isfinite() for loss in losses.values())
     for m in model.modalities:

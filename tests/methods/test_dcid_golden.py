@@ -66,7 +66,9 @@ def step() -> dict[str, object]:
         permutations={m: torch.from_numpy(arrays[f"epoch0/draw/randperm{i}"]) for i, m in enumerate(order)},
         step=int(arrays["epoch0/draw/randint0"][0]) + 1,
     )
-    losses = model.training_losses(batch, generator=torch.Generator(), representation=representation, draws=draws)
+    losses = model.training_losses(
+        batch, generator=torch.Generator(), representation=representation, draws=draws
+    )
     optimizer.zero_grad()
     sum(losses.values()).backward()
     gradients = {name: p.grad.norm().item() for name, p in model.named_parameters() if p.grad is not None}
@@ -92,7 +94,10 @@ def test_every_loss_term_of_a_modality_is_the_released_one(step: dict, modality:
     arrays, losses = step["arrays"], step["losses"]
     names = {"reconstruction": "recon_loss", "commitment": "embed_loss", "club": "mine_loss"}
     for ours, theirs in names.items():
-        assert relative_error(losses[f"{ours}/{modality}"], arrays[f"epoch0/loss/{modality}_{theirs}"]) < TOLERANCE
+        assert (
+            relative_error(losses[f"{ours}/{modality}"], arrays[f"epoch0/loss/{modality}_{theirs}"])
+            < TOLERANCE
+        )
     expected = arrays[f"epoch0/loss/lld_{modality}_loss"]
     assert step["log_likelihoods"][modality] == pytest.approx(expected, rel=TOLERANCE)
 
@@ -129,7 +134,7 @@ def test_every_parameter_has_the_released_gradient_and_update(step: dict, module
             continue
         assert step["gradients"][ours] == pytest.approx(gradient, rel=TOLERANCE, abs=1e-12), key
         change = (after[ours] - before[ours]).norm().item()
-        # Adam turns a gradient that is zero but for rounding into a step that is rounding too, hence the 1e-10.
+        # where the gradient is zero but for rounding, Adam's step is rounding too, hence the 1e-10
         assert change == pytest.approx(
             arrays[f"epoch0/after/delta_norm/{module}"][i], rel=TOLERANCE, abs=1e-10
         ), key

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import doctest
+import importlib
 import subprocess
 import sys
 
@@ -87,3 +89,10 @@ def test_every_public_name_exists() -> None:
     assert all(getattr(toc, name) is not None for name in toc.__all__)
     with pytest.raises(AttributeError, match="no_such"):
         toc.no_such  # noqa: B018
+
+
+@pytest.mark.parametrize("module", ["toc", "toc.scores", "toc.selector"])
+def test_the_examples_in_the_docstrings_hold(module: str) -> None:
+    failed, tried = doctest.testmod(importlib.import_module(module))
+    assert tried > 0
+    assert failed == 0

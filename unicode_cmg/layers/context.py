@@ -25,9 +25,12 @@ class ContextLSTM(nn.Module):
         self, x: Float[Tensor, "batch time channels"], mask: Bool[Tensor, "batch time"] | None = None
     ) -> Float[Tensor, "batch time dim"]:
         """Contextual features; steps after the last valid one are not read and come out as zeros."""
+        features: Tensor
         if mask is None:
-            return self.lstm(x)[0]
+            features, _ = self.lstm(x)
+            return features
         steps = torch.arange(1, mask.shape[1] + 1, device=mask.device)
         lengths = (mask * steps).amax(dim=1).clamp(min=1).cpu()  # packing needs the lengths on the host
         packed = pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
-        return pad_packed_sequence(self.lstm(packed)[0], batch_first=True, total_length=x.shape[1])[0]
+        features, _ = pad_packed_sequence(self.lstm(packed)[0], batch_first=True, total_length=x.shape[1])
+        return features

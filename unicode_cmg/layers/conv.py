@@ -28,14 +28,16 @@ class ResidualBlock(nn.Module):
         self.conv2 = nn.Conv2d(channels, channels, 1, bias=False)
         self.relu_skip = relu_skip
 
-    def forward(self, x: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch channels height width"]:
+    def forward(
+        self, x: Float[Tensor, "batch channels height width"]
+    ) -> Float[Tensor, "batch channels height width"]:
         """Refine a grid of features."""
         active = F.relu(x)
         return F.relu((active if self.relu_skip else x) + self.conv2(F.relu(self.conv1(active))))
 
 
 class GridEncoder(nn.Module):
-    """The specific encoder of features on a grid: two 3x3 convolutions, a 1x1 convolution and a residual block.
+    """The specific encoder of a grid: two 3x3 convolutions, a 1x1 convolution and a residual block.
 
     Args:
         in_dim: Channels of the features.
@@ -52,11 +54,14 @@ class GridEncoder(nn.Module):
         self.conv3 = nn.Conv2d(out_dim, out_dim, 1)
         self.residual = ResidualBlock(out_dim, relu_skip=relu_skip)
 
-    def forward(self, x: Float[Tensor, "batch time height width channels"]) -> Float[Tensor, "batch time h w dim"]:
+    def forward(
+        self, x: Float[Tensor, "batch time height width channels"]
+    ) -> Float[Tensor, "batch time h w dim"]:
         """Encode the grid of each step on its own, channels last as they came."""
-        frames = x.flatten(0, 1).movedim(-1, 1)
+        frames: Tensor = x.flatten(0, 1).movedim(-1, 1)
         frames = self.conv3(F.relu(self.conv2(F.relu(self.conv1(frames)))))
-        return self.residual(frames).movedim(1, -1).unflatten(0, x.shape[:2])
+        frames = self.residual(frames)
+        return _by_step(frames, x)
 
 
 class GridDecoder(nn.Module):
@@ -70,7 +75,9 @@ class GridDecoder(nn.Module):
         relu_skip: See `ResidualBlock`.
     """
 
-    def __init__(self, in_dim: int, hidden: int, out_dim: int, grid: tuple[int, int], *, relu_skip: bool) -> None:
+    def __init__(
+        self, in_dim: int, hidden: int, out_dim: int, grid: tuple[int, int], *, relu_skip: bool
+    ) -> None:
         super().__init__()
         padding, _ = valid_padding(grid)
         self.deconv1 = nn.ConvTranspose2d(in_dim, hidden, 3, padding=padding)
@@ -78,8 +85,18 @@ class GridDecoder(nn.Module):
         self.deconv2 = nn.ConvTranspose2d(hidden, out_dim, 3, padding=padding)
         self.deconv3 = nn.ConvTranspose2d(out_dim, out_dim, 1)
 
-    def forward(self, x: Float[Tensor, "batch time h w dim"]) -> Float[Tensor, "batch time height width channels"]:
+    def forward(
+        self, x: Float[Tensor, "batch time h w dim"]
+    ) -> Float[Tensor, "batch time height width channels"]:
         """Decode the grid of each step on its own."""
-        frames = self.residual(self.deconv1(x.flatten(0, 1).movedim(-1, 1)))
+        frames: Tensor = self.residual(self.deconv1(x.flatten(0, 1).movedim(-1, 1)))
         frames = self.deconv3(F.relu(self.deconv2(frames)))
-        return frames.movedim(1, -1).unflatten(0, x.shape[:2])
+        return _by_step(frames, x)
+
+
+def _by_step(
+    frames: Float[Tensor, "frames dim h w"], like: Float[Tensor, "batch time ..."]
+) -> Float[Tensor, "batch time h w dim"]:
+    """Frames as steps of clips again, channels last."""
+    frames = frames.movedim(1, -1)
+    return frames.reshape(*like.shape[:2], *frames.shape[1:])

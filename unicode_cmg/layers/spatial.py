@@ -23,7 +23,9 @@ class ChannelGate(nn.Module):
         self.squeeze = nn.Linear(channels, hidden, bias=False)
         self.excite = nn.Linear(hidden, channels, bias=False)
 
-    def forward(self, x: Float[Tensor, "*batch height width channels"]) -> Float[Tensor, "*batch 1 1 channels"]:
+    def forward(
+        self, x: Float[Tensor, "*batch height width channels"]
+    ) -> Float[Tensor, "*batch 1 1 channels"]:
         """The gates, ready to multiply the grid."""
         return torch.sigmoid(self.excite(F.relu(self.squeeze(x.mean(dim=(-3, -2), keepdim=True)))))
 
@@ -46,7 +48,8 @@ class GatedSum(nn.Module):
 
     def forward(self, x: Float[Tensor, "*batch height width channels"]) -> Float[Tensor, "*batch channels"]:
         """Sum the gated grid over its positions."""
-        return (x * (1 + self.gate(x))).sum(dim=(-3, -2))
+        gated: Tensor = x * (1 + self.gate(x))
+        return gated.sum(dim=(-3, -2))
 
 
 class SpatialAttention(nn.Module):
@@ -73,7 +76,7 @@ class SpatialAttention(nn.Module):
         """Attend over the positions of the gated grid."""
         x = (x * (1 + self.gate(x))).flatten(-3, -2)
         mean = F.relu(self.of_mean(x.mean(dim=-2, keepdim=True)))
-        weights = self.score(torch.tanh(F.relu(self.of_position(x)) * mean)).softmax(dim=-2)
+        weights: Tensor = self.score(torch.tanh(F.relu(self.of_position(x)) * mean)).softmax(dim=-2)
         return (weights * x).sum(dim=-2)
 
 
@@ -95,8 +98,11 @@ class ConvPooling(nn.Module):
         self.project = nn.Linear(hidden * height * width, out_dim)
         self.out_dim = out_dim
 
-    def forward(self, x: Float[Tensor, "batch time height width channels"]) -> Float[Tensor, "batch time dim"]:
+    def forward(
+        self, x: Float[Tensor, "batch time height width channels"]
+    ) -> Float[Tensor, "batch time dim"]:
         """Look at the grid of each step on its own."""
         frames = x.flatten(0, 1).movedim(-1, 1)
         frames = F.relu(self.conv2(F.relu(self.conv1(frames))))
-        return self.project(frames.flatten(1)).unflatten(0, x.shape[:2])
+        pooled: Tensor = self.project(frames.flatten(1))
+        return pooled.reshape(*x.shape[:2], self.out_dim)

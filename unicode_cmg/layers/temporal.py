@@ -22,7 +22,14 @@ class TemporalTransformer(nn.Module):
     """
 
     def __init__(
-        self, in_dim: int, dim: int, *, heads: int = 4, layers: int = 2, feedforward: int = 1024, dropout: float = 0.1
+        self,
+        in_dim: int,
+        dim: int,
+        *,
+        heads: int = 4,
+        layers: int = 2,
+        feedforward: int = 1024,
+        dropout: float = 0.1,
     ) -> None:
         super().__init__()
         self.project = nn.Linear(in_dim, dim)
@@ -33,11 +40,13 @@ class TemporalTransformer(nn.Module):
         self, x: Float[Tensor, "batch time channels"], mask: Bool[Tensor, "batch time"] | None = None
     ) -> Float[Tensor, "batch time dim"]:
         """Mix the steps of each clip; steps where `mask` is False are never attended to."""
-        return self.encoder(self.project(x), src_key_padding_mask=None if mask is None else _padding(mask))
+        padding = None if mask is None else _padding(mask)
+        mixed: Tensor = self.encoder(self.project(x), src_key_padding_mask=padding)
+        return mixed
 
 
 def _padding(mask: Bool[Tensor, "batch time"]) -> Bool[Tensor, "batch time"]:
-    """True where a step is ignored; a clip without one valid step attends to its first, so that no row is empty."""
+    """True where a step is ignored; a clip without a valid step attends to its first, so no row is empty."""
     padding = ~mask
     first = torch.arange(mask.shape[1], device=mask.device) == 0
     return padding & ~(padding.all(dim=1, keepdim=True) & first)

@@ -21,8 +21,8 @@ class Method(nn.Module, ABC, Generic[RepresentationT]):
 
     One training step of the fit loop is::
 
-        representation = method.represent(batch)                       # the only encoder pass
-        for _ in range(critic_steps):                                  # critics learn on frozen representations
+        representation = method.represent(batch)                 # the only encoder pass
+        for _ in range(critic_steps):                            # critics learn on constants
             sum(method.critic_losses(representation).values()).backward(); critic_optimizer.step()
         losses = method.training_losses(batch, generator=g, representation=representation)
         sum(weight[name] * losses[name]).backward(); clip each of method.trained_modules(); optimizer.step()

@@ -1,4 +1,4 @@
-"""DCID: Dual Cross-modal Information Disentanglement (Xia et al., NeurIPS 2023; TOC paper, section 3 and appendix A)."""
+"""DCID: Dual Cross-modal Information Disentanglement (DCID paper; TOC paper, section 3 and appendix A)."""
 
 from unicode_cmg.methods.dcid.config import CodebookConfig, DCIDConfig, ModalityConfig
 from unicode_cmg.methods.dcid.model import DCID, DCIDRepresentation, Draws

@@ -43,7 +43,10 @@ class ModalityConfig(Config):
         default=None, description="height and width of features on a grid; null for one vector a step"
     )
     context: int | None = Field(
-        default=None, ge=2, multiple_of=2, description="width of a bidirectional LSTM put in front (published for text)"
+        default=None,
+        ge=2,
+        multiple_of=2,
+        description="width of a bidirectional LSTM put in front (published for text)",
     )
     specific_dim: int | None = Field(
         default=None, ge=1, description="width of the specific encoder; default 4 x dim on a grid, else dim"
@@ -103,7 +106,9 @@ class DCIDConfig(Config):
     feedforward: int = Field(default=1024, ge=1, description="hidden width of their position-wise networks")
     dropout: float = Field(default=0.1, ge=0, lt=1, description="their dropout")
     pooling_dim: int = Field(default=64, ge=1, description="channels of the convolutions of `pooling: conv`")
-    critic_hidden: int = Field(default=256, ge=2, description="size of CLUB's critics; their layers are half as wide")
+    critic_hidden: int = Field(
+        default=256, ge=2, description="size of CLUB's critics; their layers are half as wide"
+    )
     codebook: CodebookConfig = Field(default=CodebookConfig(), description="the shared codebook")
     fidelity: Fidelity = Field(default="corrected", description="preset of the switches below")
     pooling: Literal["conv", "attention", "sum"] = Field(description="how a general encoder reads a grid")
@@ -112,7 +117,9 @@ class DCIDConfig(Config):
     club_form: Literal["paper", "published"] = Field(description="form of the CLUB estimate")
     cmcm_form: Literal["corrected", "published"] = Field(description="form of the CMCM loss")
     commitment_own: float = Field(ge=0, description="commitment to a feature's own codeword")
-    commitment_cross: float = Field(ge=0, description="commitment to those of the other modalities, all together")
+    commitment_cross: float = Field(
+        ge=0, description="commitment to those of the other modalities, all together"
+    )
     detach_context: bool = Field(
         description="reconstruct the LSTM's output as a constant; released: the target can shrink to zero"
     )
@@ -122,7 +129,7 @@ class DCIDConfig(Config):
     def _fill_from_preset(cls, values: Any) -> Any:
         if not isinstance(values, dict):
             return values
-        preset = PRESETS.get(values.get("fidelity", "corrected"), {})
+        preset = PRESETS.get(str(values.get("fidelity", "corrected")), {})
         return {**preset, **values}
 
     @model_validator(mode="after")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, cast
 
 import torch
 from jaxtyping import Bool, Float, Int64
@@ -114,7 +114,7 @@ class DCID(Method[DCIDRepresentation]):
             inputs=inputs,
             general=general,
             specific=specific,
-            summary={m: self.specific[m].summarize(specific[m]) for m in self.modalities},
+            summary={m: self._specific(m).summarize(specific[m]) for m in self.modalities},
             quantized={m: self.codebook.quantize(general[m]) for m in self.modalities},
             masks={m: batch.masks[m] for m in self.modalities},
         )
@@ -123,7 +123,7 @@ class DCID(Method[DCIDRepresentation]):
         """Negative log-likelihood log q(zbar^m | zhat^m) of each critic, on constants."""
         r = representation
         return {
-            f"critic/{m}": -self.critic[m].log_likelihood(
+            f"critic/{m}": -self._critic(m).log_likelihood(
                 r.quantized[m].codes.detach(), r.summary[m].detach(), mask=r.masks[m]
             )
             for m in self.modalities
@@ -171,7 +171,7 @@ class DCID(Method[DCIDRepresentation]):
         )
         losses |= {f"commitment/{m}": loss for m, loss in commitment.items()}
         for m in self.modalities:
-            losses[f"club/{m}"] = self.critic[m].mutual_information(
+            losses[f"club/{m}"] = self._critic(m).mutual_information(
                 r.quantized[m].codes,
                 r.summary[m],
                 permutation=draws.permutations[m].to(first.device),
@@ -180,7 +180,9 @@ class DCID(Method[DCIDRepresentation]):
             )
         losses["cpc"] = self.cpc(r.general, step=draws.step, masks=r.masks).loss
         losses["cmcm"] = cmcm_loss(
-            {m: q.squared_distances for m, q in r.quantized.items()}, masks=r.masks, form=self.config.cmcm_form
+            {m: q.squared_distances for m, q in r.quantized.items()},
+            masks=r.masks,
+            form=self.config.cmcm_form,
         )
         return losses
 
@@ -247,13 +249,23 @@ class DCID(Method[DCIDRepresentation]):
         return {"layer0": "codebook.embedding"}
 
     def _input(
-        self, modality: str, features: Float[Tensor, "batch time ..."], mask: Bool[Tensor, "batch time"] | None
+        self,
+        modality: str,
+        features: Float[Tensor, "batch time ..."],
+        mask: Bool[Tensor, "batch time"] | None,
     ) -> Float[Tensor, "batch time ..."]:
         if modality not in self.context:
             return features
         # A front end that sees only valid steps must know where they end; a full clip needs no packing.
         full = mask is None or bool(mask.all())
-        return self.context[modality](features, None if full else mask)
+        contextual: Tensor = self.context[modality](features, None if full else mask)
+        return contextual
+
+    def _specific(self, modality: str) -> SpecificEncoder:
+        return cast(SpecificEncoder, self.specific[modality])
+
+    def _critic(self, modality: str) -> CLUB:
+        return cast(CLUB, self.critic[modality])
 
     def _check_batch(self, batch: FeatureBatch) -> None:
         given, known = set(batch.features), set(self.modalities)
@@ -278,7 +290,9 @@ class DCID(Method[DCIDRepresentation]):
     def _check_features(self, modality: str, features: Tensor) -> None:
         if modality not in self.config.modalities:
             raise InputError(
-                f"unknown modality '{modality}'", where="model", expected=f"one of {', '.join(self.modalities)}"
+                f"unknown modality '{modality}'",
+                where="model",
+                expected=f"one of {', '.join(self.modalities)}",
             )
         spec = self.config.modalities[modality]
         want = (*(spec.grid or ()), spec.dim)

@@ -52,11 +52,12 @@ class GeneralEncoder(nn.Module):
         self, x: Float[Tensor, "batch time ..."], mask: Bool[Tensor, "batch time"] | None
     ) -> Float[Tensor, "batch time dim"]:
         """General features of every step."""
-        return self.temporal(x if self.pool is None else self.pool(x), mask)
+        general: Tensor = self.temporal(x if self.pool is None else self.pool(x), mask)
+        return general
 
 
 class SpecificEncoder(nn.Module):
-    """Psi^m: modality-specific features zbar^m, kept whole for the decoder and summarised for CLUB's critic."""
+    """Psi^m: modality-specific features zbar^m, whole for the decoder and summarised for CLUB's critic."""
 
     def __init__(self, config: DCIDConfig, modality: ModalityConfig) -> None:
         super().__init__()
@@ -101,6 +102,8 @@ class Decoder(nn.Module):
         """Reconstruct the features; on a grid the same code stands at every position."""
         code = self.code(code)
         if self.grid is None:
-            return self.linear(torch.cat([code, specific], dim=-1))
+            features: Tensor = self.linear(torch.cat([code, specific], dim=-1))
+            return features
         code = code[:, :, None, None, :].expand(*specific.shape[:-1], -1)
-        return self.grid(torch.cat([code, specific], dim=-1))
+        features = self.grid(torch.cat([code, specific], dim=-1))
+        return features  # noqa: RET504 - the annotation above types both

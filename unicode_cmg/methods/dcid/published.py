@@ -67,7 +67,9 @@ def our_name(published: str) -> str | None:
             return ours + published.removeprefix(theirs)
     if any(part in published for part in _WITHOUT_EFFECT):
         return None
-    raise InputError(f"unknown key '{published}'", where="released DCID", expected="the keys of a DCID checkpoint")
+    raise InputError(
+        f"unknown key '{published}'", where="released DCID", expected="the keys of a DCID checkpoint"
+    )
 
 
 def from_published(tensors: Mapping[str, Tensor]) -> tuple[DCIDConfig, dict[str, Tensor]]:
@@ -87,7 +89,9 @@ def from_published(tensors: Mapping[str, Tensor]) -> tuple[DCIDConfig, dict[str,
 
     def size(key: str, axis: int) -> int:
         if key not in state:
-            raise InputError(f"no tensor for '{key}'", where="released DCID", expected="a complete checkpoint")
+            raise InputError(
+                f"no tensor for '{key}'", where="released DCID", expected="a complete checkpoint"
+            )
         return state[key].shape[axis]
 
     video = size("specific.video.grid.conv1.weight", 1)
@@ -118,5 +122,5 @@ def from_published(tensors: Mapping[str, Tensor]) -> tuple[DCIDConfig, dict[str,
         },
         where="released DCID",
     )
-    state["codebook.seeded"] = torch.tensor(True)  # ours alone: released codewords are never placed on the data
+    state["codebook.seeded"] = torch.tensor(True)  # ours alone: never placed on the data
     return config, state
