@@ -110,9 +110,7 @@ def digits(
 
 @app.command()
 def pretrain(
-    config: Annotated[
-        Path, typer.Argument(help="YAML file; every key is described in docs/configuration.md.")
-    ],
+    config: Annotated[Path, typer.Argument(help="YAML file, such as benchmarks/quickstart.yaml.")],
     to: Annotated[
         Path | None, typer.Option(help="Folder of the run.", show_default="runs/ and the name of the file")
     ] = None,
@@ -198,13 +196,14 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Train on one modality's codes, test on another's."""
+    import torch
+
     from benchmarks import evaluate as evaluate_model
     from unicode_cmg import load_pretrained
     from unicode_cmg.files import write_json
 
-    result = evaluate_model(
-        load_pretrained(checkpoint), task, data, protocol.value, _numbers(seeds, "--seeds"), toc=toc_file
-    )
+    model = load_pretrained(checkpoint, map_location="cuda" if torch.cuda.is_available() else "cpu")
+    result = evaluate_model(model, task, data, protocol.value, _numbers(seeds), toc=toc_file or None)
     if to is not None:
         write_json(to, result.to_json())
     _finish(result.to_json(), result.table(), as_json)
@@ -234,12 +233,12 @@ def _amount(text: str) -> int | float:
         ) from None
 
 
-def _numbers(text: str, option: str) -> list[int]:
+def _numbers(text: str) -> list[int]:
     try:
         return [int(part) for part in text.split(",")]
     except ValueError:
         raise InputError(
-            f"cannot read '{text}'", where=option, expected="whole numbers such as 0,1,2"
+            f"cannot read '{text}'", where="--seeds", expected="whole numbers such as 0,1,2"
         ) from None
 
 

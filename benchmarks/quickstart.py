@@ -10,6 +10,8 @@ from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any, Literal
 
+import torch
+
 from benchmarks.codes import code_usage
 from benchmarks.evaluate import evaluate
 from benchmarks.report import RESULTS, build_report
@@ -80,7 +82,7 @@ def quickstart(
         selection = optimize(codebook.vectors, layer=codebook.name)
         write_outputs(run / "toc", codebook, selection)
     with stages.of("evaluation"):
-        model = load_pretrained(model_folder)
+        model = load_pretrained(model_folder, map_location="cuda" if torch.cuda.is_available() else "cpu")
         for name, options in (
             ("ave", {}),
             ("ave-toc", {"toc": selection}),
@@ -135,9 +137,7 @@ def _digits(root: Path, seed: int) -> Path:
 def _config(data: Path, seed: int, settings: tuple[str, ...]) -> PretrainConfig:
     with as_file(files("benchmarks") / "quickstart.yaml") as path:
         values = load_yaml(path)
-    own = (
-        f"data.store={data / 'pretrain'}",
-        f"data.val_store={data / 'pretrain-val'}",
-        f"training.seed={seed}",
-    )
-    return PretrainConfig.parse(apply_overrides(values, (*own, *settings)), where="quickstart.yaml")
+    stores = {"store": str(data / "pretrain"), "val_store": str(data / "pretrain-val")}
+    values["data"] = values["data"] | stores
+    values["training"] = values["training"] | {"seed": seed}
+    return PretrainConfig.parse(apply_overrides(values, settings), where="quickstart.yaml")

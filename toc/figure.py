@@ -14,14 +14,9 @@ from scipy.cluster.hierarchy import leaves_list, linkage
 from toc.scores import as_codebook
 from toc.selection import TOCSelection
 
-_KEPT, _DROPPED, _BAND, _MEDIAN, _INK, _MUTED = (
-    "#1f6fb4",
-    "#c4c4c4",
-    "#e3c08a",
-    "#a9772c",
-    "#222222",
-    "#6b6b6b",
-)
+_KEPT, _DROPPED = "#1f6fb4", "#c4c4c4"
+_BAND, _MEDIAN = "#e3c08a", "#a9772c"
+_INK, _MUTED = "#222222", "#6b6b6b"
 _MOST_CODES = 400
 _RANDOM_CHOICES = 60
 _CURVE_POINTS = 40

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 
 import pytest
 
@@ -68,6 +70,23 @@ def test_called_again_it_continues(outcome: QuickstartResult) -> None:
     ]
     assert steps == sorted(steps)
     assert steps[-1] == outcome.results["training"]["step"] == 4
+
+
+def test_the_python_example_of_the_readme_runs(
+    outcome: QuickstartResult,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"^```python\n(.*?)^```", readme, flags=re.DOTALL | re.MULTILINE)
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "quickstart").symlink_to(outcome.page.parent)
+    monkeypatch.chdir(tmp_path)
+    exec(compile(example, "README.md", "exec"), {})
+    out = capsys.readouterr().out
+    assert out.startswith("torch.Size([4, 10, 1])\n")
+    assert "video -> audio" in out
 
 
 def test_another_seed_needs_another_folder(outcome: QuickstartResult) -> None:

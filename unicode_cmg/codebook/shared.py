@@ -55,9 +55,9 @@ class SharedCodebook(nn.Module):
             codes.
         revive_after: Updates without use after which a code is dead; None never revives.
         revive_noise: Bounds of the uniform noise of a `published` revival; the FCID code has both at -1/1024.
-        init: `uniform` draws codewords from U(-1/H, 1/H) as released; `data` also starts there, and lets the
-            first training update place every code on the batch, as a revival would. `data` needs the
-            corrected rule.
+        init: `uniform` draws codewords from U(-1/H, 1/H), the released range at the released H = 400; `data`
+            also starts there, and lets the first training update place every code on the batch, as a revival
+            would. `data` needs the corrected rule.
 
     Raises:
         InputError: An argument is out of range.

@@ -102,8 +102,6 @@ class CLUB(nn.Module):
                 raise InputError(f"{name} is '{value}'", where="CLUB", expected=" or ".join(options))
         mu, logvar = self._gaussian(x)
         y = at_least_float32(y)
-        if mask is not None:
-            y = y.masked_fill(~mask.unsqueeze(-1), 0)
         positive = (mu - y).square()
         if negatives == "all":
             negative, both = _error_to_all(mu, y, mask), mask

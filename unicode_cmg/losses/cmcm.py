@@ -54,8 +54,11 @@ def cmcm_loss(
     with torch.autocast(device, enabled=False):
         for m, squared in squared_distances.items():
             mask = None if masks is None else masks.get(m)
-            posteriors[m] = _LogPosterior.apply(at_least_float32(squared), mask)  # type: ignore[no-untyped-call]
             valid[m] = None if mask is None else mask.any(-1)
+            posterior = _LogPosterior.apply(at_least_float32(squared), mask)  # type: ignore[no-untyped-call]
+            posteriors[m] = (
+                posterior if mask is None else torch.where(mask.any(-1, keepdim=True), posterior, 0)
+            )
         pair = _corrected_pair if form == "corrected" else _published_pair
         losses = [
             pair(posteriors[a], posteriors[b], _both(valid[a], valid[b]))
@@ -65,7 +68,7 @@ def cmcm_loss(
 
 
 class _LogPosterior(torch.autograd.Function):
-    """`log mean_t softmax_h(-sqrt(squared))` over the valid steps; zeros for a clip without any.
+    """`log mean_t softmax_h(-sqrt(squared))` over the valid steps; meaningless for a clip without any.
 
     Written out because the chain of primitive operations takes twice the time, most of it in exponentials,
     and because the root has an infinite slope at zero: here a codeword does not pull a feature that sits on
@@ -80,24 +83,22 @@ class _LogPosterior(torch.autograd.Function):
             steps: int | Tensor = squared.shape[1]
         else:
             log_step.masked_fill_(~mask.unsqueeze(-1), -torch.finfo(squared.dtype).max)
-            steps = mask.sum(1, keepdim=True)
+            steps = mask.sum(1, keepdim=True).clamp(min=1)
         # Each step's posterior is `share * peak.exp()`; the log of their sum is `peak + total.log()`.
         peak = log_step.amax(1)
         share = log_step.sub_(peak.unsqueeze(1)).exp_()
         total = share.sum(1)
         result = peak + (total / steps).log()
-        ctx.save_for_backward(functional.threshold(distance, 0, torch.inf), share, total, peak, mask)
-        return result if mask is None else torch.where(mask.any(1, keepdim=True), result, 0)
+        ctx.save_for_backward(functional.threshold(distance, 0, torch.inf), share, total, peak)
+        return result
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        distance, share, total, peak, mask = ctx.saved_tensors
-        if mask is not None:
-            gradient = torch.where(mask.any(1, keepdim=True), gradient, 0)
+        distance, share, total, peak = ctx.saved_tensors
         # Through the log of the mean, then the log-softmax, then d distance / d squared = 1 / (2 distance).
         pull = (-0.5 * gradient / total).unsqueeze(1)
-        balance = share @ pull.transpose(1, 2)
+        balance = (share * pull).sum(-1, keepdim=True)
         result = torch.addcmul(pull, balance, peak.exp().unsqueeze(1), value=-1)
         return result.mul_(share).div_(distance), None
 

@@ -16,6 +16,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "relu_skip": False,
         "cpc_normalize": "target",
         "club_form": "paper",
+        "club_summary": "mean",
         "cmcm_form": "corrected",
         "commitment_own": 0.25,
         "commitment_cross": 0.125,
@@ -26,6 +27,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "relu_skip": True,
         "cpc_normalize": "prediction",
         "club_form": "published",
+        "club_summary": "learned",
         "cmcm_form": "published",
         "commitment_own": 0.5,
         "commitment_cross": 0.25,
@@ -51,8 +53,8 @@ class ModalityConfig(Config):
     specific_dim: int | None = Field(
         default=None, ge=1, description="width of the specific encoder; default 4 x dim on a grid, else dim"
     )
-    critic_dim: int | None = Field(
-        default=None, ge=1, description="width of what CLUB's critic predicts on a grid; default dim"
+    summary_dim: int | None = Field(
+        default=None, ge=1, description="width of `club_summary: learned` on a grid; default dim"
     )
 
     @model_validator(mode="after")
@@ -72,11 +74,6 @@ class ModalityConfig(Config):
     def specific_width(self) -> int:
         """Channels of the specific features."""
         return self.specific_dim or (4 * self.dim if self.grid else self.dim)
-
-    @property
-    def critic_width(self) -> int:
-        """Channels of the vector that stands for the specific features in CLUB."""
-        return (self.critic_dim or self.dim) if self.grid else self.specific_width
 
 
 class CodebookConfig(Config):
@@ -115,6 +112,9 @@ class DCIDConfig(Config):
     relu_skip: bool = Field(description="residual skips carry relu(x), as released")
     cpc_normalize: Literal["target", "prediction"] = Field(description="axis of the softmax of CPC")
     club_form: Literal["paper", "published"] = Field(description="form of the CLUB estimate")
+    club_summary: Literal["mean", "learned"] = Field(
+        description="what CLUB sees of specific features on a grid: their mean, or a network on top of it"
+    )
     cmcm_form: Literal["corrected", "published"] = Field(description="form of the CMCM loss")
     commitment_own: float = Field(ge=0, description="commitment to a feature's own codeword")
     commitment_cross: float = Field(

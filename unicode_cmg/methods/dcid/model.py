@@ -80,7 +80,7 @@ class DCID(Method[DCIDRepresentation]):
         self.specific = nn.ModuleDict({m: SpecificEncoder(config, spec) for m, spec in specs.items()})
         self.decoder = nn.ModuleDict({m: Decoder(config, spec) for m, spec in specs.items()})
         self.critic = nn.ModuleDict(
-            {m: CLUB(config.dim, spec.critic_width, config.critic_hidden) for m, spec in specs.items()}
+            {m: CLUB(config.dim, self._specific(m).summary_dim, config.critic_hidden) for m in specs}
         )
         self.cpc = CrossModalCPC(self.modalities, config.dim, normalize=config.cpc_normalize)
         settings = config.codebook

@@ -61,14 +61,18 @@ class SpecificEncoder(nn.Module):
 
     def __init__(self, config: DCIDConfig, modality: ModalityConfig) -> None:
         super().__init__()
+        width = modality.specific_width
         self.grid: GridEncoder | None = None
+        self.summary: nn.Module = nn.Identity()
+        self.summary_dim = width
         if modality.grid is None:
-            self.linear = nn.Linear(modality.width, modality.specific_width)
-        else:
-            width = modality.specific_width
-            self.grid = GridEncoder(modality.dim, width, modality.grid, relu_skip=config.relu_skip)
+            self.linear = nn.Linear(modality.width, width)
+            return
+        self.grid = GridEncoder(modality.dim, width, modality.grid, relu_skip=config.relu_skip)
+        if config.club_summary == "learned":
+            self.summary_dim = modality.summary_dim or modality.dim
             self.summary = nn.Sequential(
-                nn.Linear(width, width // 2), nn.ReLU(), nn.Linear(width // 2, modality.critic_width)
+                nn.Linear(width, width // 2), nn.ReLU(), nn.Linear(width // 2, self.summary_dim)
             )
 
     def forward(self, x: Float[Tensor, "batch time ..."]) -> Float[Tensor, "batch time ..."]:
@@ -76,8 +80,13 @@ class SpecificEncoder(nn.Module):
         return F.relu(self.linear(x)) if self.grid is None else self.grid(x)
 
     def summarize(self, specific: Float[Tensor, "batch time ..."]) -> Float[Tensor, "batch time dim"]:
-        """One vector a step, whose information about the code CLUB bounds."""
-        return specific if self.grid is None else self.summary(specific.mean(dim=(2, 3)))
+        """One vector a step, whose information about the code CLUB bounds.
+
+        The released code puts a network of its own between the mean over the grid and CLUB. Nothing else
+        reads its output, so it can satisfy CLUB by being constant, and the encoder learns nothing from it.
+        """
+        summary: Tensor = self.summary(specific if self.grid is None else specific.mean(dim=(2, 3)))
+        return summary
 
 
 class Decoder(nn.Module):

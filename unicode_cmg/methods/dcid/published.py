@@ -111,7 +111,7 @@ def from_published(tensors: Mapping[str, Tensor]) -> tuple[DCIDConfig, dict[str,
                     "dim": video,
                     "grid": (7, 7),
                     "specific_dim": size("specific.video.grid.conv2.weight", 0),
-                    "critic_dim": size("specific.video.summary.2.weight", 0),
+                    "summary_dim": size("specific.video.summary.2.weight", 0),
                 },
                 "text": {
                     "dim": size("context.text.lstm.weight_ih_l0", 1),
