@@ -7,7 +7,7 @@ import statistics
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -134,7 +134,7 @@ def _pretrain_and_evaluate(
     values = apply_overrides(load_yaml(CONFIG), [f"data.store={data / 'pretrain'}", *settings])
     run = fit(PretrainConfig.parse(values, where=CONFIG), folder, resume="auto", progress=False)
     started = time.perf_counter()
-    protocol = replace(HELD_OUT, report=report)
+    protocol = HELD_OUT.reporting_on(report)
     task = evaluate(
         load_pretrained(run.model), "ave", data, protocol=protocol, head=HEAD, directions=DIRECTIONS
     )

@@ -37,11 +37,13 @@ CASES = [(page, arguments) for page in PAGES for arguments in _commands(page)]
 
 
 def _parse(arguments: list[str]) -> None:
+    """Read the arguments as the command line does; a bare name, as in running text, only has to exist."""
     command = typer.main.get_command(cli.app)
     context = command.make_context("unicode-cmg", list(arguments))
     while hasattr(command, "resolve_command"):
         name, command, rest = command.resolve_command(context, [*context._protected_args, *context.args])
-        context = command.make_context(name, rest, parent=context)
+        if rest or hasattr(command, "resolve_command"):
+            context = command.make_context(name, rest, parent=context)
 
 
 @pytest.mark.parametrize(

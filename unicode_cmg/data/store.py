@@ -65,7 +65,8 @@ class FeatureStore:
         """
         path = Path(path)
         if not (path / INDEX).is_file():
-            raise InputError(f"no {INDEX} in this folder", where=path, expected="a feature store")
+            what = f"no {INDEX} in this folder" if path.is_dir() else "no such folder"
+            raise InputError(what, where=path, expected="a feature store")
         index = _Index.parse(read_json(path / INDEX), where=path / INDEX)
         ids = tuple(read_text(path / "ids.txt").splitlines())
         if len(ids) != index.clips:

@@ -95,7 +95,7 @@ class Method(nn.Module, ABC, Generic[RepresentationT]):
         """
 
     @abstractmethod
-    def codebooks(self) -> dict[str, Float[Tensor, "codes dim"]]:
+    def codebooks(self) -> dict[str, Float[Tensor, "_ _"]]:
         """Layer name -> codebook `[H, D]`."""
 
     @abstractmethod

@@ -240,7 +240,7 @@ class DCID(Method[DCIDRepresentation]):
         quantized = self.codebook.quantize(general)
         return Encoding(general=general, codes=quantized.codes, indices=quantized.indices.unsqueeze(-1))
 
-    def codebooks(self) -> dict[str, Float[Tensor, "codes dim"]]:
+    def codebooks(self) -> dict[str, Float[Tensor, "_ _"]]:
         """The one layer, `layer0`."""
         return {"layer0": self.codebook.embedding}
 

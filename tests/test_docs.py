@@ -1,0 +1,30 @@
+"""The page on one's own features can be followed word for word."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+PAGE = Path(__file__).parents[1] / "docs" / "own-features.md"
+
+
+def blocks(language: str) -> list[str]:
+    text = PAGE.read_text(encoding="utf-8")
+    return re.findall(rf"^```{language}\n(.*?)^```", text, flags=re.DOTALL | re.MULTILINE)
+
+
+def test_own_features_go_from_arrays_to_codes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write, use = blocks("python")
+    (config,) = blocks("yaml")
+    Path("mine.yaml").write_text(config, encoding="utf-8")
+    names: dict[str, object] = {}
+    exec(compile(write, "own-features.md", "exec"), names)
+    exec(compile(use, "own-features.md", "exec"), names)
+    printed = capsys.readouterr().out.strip().splitlines()[-1]
+    assert printed == "torch.Size([3, 6, 1])"
+    assert Path("runs/mine/model/model.safetensors").is_file()
