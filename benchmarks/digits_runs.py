@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import multiprocessing
 import statistics
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -39,14 +38,14 @@ class Outcome:
         seed: Pretraining seed.
         seconds: Wall-clock time of pretraining alone.
         accuracy: (source, target) -> percent, mean over head seeds.
-        statistics: Codebook usage in the last logged batch.
+        same_code: Percent of event seconds in which audio and video have the same code; NaN if not known.
     """
 
     variant: str
     seed: int
     seconds: float
     accuracy: Mapping[tuple[str, str], float]
-    statistics: Mapping[str, float]
+    same_code: float | None
 
     @property
     def transfer(self) -> float:
@@ -117,7 +116,7 @@ def _run(variant: Variant, seed: int, data: Path, folder: Path, report: str, thr
         kept = _pretrain_and_evaluate(settings, data, folder, report, threads)
         write_json(result, kept)
     accuracy = {(s, t): value for s, t, value in kept["accuracy"]}
-    return Outcome(variant.name, seed, kept["seconds"], accuracy, kept["statistics"])
+    return Outcome(variant.name, seed, kept["seconds"], accuracy, kept["same_code"])
 
 
 def _pretrain_and_evaluate(
@@ -125,7 +124,7 @@ def _pretrain_and_evaluate(
 ) -> dict[str, Any]:
     import torch
 
-    from benchmarks import evaluate
+    from benchmarks import code_usage, evaluate
     from benchmarks.protocols import HELD_OUT
     from unicode_cmg import load_pretrained
     from unicode_cmg.training import PretrainConfig, fit
@@ -133,17 +132,15 @@ def _pretrain_and_evaluate(
     torch.set_num_threads(threads)
     values = apply_overrides(load_yaml(CONFIG), [f"data.store={data / 'pretrain'}", *settings])
     run = fit(PretrainConfig.parse(values, where=CONFIG), folder, resume="auto", progress=False)
-    started = time.perf_counter()
+    model = load_pretrained(run.model)
     protocol = HELD_OUT.reporting_on(report)
-    task = evaluate(
-        load_pretrained(run.model), "ave", data, protocol=protocol, head=HEAD, directions=DIRECTIONS
-    )
+    task = evaluate(model, "ave", data, protocol=protocol, head=HEAD, directions=DIRECTIONS)
+    agreements = {frozenset(a.modalities): a.steps for a in code_usage(model, data, split=report).agreement}
     return {
         "settings": list(settings),
         "seconds": run.seconds,
-        "evaluation_seconds": time.perf_counter() - started,
         "accuracy": [[d.source, d.target, d.mean] for d in task.directions],
-        "statistics": run.last["codebook"],
+        "same_code": 100 * (agreements[frozenset({"audio", "video"})] or 0.0),
     }
 
 
@@ -153,14 +150,27 @@ def mean_std(values: Sequence[float]) -> str:
     return f"{statistics.mean(values):.1f}{spread}"
 
 
+HEADER = ("seeds", "V->A", "A->V", "mean of both", "V->V", "A->A", "same code", "seconds")
+
+
 def row(outcomes: Sequence[Outcome]) -> list[str]:
-    """Cells of one variant: V->A, A->V, their mean, V->V, A->A and seconds, over its pretraining seeds."""
+    """The cells under `HEADER` for one variant, over its pretraining seeds."""
     cells = [mean_std([o.accuracy[d] for o in outcomes]) for d in DIRECTIONS]
     transfer = mean_std([o.transfer for o in outcomes])
-    return [*cells[:2], transfer, *cells[2:], f"{statistics.median(o.seconds for o in outcomes):.0f}"]
+    known = [o.same_code for o in outcomes if o.same_code is not None]
+    return [
+        str(len(outcomes)),
+        *cells[:2],
+        transfer,
+        *cells[2:],
+        mean_std(known) if known else "not measured",
+        f"{statistics.median(o.seconds for o in outcomes):.0f}",
+    ]
 
 
-HEADER = ("V->A", "A->V", "mean of both", "V->V", "A->A", "seconds")
+def by_variant(variants: Sequence[Variant], outcomes: Sequence[Outcome]) -> list[list[str]]:
+    """One table row for each variant."""
+    return [[v.name, *row([o for o in outcomes if o.variant == v.name])] for v in variants]
 
 
 def markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -180,7 +190,7 @@ def save_table(to: Path, name: str, table: str, outcomes: Sequence[Outcome]) -> 
                 "seed": o.seed,
                 "seconds": o.seconds,
                 "accuracy": {f"{s}->{t}": value for (s, t), value in o.accuracy.items()},
-                "codebook": dict(o.statistics),
+                "same_code": o.same_code,
             }
             for o in outcomes
         ],

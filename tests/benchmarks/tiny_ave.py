@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from tiny_method import TinyConfig, TinyMethod
+from tiny_codes_method import TinyConfig, TinyMethod
 
 from unicode_cmg.data.layouts.ave import Annotation, write_ave
 
