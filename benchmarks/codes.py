@@ -130,7 +130,7 @@ def code_usage(
         agreement=tuple(
             _agreement(a, b, codes, labels, classes, vectors) for a, b in combinations(modalities, 2)
         ),
-        examples={m: _examples(codes[m], rows) for m in modalities},
+        examples={m: _examples(codes[m], labels[m] != classes, rows) for m in modalities},
     )
 
 
@@ -228,11 +228,16 @@ def _most_frequent(
 
 
 def _examples(
-    codes: Int64[np.ndarray, "clips time"], rows: Int64[np.ndarray, " clips"]
+    codes: Int64[np.ndarray, "clips time"],
+    events: Bool[np.ndarray, "clips time"],
+    rows: Int64[np.ndarray, " clips"],
 ) -> dict[int, tuple[tuple[int, int], ...]]:
+    """A few places of each code, among events where it occurs in any."""
     examples = {}
     for code in np.unique(codes[codes != _NO_CODE]).tolist():
-        clips = np.flatnonzero((codes == code).any(axis=1))
+        here = codes == code
+        here = here & events if (here & events).any() else here
+        clips = np.flatnonzero(here.any(axis=1))
         spread = clips[np.unique(np.linspace(0, len(clips) - 1, _EXAMPLES).astype(np.int64))]
-        examples[code] = tuple((int(rows[clip]), int((codes[clip] == code).argmax())) for clip in spread)
+        examples[code] = tuple((int(rows[clip]), int(here[clip].argmax())) for clip in spread)
     return examples

@@ -38,7 +38,7 @@ class Outcome:
         seed: Pretraining seed.
         seconds: Wall-clock time of pretraining alone.
         accuracy: (source, target) -> percent, mean over head seeds.
-        same_code: Percent of event seconds in which audio and video have the same code; NaN if not known.
+        same_code: Percent of event seconds in which audio and video have the same code; None: not measured.
     """
 
     variant: str

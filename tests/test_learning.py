@@ -1,0 +1,46 @@
+"""A codebook pretrained for a minute carries what is learned on one modality to another, by its codes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from benchmarks import evaluate
+from benchmarks.digits_runs import CONFIG
+from unicode_cmg import load_pretrained
+from unicode_cmg.config import apply_overrides, load_yaml
+from unicode_cmg.data.digits import write_digits
+from unicode_cmg.methods.base import Method
+from unicode_cmg.training import PretrainConfig, fit
+
+pytestmark = pytest.mark.timeout(1200)
+DIRECTIONS = ["video->audio", "audio->video"]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("learning") / "digits"
+    write_digits(root)
+    return root
+
+
+@pytest.fixture(scope="module")
+def model(data: Path) -> Method:
+    """The quickstart's model after a third of its steps."""
+    changes = [f"data.store={data / 'pretrain'}", "training.epochs=4"]
+    config = PretrainConfig.parse(apply_overrides(load_yaml(CONFIG), changes), where=CONFIG)
+    return load_pretrained(fit(config, data.parent / "run", progress=False).model)
+
+
+def test_heads_transfer_between_sound_and_picture(model: Method, data: Path) -> None:
+    result = evaluate(model, "ave", data, directions=DIRECTIONS)
+    assert result.chance == 10
+    assert all(direction.mean > 60 for direction in result.directions), result.table()
+
+
+def test_transfer_falls_to_chance_when_the_codes_are_permuted_between_modalities(
+    model: Method, data: Path
+) -> None:
+    result = evaluate(model, "ave", data, directions=DIRECTIONS, permute_codes_seed=0, seeds=range(8))
+    assert all(direction.mean < 25 for direction in result.directions), result.table()
