@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -91,7 +92,13 @@ class CodebookConfig(Config):
 
 
 class DCIDConfig(Config):
-    """Sizes and switches of DCID; the defaults of the sizes are the published ones."""
+    """Sizes and switches of DCID; the defaults of the sizes are the published ones.
+
+    Attributes:
+        presets: What each `fidelity` sets.
+    """
+
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = PRESETS
 
     modalities: dict[str, ModalityConfig] = Field(
         min_length=2, description="modality name -> its features; two or more, any names"

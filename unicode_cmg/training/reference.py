@@ -1,0 +1,97 @@
+"""Every key of a pretraining configuration as a Markdown page, from the models themselves.
+
+usage: python -m unicode_cmg.training.reference > docs/configuration.md
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal, get_args, get_origin
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from unicode_cmg.methods import available_methods, config_class
+from unicode_cmg.training.config import PretrainConfig
+
+_INTRODUCTION = """\
+# Configuration
+
+A pretraining run is described by a YAML file; `--set a.b=c` on the command line changes a key. A key that
+does not exist is an error that names the nearest one. The complete configuration of a run is kept in
+`RUN/config.yaml`. This page is written by `python -m unicode_cmg.training.reference`.
+"""
+
+
+def reference() -> str:
+    """The page."""
+    parts = [_INTRODUCTION, "## Run\n", _table(PretrainConfig, skip="method")]
+    for name in available_methods():
+        parts += [
+            f"## Method `{name}`\n",
+            f"Keys below `method:`, beside `name: {name}`.\n",
+            _table(config_class(name)),
+        ]
+    return "\n".join(parts)
+
+
+def _table(model: type[BaseModel], skip: str = "") -> str:
+    lines = ["| key | default | meaning |", "| --- | --- | --- |"]
+    presets: Mapping[str, Mapping[str, Any]] = getattr(model, "presets", {})
+    for key, field in _leaves(model):
+        if key != skip:
+            chosen = [
+                f"{_written(values[key])} ({name})" for name, values in presets.items() if key in values
+            ]
+            lines.append(f"| `{key}` | {', '.join(chosen) or _default(field)} | {_meaning(field)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _leaves(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
+    """Dotted keys in the order of the model; a group of settings is replaced by its members."""
+    for name, field in model.model_fields.items():
+        inner = _model_in(field.annotation)
+        if inner is None:
+            yield prefix + name, field
+        else:
+            entry = ".<name>" if get_origin(field.annotation) is dict else ""
+            yield from _leaves(inner, f"{prefix}{name}{entry}.")
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    """The group of settings that a field holds, alone or as the values of a mapping."""
+    candidates = (annotation, *get_args(annotation))
+    return next((a for a in candidates if isinstance(a, type) and issubclass(a, BaseModel)), None)
+
+
+def _default(field: FieldInfo) -> str:
+    if field.default is not PydanticUndefined:
+        value = field.default
+    elif field.default_factory is dict:
+        value = {}
+    else:
+        return "required"
+    return _written(value)
+
+
+def _written(value: Any) -> str:
+    """A value as YAML has it."""
+    if value is None:
+        return "null"
+    return (
+        str(value).lower()
+        if isinstance(value, bool)
+        else str(list(value) if isinstance(value, tuple) else value)
+    )
+
+
+def _meaning(field: FieldInfo) -> str:
+    text = (field.description or "").replace("|", "\\|")
+    if get_origin(field.annotation) is Literal:
+        text += " (" + ", ".join(f"`{choice}`" for choice in get_args(field.annotation)) + ")"
+    return text
+
+
+if __name__ == "__main__":
+    print(reference(), end="")
