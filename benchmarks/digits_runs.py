@@ -150,7 +150,7 @@ def mean_std(values: Sequence[float]) -> str:
     return f"{statistics.mean(values):.1f}{spread}"
 
 
-HEADER = ("seeds", "V->A", "A->V", "mean of both", "V->V", "A->A", "same code", "seconds")
+HEADER = ("seeds", "V->A", "A->V", "mean of both", "V->V", "A->A", "same code")
 
 
 def row(outcomes: Sequence[Outcome]) -> list[str]:
@@ -164,8 +164,12 @@ def row(outcomes: Sequence[Outcome]) -> list[str]:
         transfer,
         *cells[2:],
         mean_std(known) if known else "not measured",
-        f"{statistics.median(o.seconds for o in outcomes):.0f}",
     ]
+
+
+def median_seconds(outcomes: Sequence[Outcome]) -> str:
+    """Wall-clock seconds of pretraining; worth reading only where nothing else ran."""
+    return f"{statistics.median(o.seconds for o in outcomes):.0f}"
 
 
 def by_variant(variants: Sequence[Variant], outcomes: Sequence[Outcome]) -> list[list[str]]:
