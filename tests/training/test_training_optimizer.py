@@ -1,0 +1,80 @@
+"""How a step moves the parameters."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from accelerate import Accelerator
+from tiny_method import Tiny, TinyConfig, tiny_config, write_tiny_store
+
+from unicode_cmg.batch import FeatureBatch
+from unicode_cmg.data.store import FeatureStore
+from unicode_cmg.errors import InputError
+from unicode_cmg.training.run_folder import check_unchanged
+from unicode_cmg.training.state import optimizer_tensors, restore_optimizer
+from unicode_cmg.training.trainer import Trainer
+
+
+def one_step(batch: FeatureBatch, scale: float | None) -> tuple[Tiny, dict[str, float]]:
+    torch.manual_seed(0)
+    accelerator = Accelerator()
+    accelerator.scaler = None if scale is None else torch.amp.GradScaler("cpu", init_scale=scale)
+    method = Tiny(TinyConfig(dropout=0.0))
+    result = Trainer(method, tiny_config(Path("unused")), accelerator).step(
+        batch, step=1, lr=0.01, statistics=False
+    )
+    return method, {name: value.item() for name, value in result.values.items()}
+
+
+def test_loss_scaling_changes_nothing_and_an_overflow_skips_the_step(tmp_path: Path) -> None:
+    batch = FeatureStore.open(write_tiny_store(tmp_path / "s")).batch(range(8))
+    torch.manual_seed(0)
+    untrained = Tiny(TinyConfig(dropout=0.0))
+    (plain, values), (scaled, scaled_values) = one_step(batch, None), one_step(batch, 1024.0)
+    overflown, _ = one_step(batch, math.inf)
+    assert scaled_values == pytest.approx(values, rel=1e-5)
+    for name, parameter in plain.named_parameters():
+        torch.testing.assert_close(scaled.get_parameter(name), parameter)
+        assert not torch.equal(parameter, untrained.get_parameter(name))
+        assert torch.equal(overflown.get_parameter(name), untrained.get_parameter(name))
+
+
+def test_critics_learn_only_from_their_own_losses(tmp_path: Path) -> None:
+    batch = FeatureStore.open(write_tiny_store(tmp_path / "s")).batch(range(8))
+    config = tiny_config(Path("unused"), critics__steps=0)
+    torch.manual_seed(0)
+    trainer = Trainer(Tiny(TinyConfig()), config, Accelerator())
+    before = trainer.method.critic.weight.detach().clone()
+    trainer.step(batch, step=1, lr=0.01, statistics=False)
+    assert torch.equal(trainer.method.critic.weight, before)
+    assert trainer.method.critic.weight.grad is None
+    assert trainer.method.critic.weight.requires_grad
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("optimizer.main/9/exp_avg", torch.zeros(2), "state of an unknown parameter '9/exp_avg'"),
+        ("optimizer.main/x/exp_avg", torch.zeros(2), "state of an unknown parameter 'x/exp_avg'"),
+        ("optimizer.main/0/exp_avg", torch.zeros(3), r"'0/exp_avg' has shape \[3\]; expected \[2\]"),
+    ],
+)
+def test_a_state_that_does_not_fit_the_optimizer_is_refused(
+    key: str, value: torch.Tensor, message: str
+) -> None:
+    optimizer = torch.optim.AdamW([torch.nn.Parameter(torch.zeros(2))])
+    optimizer.param_groups[0]["params"][0].grad = torch.ones(2)
+    optimizer.step()
+    tensors = optimizer_tensors("main", optimizer)
+    assert set(tensors) == {f"optimizer.main/0/{slot}" for slot in ("step", "exp_avg", "exp_avg_sq")}
+    with pytest.raises(InputError, match=message):
+        restore_optimizer("main", optimizer, {**tensors, key: value}, where="x")
+
+
+def test_a_removed_setting_counts_as_changed() -> None:
+    check_unchanged({"a": {"b": 1}, "c": {}}, {"a": {"b": 1}, "c": {}}, where="x")
+    with pytest.raises(InputError, match=r"'a.c' is no such setting, but the run was started with 2"):
+        check_unchanged({"a": {"b": 1, "c": 2}}, {"a": {"b": 1}}, where="x")
