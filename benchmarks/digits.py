@@ -35,7 +35,6 @@ SETTINGS = (
     Variant("learning rate 1e-3", ("optimizer.lr=1e-3",)),
     Variant("own weight 1/2, as published", ("method.codebook.own_weight=0.5",)),
     Variant("revival after 300 steps, as published", ("method.codebook.revive_after=300",)),
-    Variant("text through an LSTM, as published", ("method.modalities.text.context=64",)),
 )
 
 _RELEASED_CODEBOOK = (
@@ -53,10 +52,18 @@ ABLATION = (
     Variant("no revival", ("method.codebook.revive_after=null",)),
     Variant("codebook as published", _RELEASED_CODEBOOK),
     Variant("video pooled by a sum, as published", ("method.pooling=sum",)),
-    Variant("fidelity published", ("method.fidelity=published", *_RELEASED_CODEBOOK)),
+    Variant(
+        "fidelity published, published schedule",
+        (
+            *("method.fidelity=published", *_RELEASED_CODEBOOK, "method.modalities.text.context=64"),
+            *("optimizer.lr=4e-4", "optimizer.schedule=milestones", "optimizer.warmup_steps=0"),
+            *("optimizer.milestones=[10,20,30]", "training.epochs=30"),
+        ),
+    ),
 )
 FIDELITIES = (ABLATION[0], ABLATION[-1])
-"""The rows that decide which fidelity is the default; they get more seeds."""
+"""The rows that decide which fidelity is the default; they get more seeds. The published one trains as its authors
+do, for more than twice as long: under the quickstart's learning rate the summed video does not train at all."""
 
 
 def _recorded(name: str, seconds: float, *accuracies: tuple[float, float, float, float]) -> list[Outcome]:
