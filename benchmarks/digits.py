@@ -62,8 +62,8 @@ ABLATION = (
     ),
 )
 FIDELITIES = (ABLATION[0], ABLATION[-1])
-"""The rows that decide which fidelity is the default; they get more seeds. The published one trains as its authors
-do, for more than twice as long: under the quickstart's learning rate the summed video does not train at all."""
+"""The rows that decide which fidelity is the default; they get more seeds. The published one trains as its
+authors do, for more than twice as long: at the quickstart's learning rate the summed video does not train."""
 
 
 def _recorded(name: str, seconds: float, *accuracies: tuple[float, float, float, float]) -> list[Outcome]:
