@@ -34,7 +34,7 @@ SETTINGS = (
     Variant("6 epochs", ("training.epochs=6",)),
     Variant("learning rate 1e-3", ("optimizer.lr=1e-3",)),
     Variant("own weight 1/2, as published", ("method.codebook.own_weight=0.5",)),
-    Variant("revival after 300 steps, as published", ("method.codebook.revive_after=300",)),
+    Variant("revival after 150 steps", ("method.codebook.revive_after=150",)),
 )
 
 _RELEASED_CODEBOOK = (
