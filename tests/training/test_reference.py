@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
-from unicode_cmg.training.reference import reference
+PAGE = Path(__file__).parents[2] / "docs" / "configuration.md"
 
 
 def test_the_configuration_page_is_up_to_date() -> None:
-    page = Path(__file__).parents[2] / "docs" / "configuration.md"
-    assert page.read_text(encoding="utf-8") == reference(), (
-        "python -m unicode_cmg.training.reference > docs/configuration.md"
-    )
+    command = [sys.executable, "-m", "unicode_cmg.training.reference"]
+    written = subprocess.run(command, capture_output=True, text=True, check=True, cwd=PAGE.parents[1])
+    assert PAGE.read_text(encoding="utf-8") == written.stdout
