@@ -34,7 +34,6 @@ SETTINGS = (
     Variant("8 epochs", ("training.epochs=8",)),
     Variant("learning rate 2e-3", ("optimizer.lr=2e-3",)),
     Variant("own weight 1/2, as published", ("method.codebook.own_weight=0.5",)),
-    Variant("revival after 150 steps", ("method.codebook.revive_after=150",)),
 )
 
 _SHORT = ("optimizer.lr=2e-3", "optimizer.warmup_steps=50", "training.epochs=12")
