@@ -131,7 +131,7 @@ def ablation(
 def settings(
     to: To = Path("runs/settings"), seeds: Seeds = "0,1", workers: Workers = 2, threads: Threads = 1
 ) -> None:
-    """The experiment that chose the quickstart's settings; read on validation clips."""
+    """The quickstart's settings beside others; read on validation clips."""
     data = digits_data(to, "default")
     outcomes = run_variants(
         SETTINGS, _numbers(seeds), data=data, to=to, report="val", workers=workers, threads=threads
