@@ -135,3 +135,25 @@ def test_any_path_can_be_set_and_read_back(keys: list[str], value: Any) -> None:
     for key in keys:
         node = node[key]
     assert node == value
+
+
+def test_a_file_holds_only_what_differs_from_the_one_it_extends(tmp_path: Path) -> None:
+    (tmp_path / "base.yaml").write_text("name: a\ninner: {rate: 1.0, size: 3}\n")
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "middle.yaml").write_text("extends: ../base.yaml\nname: b\n")
+    (tmp_path / "sub" / "c.yaml").write_text("extends: middle.yaml\ninner: {rate: 2.0}\n")
+    assert load_yaml(tmp_path / "sub" / "c.yaml") == {"name": "b", "inner": {"rate": 2.0, "size": 3}}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("extends: c.yaml\n", "the file extends itself"),
+        ("extends: 3\n", "'extends' is 3"),
+        ("extends: gone.yaml\n", "gone.yaml"),
+    ],
+)
+def test_an_extension_that_leads_nowhere_is_named(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "c.yaml").write_text(text)
+    with pytest.raises(InputError, match=message):
+        load_yaml(tmp_path / "c.yaml")

@@ -62,9 +62,37 @@ class _UniqueKeys(yaml.SafeLoader):
 def load_yaml(path: Path) -> dict[str, Any]:
     """Read a YAML file of keys and values.
 
+    A file with a key `extends: OTHER.yaml` (relative to the file) holds only what differs from the other one.
+
     Raises:
-        InputError: The file is missing, empty, truncated, not a mapping, or gives a key twice.
+        InputError: The file is missing, empty, truncated, not a mapping, gives a key twice, or extends
+            itself.
     """
+    return _load(path, ())
+
+
+def _load(path: Path, extending: tuple[Path, ...]) -> dict[str, Any]:
+    if path.resolve() in extending:
+        raise InputError("the file extends itself", where=extending[0], fix="remove an 'extends'")
+    values = _read(path)
+    if "extends" not in values:
+        return values
+    other = values.pop("extends")
+    if not isinstance(other, str):
+        raise InputError(f"'extends' is {other!r}", where=path, expected="the path of a YAML file")
+    return _merged(_load(path.parent / other, (*extending, path.resolve())), values)
+
+
+def _merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """`base` with the keys of `changes`, group by group."""
+    result = dict(base)
+    for key, value in changes.items():
+        groups = isinstance(value, Mapping) and isinstance(result.get(key), Mapping)
+        result[key] = _merged(result[key], value) if groups else value
+    return result
+
+
+def _read(path: Path) -> dict[str, Any]:
     try:
         # _UniqueKeys is a SafeLoader: it builds plain values only
         values = yaml.load(read_text(path), _UniqueKeys)

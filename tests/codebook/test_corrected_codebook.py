@@ -32,7 +32,7 @@ def step(
     masks: Mapping[str, Tensor] | None = None,
     seed: int = 0,
 ) -> dict[str, Tensor]:
-    indices = {m: codebook.quantize(z).indices for m, z in features.items()}
+    indices = {m: codebook.quantize(z).indices[..., 0] for m, z in features.items()}
     codebook.update(features, indices, masks, generator=torch.Generator().manual_seed(seed))
     return indices
 

@@ -78,12 +78,12 @@ def test_quantize_and_update_reproduce_the_released_quantizer(
     codebook = recorded.codebook().train(call != "eval")
     features = recorded.features()
     quantized = {m: codebook.quantize(z) for m, z in features.items()}
-    indices = {m: q.indices for m, q in quantized.items()}
+    indices = {m: q.indices[..., 0] for m, q in quantized.items()}
 
     commitments = commitment_loss(
         features, {m: q.codewords for m, q in quantized.items()}, own_weight=0.5, cross_weight=0.25
     )
-    matching = cmcm_loss({m: q.squared_distances for m, q in quantized.items()}, form="published")
+    matching = cmcm_loss({m: q.lookups[0].squared_distances for m, q in quantized.items()}, form="published")
     if name == "mm_ema_ml":  # H-DCID has switched code matching off
         matching = matching * 0
     else:

@@ -17,7 +17,7 @@ def test_indices_and_distances_are_those_of_a_slow_search() -> None:
     for b in range(2):
         for t in range(3):
             squared = [float(((z[b, t] - e) ** 2).sum()) for e in codebook.embedding]
-            torch.testing.assert_close(q.squared_distances[b, t], torch.tensor(squared).double())
+            torch.testing.assert_close(q.lookups[0].squared_distances[b, t], torch.tensor(squared).double())
             best = squared.index(min(squared))
             assert q.indices[b, t] == best
             assert torch.equal(q.codewords[b, t], codebook.embedding[best])
@@ -38,7 +38,7 @@ def test_codes_pass_their_gradient_straight_to_the_features() -> None:
 def test_distances_carry_the_right_gradient() -> None:
     codebook = SharedCodebook(4, 3, ["a"]).double()
     z = torch.randn(2, 2, 3).double().requires_grad_()
-    assert torch.autograd.gradcheck(lambda x: codebook.quantize(x).squared_distances, (z,))
+    assert torch.autograd.gradcheck(lambda x: codebook.quantize(x).lookups[0].squared_distances, (z,))
 
 
 def test_a_feature_on_its_codeword_has_distance_zero_and_never_less() -> None:
@@ -46,7 +46,7 @@ def test_a_feature_on_its_codeword_has_distance_zero_and_never_less() -> None:
     codebook.embedding.mul_(1e4)
     q = codebook.quantize(codebook.embedding.unsqueeze(0))
     assert q.indices.flatten().tolist() == list(range(64))
-    assert q.squared_distances.min() >= 0
+    assert q.lookups[0].squared_distances.min() >= 0
 
 
 def test_quantize_changes_nothing() -> None:
@@ -66,7 +66,7 @@ def test_state_stays_in_float32_under_half_precision(rule: str) -> None:
     with torch.autocast("cpu", torch.bfloat16):
         q = codebook.quantize(z)
         codebook.update({"a": z}, {"a": q.indices}, generator=torch.Generator().manual_seed(0))
-    assert (q.codes.dtype, q.squared_distances.dtype) == (torch.bfloat16, torch.float32)
+    assert (q.codes.dtype, q.lookups[0].squared_distances.dtype) == (torch.bfloat16, torch.float32)
     exact.update(
         {"a": z.float()}, {"a": exact.quantize(z.float()).indices}, generator=torch.Generator().manual_seed(0)
     )

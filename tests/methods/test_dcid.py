@@ -55,7 +55,9 @@ def test_any_number_of_modalities_and_any_length_trains(fidelity: str, steps: in
     assert set(losses) == expected | {"cpc", "cmcm"}
     sum(losses.values()).backward()
     reached = [
-        name for name, p in model.general.named_parameters() if p.grad is not None and p.grad.abs().sum() > 0
+        name
+        for name, p in model.layer.general.named_parameters()
+        if p.grad is not None and p.grad.abs().sum() > 0
     ]
     assert reached
     assert all(loss.isfinite() for loss in losses.values())
@@ -63,6 +65,53 @@ def test_any_number_of_modalities_and_any_length_trains(fidelity: str, steps: in
         encoding = model.eval().encode(m, batch.features[m])
         assert encoding.general.shape == encoding.codes.shape == (3, steps, 8)
         assert encoding.indices.shape == (3, steps, 1)
+
+
+QUANTIZERS = {
+    "mm_ema": ({"quantizer": "mm_ema"}, {"layer0": 12}),
+    "rvq": ({"quantizer": "rvq", "layers": 2}, {"layer0.0": 12, "layer0.1": 12}),
+    "fsq": ({"quantizer": "fsq", "levels": [3, 3, 4]}, {"layer0": 36}),
+}
+
+
+@pytest.mark.parametrize("name", QUANTIZERS)
+def test_every_quantizer_trains_and_names_its_layers(name: str) -> None:
+    codebook, layers = QUANTIZERS[name]
+    model = model_of({"audio": SPEECH, "video": IMAGE}, codebook=codebook)
+    batch = batch_of(model)
+    losses = losses_of(model, batch)
+    sum(losses.values()).backward()
+    r = model.represent(batch)
+    model.update_codebooks(r, generator=torch.Generator().manual_seed(0))
+    assert model.code_layers() == layers
+    assert {key.rpartition("/")[0] for key in model.codebook_statistics(r) if key.endswith("active")} == set(
+        layers
+    )
+    encoding = model.eval().encode("audio", batch.features["audio"])
+    assert encoding.indices.shape == (3, 4, len(layers))
+    assert encoding.codes.shape == (3, 4, 8 * len(layers))
+    assert list(model.codebooks()) == list(model.codebook_keys()) == ([] if name == "fsq" else list(layers))
+    for k, (layer, key) in enumerate(model.codebook_keys().items()):
+        assert torch.equal(model.state_dict()[key], model.codebooks()[layer])
+        codes = encoding.codes.chunk(len(layers), dim=-1)[k]
+        torch.testing.assert_close(codes, model.codebooks()[layer][encoding.indices[..., k]])
+    ids = [id(p) for p in (*model.trained_parameters(), *model.critic_parameters())]
+    assert sorted(ids) == sorted(id(p) for p in model.parameters())
+
+
+def test_finite_scalars_learn_to_say_what_the_features_are_and_leave_the_features_alone() -> None:
+    model = model_of({"audio": SPEECH, "video": IMAGE}, codebook=QUANTIZERS["fsq"][0], dropout=0.0)
+    batch = batch_of(model)
+    r = model.represent(batch)
+    losses = model.training_losses(batch, generator=torch.Generator(), representation=r)
+    z, codes = r.general["audio"], r.quantized["audio"].codes
+    torch.testing.assert_close(losses["codebook/audio"], (codes - z).square().mean())
+    (losses["codebook/audio"] + losses["codebook/video"]).backward()
+    reached = {name for name, p in model.named_parameters() if p.grad is not None and p.grad.abs().sum() > 0}
+    assert reached == {name for name, _ in model.named_parameters() if name.startswith("layer.codebook.")}
+    assert not any(
+        name.startswith("codebook") for name in losses_of(model_of({"audio": SPEECH, "video": IMAGE}), batch)
+    )
 
 
 @pytest.mark.parametrize("pooling", ["conv", "attention", "sum"])
@@ -92,11 +141,11 @@ def test_encoding_changes_no_state() -> None:
 def test_updating_moves_the_codebook_in_training_and_not_in_evaluation() -> None:
     model = model_of({"audio": SPEECH, "video": IMAGE})
     representation = model.represent(batch_of(model))
-    before = model.codebook.embedding.clone()
+    before = model.layer.codebook.embedding.clone()
     model.eval().update_codebooks(representation, generator=torch.Generator())
-    assert torch.equal(model.codebook.embedding, before)
+    assert torch.equal(model.layer.codebook.embedding, before)
     model.train().update_codebooks(representation, generator=torch.Generator())
-    assert not torch.equal(model.codebook.embedding, before)
+    assert not torch.equal(model.layer.codebook.embedding, before)
 
 
 @settings(max_examples=15)
@@ -112,7 +161,7 @@ def test_what_stands_in_the_padding_does_not_matter(valid: int, garbage: float) 
         cut = model.encode(m, batch.features[m][:, :valid])
         torch.testing.assert_close(dirty.general[:, :valid], clean.general[:, :valid])
         torch.testing.assert_close(cut.general, clean.general[:, :valid], atol=1e-5, rtol=1e-4)
-    draws = model.draw(3, 5, torch.Generator().manual_seed(1))
+    draws = model.layer.draw(model.represent(batch), torch.Generator().manual_seed(1))
     masks = dict.fromkeys(model.modalities, mask)
     terms = [
         model.training_losses(FeatureBatch(features, masks), generator=torch.Generator(), draws=draws)
@@ -134,7 +183,7 @@ def test_critic_losses_teach_the_critics_and_nothing_else() -> None:
     model = model_of({"audio": SPEECH, "video": IMAGE})
     sum(model.critic_losses(model.represent(batch_of(model))).values()).backward()
     with_gradient = {name for name, p in model.named_parameters() if p.grad is not None}
-    assert with_gradient == {name for name, _ in model.named_parameters() if name.startswith("critic.")}
+    assert with_gradient == {name for name, _ in model.named_parameters() if name.startswith("layer.critic.")}
 
 
 def test_every_parameter_belongs_to_exactly_one_optimizer() -> None:
@@ -198,9 +247,9 @@ def test_presets_set_every_switch_and_single_settings_override_them() -> None:
     modalities = {"audio": SPEECH, "video": IMAGE}
     published = model_of(modalities, fidelity="published")
     assert published.config.pooling == "sum"
-    assert published.codebook.rule == "published"
+    assert published.layer.codebook.rule == "published"
     mixed = model_of(modalities, fidelity="published", pooling="conv", codebook={"rule": "corrected"})
     assert mixed.config.pooling == "conv"
     assert mixed.config.cpc_normalize == "prediction"
-    assert mixed.codebook.rule == "corrected"
+    assert mixed.layer.codebook.rule == "corrected"
     assert DCIDConfig.parse(mixed.config.model_dump(), where="round trip") == mixed.config

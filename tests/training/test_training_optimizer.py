@@ -24,7 +24,7 @@ def one_step(batch: FeatureBatch, scale: float | None) -> tuple[Tiny, dict[str, 
     accelerator.scaler = None if scale is None else torch.amp.GradScaler("cpu", init_scale=scale)
     method = Tiny(TinyConfig(dropout=0.0))
     result = Trainer(method, tiny_config(Path("unused")), accelerator).step(
-        batch, step=1, lr=0.01, statistics=False
+        batch, step=1, epoch=0, lr=0.01, statistics=False
     )
     return method, {name: value.item() for name, value in result.values.items()}
 
@@ -48,7 +48,7 @@ def test_critics_learn_only_from_their_own_losses(tmp_path: Path) -> None:
     torch.manual_seed(0)
     trainer = Trainer(Tiny(TinyConfig()), config, Accelerator())
     before = trainer.method.critic.weight.detach().clone()
-    trainer.step(batch, step=1, lr=0.01, statistics=False)
+    trainer.step(batch, step=1, epoch=0, lr=0.01, statistics=False)
     assert torch.equal(trainer.method.critic.weight, before)
     assert trainer.method.critic.weight.grad is None
     assert trainer.method.critic.weight.requires_grad

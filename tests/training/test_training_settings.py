@@ -123,16 +123,24 @@ def test_the_longest_beginning_of_a_name_sets_the_weight() -> None:
 
 def test_the_total_is_the_weighted_sum_and_unweighted_terms_get_no_gradient() -> None:
     terms = {name: torch.tensor(float(i + 1), requires_grad=True) for i, name in enumerate(("a", "b/x", "c"))}
-    total = LossWeights({"b": 0.5, "c": 0.0}).total(terms)
+    total = LossWeights({"b": 0.5, "c": 0.0}).total(terms, {})
     total.backward()
     assert total.item() == 2.0
     assert [None if t.grad is None else t.grad.item() for t in terms.values()] == [1.0, 0.5, None]
 
 
 def test_a_term_of_weight_zero_cannot_spoil_the_total() -> None:
-    assert LossWeights({"b": 0.0}).total({"a": torch.tensor(1.0), "b": torch.tensor(math.nan)}) == 1
+    assert LossWeights({"b": 0.0}).total({"a": torch.tensor(1.0), "b": torch.tensor(math.nan)}, {}) == 1
 
 
 def test_weights_that_leave_nothing_to_train_on_are_refused() -> None:
     with pytest.raises(InputError, match="loss_weights: every loss term has weight 0"):
-        LossWeights({"a": 0.0, "b": 0.0}).check(["a/x", "b"])
+        LossWeights({"a": 0.0, "b": 0.0}).check(["a/x", "b"], {})
+    with pytest.raises(InputError, match="every loss term has weight 0 in the first step"):
+        LossWeights({"a": 0.0}).check(["a/x", "b/x"], {"b/x": 0.0})
+
+
+def test_weights_of_terms_that_join_later_are_known() -> None:
+    LossWeights({"a/later": 0.5, "a": 2.0}).check(["a/x"], {"a/later/x": 0.0})
+    with pytest.raises(InputError, match=r"no loss term 'a/latest'.*did you mean 'a/later'"):
+        LossWeights({"a/latest": 0.5}).check(["a/x"], {"a/later/x": 0.0})

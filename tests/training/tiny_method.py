@@ -118,6 +118,9 @@ class Tiny(Method[TinyRepresentation]):
         indices = torch.cdist(general, self.codebook[None]).argmin(-1)
         return Encoding(general, self.codebook[indices], indices[..., None])
 
+    def code_layers(self) -> dict[str, int]:
+        return {"layer0": len(self.codebook)}
+
     def codebooks(self) -> dict[str, Tensor]:
         return {"layer0": self.codebook}
 

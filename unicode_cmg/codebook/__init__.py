@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from unicode_cmg.codebook.quantized import Quantized
+from unicode_cmg.codebook.build import CodebookConfig, build_quantizer
+from unicode_cmg.codebook.finite_scalar import FiniteScalar
+from unicode_cmg.codebook.quantized import Lookup, Quantized
+from unicode_cmg.codebook.quantizer import Quantizer
+from unicode_cmg.codebook.residual import ResidualCodebook
 from unicode_cmg.codebook.shared import SharedCodebook
 from unicode_cmg.codebook.usage import (
     agreement,
@@ -15,9 +19,15 @@ from unicode_cmg.codebook.usage import (
 )
 
 __all__ = [
+    "CodebookConfig",
+    "FiniteScalar",
+    "Lookup",
     "Quantized",
+    "Quantizer",
+    "ResidualCodebook",
     "SharedCodebook",
     "agreement",
+    "build_quantizer",
     "clip_agreement",
     "code_counts",
     "modality_share",

@@ -51,7 +51,7 @@ class Assignments:
 
 
 def assignments_by_modality(
-    steps: Sequence[Steps], indices: Sequence[Int64[Tensor, "batch _"]], own_weight: float
+    steps: Sequence[Steps], indices: Sequence[Int64[Tensor, "batch _ ..."]], own_weight: float
 ) -> list[Assignments]:
     """The pull of each choice: `own_weight` of it from the feature that chose, the rest from its companions.
 

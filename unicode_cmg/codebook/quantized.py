@@ -3,24 +3,54 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import reduce
 
+import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
 
 @dataclass(frozen=True)
-class Quantized:
-    """One modality after quantization.
+class Lookup:
+    """What one codebook has to say about the steps of one modality.
 
     Attributes:
-        codes: `[B, T, D]` the codewords with a straight-through gradient, `z + sg(e - z)`, in the dtype of
-            `z`.
-        codewords: `[B, T, D]` the codewords themselves, without gradient, in the codebook's dtype.
-        indices: `[B, T]` which codeword, in `[0, H)`.
-        squared_distances: `[B, T, H]` squared Euclidean distance to every codeword, with gradient into `z`.
+        codewords: `[B, T, D]` the nearest codewords, without gradient, in the codebook's dtype.
+        indices: `[B, T]` which codewords, in `[0, H)`.
+        squared_distances: `[B, T, H]` squared Euclidean distance to every codeword, with gradient into the
+            features.
     """
 
-    codes: Float[Tensor, "batch time dim"]
     codewords: Float[Tensor, "batch time dim"]
     indices: Int64[Tensor, "batch time"]
     squared_distances: Float[Tensor, "batch time codes"]
+
+
+@dataclass(frozen=True)
+class Quantized:
+    """One modality after quantization by one codebook, or by several whose codewords add up.
+
+    Attributes:
+        codes: `[B, T, D]` the codewords with a gradient into the features, in the dtype of the features.
+        lookups: One for each of the K codebooks.
+    """
+
+    codes: Float[Tensor, "batch time dim"]
+    lookups: tuple[Lookup, ...]
+
+    @property
+    def codewords(self) -> Float[Tensor, "batch time dim"]:
+        """`codes` without gradient, in the codebook's dtype."""
+        return reduce(torch.add, (lookup.codewords for lookup in self.lookups))
+
+    @property
+    def indices(self) -> Int64[Tensor, "batch time layers"]:
+        """`[B, T, K]` which codeword of each codebook."""
+        return torch.stack([lookup.indices for lookup in self.lookups], dim=-1)
+
+    @property
+    def side_by_side(self) -> Float[Tensor, "batch time code_dim"]:
+        """`[B, T, K*D]` what an encoder hands out: the codewords of the K codebooks, not added up."""
+        if len(self.lookups) == 1:
+            return self.codes
+        return torch.cat([lookup.codewords for lookup in self.lookups], dim=-1).to(self.codes.dtype)

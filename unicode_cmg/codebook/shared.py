@@ -7,24 +7,24 @@ from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float, Int64
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from unicode_cmg.codebook import _ema, _revival
 from unicode_cmg.codebook._assignments import Assignments, Steps, assignments_by_modality
 from unicode_cmg.codebook._checks import check_batch, check_settings
 from unicode_cmg.codebook._ranks import rank_and_world, sum_over_ranks
-from unicode_cmg.codebook.quantized import Quantized
+from unicode_cmg.codebook.quantized import Lookup, Quantized
+from unicode_cmg.codebook.quantizer import Quantizer
 from unicode_cmg.errors import InputError
 
 
-class SharedCodebook(nn.Module):
+class SharedCodebook(Quantizer):
     """`H` codewords of width `D` for all modalities (DCID paper eq. 7; TOC paper eqs. 3-4).
 
-    `quantize` reads, `update` writes; nothing else changes the state. Each choice of a code pulls it, with
-    weight `own_weight`, towards the feature that chose it and, with the rest, towards the features of the
-    other modalities at the same step of the same clip. State is float32 also inside autocast and under
-    `half()` or `bfloat16()`, and float64 after `double()`.
+    Each choice of a code pulls it, with weight `own_weight`, towards the feature that chose it and, with the
+    rest, towards the features of the other modalities at the same step of the same clip. State is float32
+    also inside autocast and under `half()` or `bfloat16()`, and float64 after `double()`.
 
     Rules, where the released code and the papers part:
 
@@ -137,18 +137,25 @@ class SharedCodebook(nn.Module):
             codewords = functional.embedding(indices, self.embedding)
             codes = (flat + (codewords - flat).detach()).to(z.dtype)
         batch, time = z.shape[:2]
-        return Quantized(
-            codes.view(batch, time, -1),
-            codewords.view(batch, time, -1),
-            indices.view(batch, time),
-            distances.view(batch, time, -1),
+        lookup = Lookup(
+            codewords.view(batch, time, -1), indices.view(batch, time), distances.view(batch, time, -1)
         )
+        return Quantized(codes.view(batch, time, -1), (lookup,))
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """H."""
+        return (self.num_codes,)
+
+    def codebook_keys(self) -> tuple[str, ...]:
+        """The one codebook."""
+        return ("embedding",)
 
     @torch.no_grad()
     def update(
         self,
         features: Mapping[str, Float[Tensor, "batch _ dim"]],
-        indices: Mapping[str, Int64[Tensor, "batch _"]],
+        indices: Mapping[str, Int64[Tensor, "batch _ ..."]],
         masks: Mapping[str, Bool[Tensor, "batch _"]] | None = None,
         *,
         generator: torch.Generator | None = None,
@@ -160,7 +167,7 @@ class SharedCodebook(nn.Module):
 
         Args:
             features: `[B, T, D]` by modality, what `quantize` was given; all or some of the modalities.
-            indices: `[B, T]` by modality, what `quantize` returned.
+            indices: `[B, T, 1]` or `[B, T]` by modality, what `quantize` returned.
             masks: `[B, T]` by modality, True where a step is real; modalities left out are real throughout.
             generator: Draws of revivals and of `init="data"`; under several ranks those of rank 0 count.
 

@@ -83,7 +83,7 @@ def clip_agreement(
     modal, present = [], []
     for name, indices in indices_by_modality.items():
         valid = _valid(masks, name, indices)
-        modal.append(_most_frequent(indices, valid))
+        modal.append(most_frequent(indices, valid))
         present.append(valid.any(-1))
     codes = torch.stack(modal)
     return ((codes == codes[0]).all(0) & torch.stack(present).all(0)).sum()
@@ -118,9 +118,10 @@ def _valid(
     return torch.ones_like(indices, dtype=torch.bool) if mask is None else mask
 
 
-def _most_frequent(
+def most_frequent(
     indices: Int64[Tensor, "batch time"], valid: Bool[Tensor, "batch time"]
 ) -> Int64[Tensor, " batch"]:
+    """The most frequent code of each clip among its valid steps, the smallest of equals."""
     same = (indices.unsqueeze(-1) == indices.unsqueeze(-2)) & valid.unsqueeze(-2)
     frequency = same.sum(-1).masked_fill(~valid, -1)
     winners = frequency == frequency.max(-1, keepdim=True).values

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 METHODS = {
     "dcid": ("unicode_cmg.methods.dcid", "DCID", "DCIDConfig"),
+    "fcid": ("unicode_cmg.methods.fcid", "FCID", "FCIDConfig"),
+    "hdcid": ("unicode_cmg.methods.hdcid", "HDCID", "HDCIDConfig"),
 }
 """Method name -> module, class of the method, class of its configuration. Adding a method adds one line."""
 

@@ -12,34 +12,64 @@ from pydantic import BaseModel
 from torch import Tensor, nn
 
 from unicode_cmg.batch import Encoding, FeatureBatch
+from unicode_cmg.methods.hub import HubModel
 
 RepresentationT = TypeVar("RepresentationT")
 
 
-class Method(nn.Module, ABC, Generic[RepresentationT]):
+class Method(HubModel, nn.Module, ABC, Generic[RepresentationT]):
     """A way to pretrain a unified codebook.
 
     One training step of the fit loop is::
 
+        method.begin_step(step=n, epoch=e)                       # what changes in the course of training
         representation = method.represent(batch)                 # the only encoder pass
         for _ in range(critic_steps):                            # critics learn on constants
             sum(method.critic_losses(representation).values()).backward(); critic_optimizer.step()
         losses = method.training_losses(batch, generator=g, representation=representation)
-        sum(weight[name] * losses[name]).backward(); clip each of method.trained_modules(); optimizer.step()
+        sum(weight[name] * factor[name] * losses[name]).backward()  # method.loss_factors()
+        clip each of method.trained_modules(); optimizer.step()
         method.update_codebooks(representation, generator=g)           # EMA, no gradient
 
     Attributes:
         name: Name of the method in the registry and in configs.
         config: The validated configuration that built it; with it the method can be rebuilt.
+        levels: What `encode` takes for its keyword `level`; empty for a method without that keyword.
     """
 
     name: ClassVar[str]
+    levels: ClassVar[tuple[str, ...]] = ()
     config: BaseModel
 
     @property
     @abstractmethod
     def modalities(self) -> tuple[str, ...]:
         """Names of the modalities the method was built for."""
+
+    def begin_step(self, *, step: int, epoch: int) -> None:
+        """Told by the fit loop before each step, so that a method can follow a schedule.
+
+        Args:
+            step: Steps done so far.
+            epoch: Passes over the data done so far.
+        """
+
+    def loss_factors(self) -> Mapping[str, float]:
+        """Factors beside the weights of the config, at this point of training.
+
+        Keys are beginnings of names of terms up to a `/`; the longest match counts, other terms have factor
+        1. A term of factor 0 is logged but not trained on. Terms that come only later in training are named
+        with factor 0 until then, so that weights for them are known from the first step.
+        """
+        return {}
+
+    @property
+    def repeats_encoding(self) -> bool:
+        """Whether the fit loop encodes the batch and updates the codebooks anew before every critic step.
+
+        The released H-DCID does; it costs as many encoder passes as there are critic steps.
+        """
+        return False
 
     @abstractmethod
     def represent(self, batch: FeatureBatch) -> RepresentationT:
@@ -95,12 +125,16 @@ class Method(nn.Module, ABC, Generic[RepresentationT]):
         """
 
     @abstractmethod
+    def code_layers(self) -> dict[str, int]:
+        """Name of each of the K index layers, in the order of `Encoding.indices` -> number of its codes."""
+
+    @abstractmethod
     def codebooks(self) -> dict[str, Float[Tensor, "_ _"]]:
-        """Layer name -> codebook `[H, D]`."""
+        """Index layer -> codebook `[H, D]`, of the layers whose codes are looked up in one."""
 
     @abstractmethod
     def codebook_keys(self) -> dict[str, str]:
-        """Layer name -> key of that codebook in `state_dict()`."""
+        """Index layer -> key of its codebook in `state_dict()`."""
 
     def critic_parameters(self) -> Iterator[nn.Parameter]:
         """Parameters of all critics."""

@@ -126,9 +126,12 @@ class Loop:
                     steps_per_epoch=plan.steps_per_epoch,
                     total_steps=self.total,
                 )
+                epoch = self.step // plan.steps_per_epoch
                 self.step += 1
                 ended, logged = self.step == self.total, self.step % training.log_every == 0
-                result = self._trainer.step(batch, step=self.step, lr=rate, statistics=logged or ended)
+                result = self._trainer.step(
+                    batch, step=self.step, epoch=epoch, lr=rate, statistics=logged or ended
+                )
                 self._window.add(result.values)
                 progress.advance()
                 if result.statistics is not None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import repeat
 from typing import Any
 
 import torch
@@ -75,12 +76,13 @@ class Trainer:
                 self._critics, lr=config.critics.lr, weight_decay=0.0, fused=fused
             )
 
-    def step(self, batch: FeatureBatch, *, step: int, lr: float, statistics: bool) -> StepResult:
+    def step(self, batch: FeatureBatch, *, step: int, epoch: int, lr: float, statistics: bool) -> StepResult:
         """Train on one batch.
 
         Args:
             batch: Features on the device.
             step: Number of the step, from 1.
+            epoch: Passes over the data done so far.
             lr: Learning rate of the main optimizer.
             statistics: Whether to measure the use of the codebooks.
 
@@ -90,16 +92,20 @@ class Trainer:
         """
         method, autocast = self.method, self._accelerator.autocast
         generator = step_generator(self._config.training.seed, step)
-        with autocast():
-            representation = method.represent(batch)
-        critic = self._train_critics(representation, step)
+        method.begin_step(step=step - 1, epoch=epoch)
+        if method.repeats_encoding:
+            critic = self._train_critics(self._encoded_anew(batch, generator), step)
+            representation = self._represent(batch)
+        else:
+            representation = self._represent(batch)
+            critic = self._train_critics(repeat(representation, self._config.critics.steps), step)
         with _constant(self._critics):
             with autocast():
                 losses = method.training_losses(batch, generator=generator, representation=representation)
             if not self._weights_fit:
-                self._weights.check(losses)
+                self._weights.check(losses, method.loss_factors())
                 self._weights_fit = True
-            losses = {**losses, "total": self._weights.total(losses)}
+            losses = {**losses, "total": self._weights.total(losses, method.loss_factors())}
             self.guard.watch(losses, step=step)
             norms = self._update(losses["total"], lr, step)
         method.update_codebooks(representation, generator=generator)
@@ -109,12 +115,25 @@ class Trainer:
             method.codebook_statistics(representation) if statistics else None,
         )
 
-    def _train_critics(self, representation: Any, step: int) -> dict[str, Float[Tensor, ""]]:
+    def _represent(self, batch: FeatureBatch) -> Any:
+        with self._accelerator.autocast():
+            return self.method.represent(batch)
+
+    def _encoded_anew(self, batch: FeatureBatch, generator: torch.Generator) -> Iterator[Any]:
+        """A representation for each critic step, after which it moves the codebooks."""
+        for _ in range(self._config.critics.steps):
+            with torch.no_grad():
+                representation = self._represent(batch)
+            yield representation
+            self.method.update_codebooks(representation, generator=generator)
+
+    def _train_critics(self, representations: Iterable[Any], step: int) -> dict[str, Float[Tensor, ""]]:
+        """A step of the critics on each representation; the last losses."""
         losses: dict[str, Float[Tensor, ""]] = {}
         if not self._critics:
             return losses
         optimizer = self.optimizers["critics"]
-        for _ in range(self._config.critics.steps):
+        for representation in representations:
             with self._accelerator.autocast():
                 losses = self.method.critic_losses(representation)
             optimizer.zero_grad()
@@ -137,8 +156,11 @@ class Trainer:
             scaler.unscale_(optimizer)
         norms = {}
         for name, parameters in self._modules.items():
+            gradients = [p.grad for p in parameters if p.grad is not None]
+            if not gradients:  # no term of this step reaches the module
+                continue
             self._average_over_ranks(parameters)
-            norms[name] = torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
+            norms[name] = torch.nn.utils.get_total_norm(gradients)
             if limit is not None:
                 torch.nn.utils.clip_grads_with_norm_(parameters, limit, norms[name])
         if scaler is None:  # with a scaler an overflow is part of the game: it skips the step

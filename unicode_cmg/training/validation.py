@@ -67,7 +67,7 @@ def validation_losses(
             for number, batch in enumerate(batches):
                 generator = validation_generator(config.training.seed, number)
                 losses = method.training_losses(batch, generator=generator)
-                for term, loss in {"total": weights.total(losses), **losses}.items():
+                for term, loss in {"total": weights.total(losses, method.loss_factors()), **losses}.items():
                     sums[term] = sums.get(term, loss.new_zeros(())) + loss * len(batch)
     finally:
         method.train()

@@ -24,20 +24,20 @@ class LossWeights:
 
     def of(self, term: str) -> float:
         """Weight of one term."""
-        parts = term.split("/")
-        for length in range(len(parts), 0, -1):
-            weight = self._weights.get("/".join(parts[:length]))
-            if weight is not None:
-                return weight
-        return 1.0
+        return _longest_match(self._weights, term)
 
-    def check(self, terms: Iterable[str]) -> None:
+    def check(self, terms: Iterable[str], factors: Mapping[str, float]) -> None:
         """Make sure that every weight covers a term, and that something is left to train on.
+
+        Args:
+            terms: Those of the first step.
+            factors: The method's own; terms named there may join later.
 
         Raises:
             InputError: A weight covers no term, or all terms have weight 0.
         """
-        terms = list(terms)
+        trained = [term for term in terms if self.of(term) * _longest_match(factors, term) != 0]
+        terms = [*terms, *(term for term in factors if term not in terms)]
         prefixes = sorted(
             {"/".join(parts[: i + 1]) for parts in (t.split("/") for t in terms) for i in range(len(parts))}
         )
@@ -50,16 +50,35 @@ class LossWeights:
                     expected="one of " + ", ".join(terms),
                     fix=f"did you mean '{nearest[0]}'?" if nearest else None,
                 )
-        if terms and all(self.of(term) == 0 for term in terms):
+        if not trained:
             raise InputError(
-                "every loss term has weight 0", where="loss_weights", fix="give one a positive weight"
+                "every loss term has weight 0 in the first step",
+                where="loss_weights",
+                fix="give one a positive weight",
             )
 
-    def total(self, losses: Mapping[str, Float[Tensor, ""]]) -> Float[Tensor, ""]:
-        """Sum of weight times term; terms of weight 0 are left out, so that they carry no gradient."""
+    def total(
+        self, losses: Mapping[str, Float[Tensor, ""]], factors: Mapping[str, float]
+    ) -> Float[Tensor, ""]:
+        """Sum of weight times factor times term; what weighs 0 is left out, so that it carries no gradient.
+
+        Args:
+            losses: The terms by name.
+            factors: The method's own, by the beginning of a name; see `Method.loss_factors`.
+        """
         weighted = [
             loss if weight == 1 else weight * loss
-            for loss, weight in ((loss, self.of(term)) for term, loss in losses.items())
-            if weight != 0
+            for term, loss in losses.items()
+            if (weight := self.of(term) * _longest_match(factors, term)) != 0
         ]
         return torch.stack(weighted).sum()
+
+
+def _longest_match(values: Mapping[str, float], term: str) -> float:
+    """The value of the longest beginning of a name that has one, else 1."""
+    parts = term.split("/")
+    for length in range(len(parts), 0, -1):
+        value = values.get("/".join(parts[:length]))
+        if value is not None:
+            return value
+    return 1.0

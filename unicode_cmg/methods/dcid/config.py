@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
+from torch import nn
 
+from unicode_cmg.codebook import CodebookConfig
 from unicode_cmg.config import Config
 
 Fidelity = Literal["corrected", "published"]
@@ -77,20 +79,6 @@ class ModalityConfig(Config):
         return self.specific_dim or (4 * self.dim if self.grid else self.dim)
 
 
-class CodebookConfig(Config):
-    """The shared MM-EMA codebook."""
-
-    rule: Fidelity | None = Field(default=None, description="update rule; default: as `fidelity`")
-    decay: float = Field(default=0.99, gt=0, lt=1, description="decay of the moving averages")
-    own_weight: float = Field(
-        default=0.5, gt=0, le=1, description="weight of a code's own modality; 1 switches the cross terms off"
-    )
-    revive_after: int | None = Field(
-        default=300, ge=1, description="steps without use after which a code is revived; null: never"
-    )
-    init: Literal["uniform", "data"] = Field(default="uniform", description="first codewords")
-
-
 class DCIDConfig(Config):
     """Sizes and switches of DCID; the defaults of the sizes are the published ones.
 
@@ -122,7 +110,9 @@ class DCIDConfig(Config):
     club_summary: Literal["mean", "learned"] = Field(
         description="what CLUB sees of specific features on a grid: their mean, or a network on top of it"
     )
-    cmcm_form: Literal["corrected", "published"] = Field(description="form of the CMCM loss")
+    cmcm_form: Literal["corrected", "published", "none"] = Field(
+        description="form of the CMCM loss; `none` leaves it out"
+    )
     commitment_own: float = Field(ge=0, description="commitment to a feature's own codeword")
     commitment_cross: float = Field(
         ge=0, description="commitment to those of the other modalities, all together"
@@ -136,8 +126,16 @@ class DCIDConfig(Config):
     def _fill_from_preset(cls, values: Any) -> Any:
         if not isinstance(values, dict):
             return values
-        preset = PRESETS.get(str(values.get("fidelity", "corrected")), {})
+        preset = cls.presets.get(str(values.get("fidelity", "corrected")), {})
         return {**preset, **values}
+
+    @field_validator("modalities")
+    @classmethod
+    def _names_can_name_modules(cls, modalities: dict[str, ModalityConfig]) -> dict[str, ModalityConfig]:
+        for name in modalities:
+            if not name or "." in name or hasattr(nn.ModuleDict(), name):
+                raise ValueError(f"'{name}' cannot name a modality; choose another name")
+        return modalities
 
     @model_validator(mode="after")
     def _heads_divide_dim(self) -> DCIDConfig:

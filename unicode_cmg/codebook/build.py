@@ -1,0 +1,96 @@
+"""The quantizer a configuration asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from unicode_cmg.codebook.finite_scalar import FiniteScalar
+from unicode_cmg.codebook.quantizer import Quantizer
+from unicode_cmg.codebook.residual import ResidualCodebook
+from unicode_cmg.codebook.shared import SharedCodebook
+from unicode_cmg.config import Config
+
+
+class CodebookConfig(Config):
+    """The discrete space all modalities share."""
+
+    quantizer: Literal["mm_ema", "rvq", "fsq"] = Field(
+        default="mm_ema",
+        description="one MM-EMA codebook, several in a row on each other's residuals, or finite scalars",
+    )
+    layers: int | None = Field(default=None, ge=2, description="`rvq`: number of codebooks in the row")
+    levels: tuple[int, ...] | None = Field(
+        default=None, description="`fsq`: levels of each scalar; their product takes the place of `num_codes`"
+    )
+    rule: Literal["corrected", "published"] | None = Field(
+        default=None, description="update rule; default: as `fidelity`"
+    )
+    decay: float = Field(default=0.99, gt=0, lt=1, description="decay of the moving averages")
+    own_weight: float = Field(
+        default=0.5, gt=0, le=1, description="weight of a code's own modality; 1 switches the cross terms off"
+    )
+    revive_after: int | None = Field(
+        default=300, ge=1, description="steps without use after which a code is revived; null: never"
+    )
+    init: Literal["uniform", "data"] = Field(default="uniform", description="first codewords")
+
+    @model_validator(mode="after")
+    def _settings_belong_to_the_quantizer(self) -> CodebookConfig:
+        for name, owner, example in (("layers", "rvq", "4"), ("levels", "fsq", "[8, 8, 6] (384 codes)")):
+            given = getattr(self, name) is not None
+            if self.quantizer == owner and not given:
+                raise ValueError(
+                    f"'quantizer' is {owner} and '{name}' is missing; give it, such as {example}"
+                )
+            if self.quantizer != owner and given:
+                raise ValueError(
+                    f"'{name}' is for the quantizer {owner}, but 'quantizer' is {self.quantizer}; "
+                    "change one of them"
+                )
+        if self.levels is not None and (not self.levels or min(self.levels) < 3):
+            raise ValueError(f"'levels' is {list(self.levels)}; give one or more, each at least 3")
+        return self
+
+
+def build_quantizer(
+    config: CodebookConfig,
+    *,
+    num_codes: int,
+    dim: int,
+    modalities: Sequence[str],
+    rule: Literal["corrected", "published"],
+    revive_noise: tuple[float, float] = (-1 / 1024, 1 / 1024),
+) -> Quantizer:
+    """The quantizer of a configuration, fresh.
+
+    Args:
+        config: Which, and how it learns.
+        num_codes: H of each codebook.
+        dim: Width D of features and codes.
+        modalities: Names of the modalities in the order of the `published` updates.
+        rule: Update rule where the configuration names none.
+        revive_noise: See `SharedCodebook`.
+
+    Raises:
+        InputError: Two settings exclude each other.
+    """
+    if config.quantizer == "fsq":
+        return FiniteScalar(config.levels or (), dim)
+
+    def codebook() -> SharedCodebook:
+        return SharedCodebook(
+            num_codes,
+            dim,
+            modalities,
+            rule=config.rule or rule,
+            decay=config.decay,
+            own_weight=config.own_weight,
+            revive_after=config.revive_after,
+            revive_noise=revive_noise,
+            init=config.init,
+        )
+
+    return ResidualCodebook([codebook() for _ in range(config.layers)]) if config.layers else codebook()

@@ -1,0 +1,89 @@
+"""Finite scalar quantization: a few numbers, each rounded to one of a few levels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor
+from torch.nn import functional
+
+from unicode_cmg.codebook.quantized import Lookup, Quantized
+from unicode_cmg.codebook.quantizer import Quantizer
+from unicode_cmg.errors import InputError
+
+
+class FiniteScalar(Quantizer):
+    """FSQ of Mentzer et al. 2023 (TOC paper, table 2) over vector-quantize-pytorch.
+
+    Features are projected to one number per entry of `levels`, bounded, rounded, and projected back. There is
+    no codebook to move and none to refine: a code is a grid point, and what the two projections make of it is
+    learned by gradient. For losses that compare features with codewords, the codeword of a grid point is what
+    the second projection makes of it.
+
+    Args:
+        levels: Levels of each number, each at least 3; their product is the number of codes.
+        dim: Width D of features and codes.
+
+    Raises:
+        InputError: A level is below 3, or there is none.
+    """
+
+    def __init__(self, levels: Sequence[int], dim: int) -> None:
+        super().__init__()
+        if not levels or min(levels) < 3:
+            raise InputError(
+                f"levels are {list(levels)}", where="FiniteScalar", expected="one or more, each at least 3"
+            )
+        from vector_quantize_pytorch import FSQ  # here, because it takes seconds that others need not wait
+
+        self.fsq = FSQ(levels=list(levels), dim=dim)
+        self.dim = dim
+
+    def extra_repr(self) -> str:
+        return f"{self.sizes[0]} codes of width {self.dim}"
+
+    def quantize(self, z: Float[Tensor, "batch time dim"]) -> Quantized:
+        """Round every step; changes nothing.
+
+        `codes` carry gradient into both projections and into `z`.
+
+        Raises:
+            InputError: The width of `z` is not `dim`.
+        """
+        if z.shape[-1] != self.dim:
+            raise InputError(
+                f"features of width {z.shape[-1]}",
+                where="FiniteScalar.quantize",
+                expected=f"width {self.dim}",
+            )
+        with torch.autocast(z.device.type, enabled=False):
+            exact = z.to(next(self.parameters()).dtype)
+            codes, indices = self.fsq(exact)
+            indices = indices.long()
+            with torch.no_grad():
+                table = self.fsq.project_out(self.fsq.implicit_codebook.to(exact.dtype))
+                codewords = functional.embedding(indices, table)
+            norms = table.square().sum(-1) + exact.square().sum(-1, keepdim=True)
+            distances = (norms - 2 * exact @ table.t()).clamp(min=0)
+        return Quantized(codes.to(z.dtype), (Lookup(codewords, indices, distances),))
+
+    def update(
+        self,
+        features: Mapping[str, Float[Tensor, "batch _ dim"]],
+        indices: Mapping[str, Int64[Tensor, "batch _ ..."]],
+        masks: Mapping[str, Bool[Tensor, "batch _"]] | None = None,
+        *,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        """Nothing: the projections learn by gradient."""
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """The product of the levels."""
+        return (len(self.fsq.implicit_codebook),)
+
+    def codebook_keys(self) -> tuple[str, ...]:
+        """None."""
+        return ()
