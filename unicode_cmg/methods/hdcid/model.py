@@ -1,0 +1,251 @@
+"""H-DCID for two or more modalities."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from unicode_cmg.batch import Encoding, FeatureBatch
+from unicode_cmg.errors import InputError
+from unicode_cmg.methods.base import Method
+from unicode_cmg.methods.checks import check_batch, check_features
+from unicode_cmg.methods.dcid import Draws, LayerRepresentation, ModalityConfig
+from unicode_cmg.methods.dcid.inputs import Context
+from unicode_cmg.methods.dcid.layer import DisentanglingLayer
+from unicode_cmg.methods.hdcid.config import HDCIDConfig
+from unicode_cmg.methods.quantizers import codebook_keys, codebooks, layer_sizes, statistics
+
+
+class HDCID(Method[tuple[LayerRepresentation, ...]]):
+    """Hierarchical Dual Cross-modal Information Disentanglement (TOC paper, section 4.2 and appendix A).
+
+    A row of DCID layers. The first aligns the events that all modalities share; what it leaves to the
+    specific features of each modality enters the next layer, which aligns what these still have in common in
+    a codebook of its own: `x_{k+1}^m = zbar_k^m` (appendix A, eq 2). Features on a grid enter it as one
+    vector a step, the summary that CLUB sees.
+
+    Layer k joins the training once the layers before it have had their warm start, and its terms then count
+    `deeper_weight`. Terms are named as DCID's, with `layerK` after the kind for all but the first:
+    `reconstruction/audio`, `reconstruction/layer1/audio`, `cpc/layer1`.
+
+    Args:
+        config: Sizes and switches.
+    """
+
+    name: ClassVar[str] = "hdcid"
+    config: HDCIDConfig
+
+    def __init__(self, config: HDCIDConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.context = Context(config.modalities)
+        layers = [DisentanglingLayer(config, config.modalities)]
+        while len(layers) < config.code_layers:
+            inputs = {m: ModalityConfig(dim=width) for m, width in layers[-1].summary_dims().items()}
+            layers.append(DisentanglingLayer(config, inputs))
+        self.layers = nn.ModuleList(layers)
+        self._joined = len(layers)
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """Names of the modalities, in the order of the config."""
+        return tuple(self.config.modalities)
+
+    def begin_step(self, *, step: int, epoch: int) -> None:
+        """Let the layers in whose turn it is; a model that was never told of a step has all of them in."""
+        warm_steps = self.config.warm_start_steps
+        done, each = (epoch, self.config.warm_start_epochs) if warm_steps is None else (step, warm_steps)
+        self._joined = min(1 + done // each, len(self.layers)) if each else len(self.layers)
+
+    def loss_factors(self) -> Mapping[str, float]:
+        """`deeper_weight` for the terms of the deeper layers, and 0 until their layer has joined."""
+        return {
+            _term(name, k): self.config.deeper_weight if k < self._joined else 0.0
+            for k, layer in enumerate(self._layers())
+            if k > 0
+            for name in layer.loss_terms()
+        }
+
+    @property
+    def repeats_encoding(self) -> bool:
+        """As the config says."""
+        return self.config.repeat_encoding
+
+    def represent(self, batch: FeatureBatch) -> tuple[LayerRepresentation, ...]:
+        """One pass of all encoders and quantizers, layer by layer; resting layers are left out.
+
+        Raises:
+            InputError: A modality is missing or unknown, or its features do not fit the config.
+        """
+        check_batch(batch, self.config.modalities)
+        masks = {m: batch.masks[m] for m in self.modalities}
+        inputs: Mapping[str, Tensor] = {
+            m: self.context.read(m, batch.features[m], masks[m]) for m in self.modalities
+        }
+        representations: list[LayerRepresentation] = []
+        for layer in self._layers()[: self._joined if self.config.waiting_layers == "rest" else None]:
+            representations.append(layer.represent(inputs, masks))
+            inputs = representations[-1].summary
+        return tuple(representations)
+
+    def critic_losses(self, representation: tuple[LayerRepresentation, ...]) -> dict[str, Float[Tensor, ""]]:
+        """Negative log-likelihood log q(zbar^m | zhat^m) of each critic of the layers that have joined."""
+        return {
+            _term(f"critic/{m}", k): loss
+            for k, (layer, r) in enumerate(self._with(representation)[: self._joined])
+            for m, loss in layer.critic_losses(r).items()
+        }
+
+    def training_losses(
+        self,
+        batch: FeatureBatch,
+        *,
+        generator: torch.Generator,
+        representation: tuple[LayerRepresentation, ...] | None = None,
+        draws: Sequence[Draws] | None = None,
+    ) -> dict[str, Float[Tensor, ""]]:
+        """Terms of the objective (TOC paper, eq 14 and appendix A, eq 8) of every layer that runs.
+
+        Args:
+            batch: Features by modality.
+            generator: CPU generator of the random choices.
+            representation: What `represent(batch)` returned, to spare a second encoder pass.
+            draws: The random choices themselves, one for each layer, instead of drawing them.
+        """
+        representation = self.represent(batch) if representation is None else representation
+        return {
+            _term(name, k): loss
+            for k, (layer, r) in enumerate(self._with(representation))
+            for name, loss in layer.training_losses(
+                r,
+                draws=draws[k] if draws else layer.draw(r, generator),
+                targets=self._targets(k, r),
+            ).items()
+        }
+
+    def update_codebooks(
+        self, representation: tuple[LayerRepresentation, ...], *, generator: torch.Generator
+    ) -> None:
+        """One MM-EMA step of the codebook of every layer that runs."""
+        for layer, r in self._with(representation):
+            layer.update_codebook(r, generator=generator)
+
+    def codebook_statistics(self, representation: tuple[LayerRepresentation, ...]) -> dict[str, float]:
+        """Perplexity, active codes and agreement between modalities in this batch, layer by layer."""
+        return {
+            key: value
+            for k, (layer, r) in enumerate(self._with(representation))
+            for key, value in statistics(f"layer{k}", layer.codebook, r.quantized, r.masks).items()
+        }
+
+    def trained_modules(self) -> dict[str, nn.Module]:
+        """The groups whose gradients the released code clips one by one."""
+        modules: dict[str, nn.Module] = {
+            "context": self.context,
+            "encoder": nn.ModuleList(layer.encoders() for layer in self._layers()),
+            **{f"cpc/layer{k}": layer.cpc for k, layer in enumerate(self._layers())},
+            "decoder": nn.ModuleList(layer.decoder for layer in self._layers()),
+        }
+        return {name: module for name, module in modules.items() if any(True for _ in module.parameters())}
+
+    def critic_modules(self) -> dict[str, nn.Module]:
+        """CLUB's critics of every layer."""
+        return {f"layer{k}": layer.critic for k, layer in enumerate(self._layers())}
+
+    def encode(
+        self,
+        modality: str,
+        features: Float[Tensor, "batch time ..."],
+        mask: Bool[Tensor, "batch time"] | None = None,
+        *,
+        layers: Sequence[int] | None = None,
+    ) -> Encoding:
+        """Codes of one modality, those of all layers side by side.
+
+        Args:
+            modality: Its name in the config.
+            features: `[B, T, C]`, or `[B, T, H, W, C]` for a modality with a grid.
+            mask: `[B, T]` True where a step is valid; default: all.
+            layers: Which layers' codes, from 0 and in this order; default: all. Table 1 of the TOC paper has
+                those of the first alone, and those of both.
+
+        Returns:
+            `general` is that of the first of these layers.
+
+        Raises:
+            InputError: The modality or a layer is unknown, or the features do not fit the config.
+        """
+        check_features(modality, features, self.config.modalities)
+        chosen = tuple(range(len(self.layers))) if layers is None else self._known(layers)
+        inputs = self.context.read(modality, features, mask)
+        encodings: dict[int, Encoding] = {}
+        for k, layer in enumerate(self._layers()[: max(chosen) + 1]):
+            if k > 0:
+                inputs = self._layers()[k - 1].summarize(modality, inputs)
+            if k in chosen:
+                encodings[k] = layer.encode(modality, inputs, mask)
+        return Encoding(
+            general=encodings[chosen[0]].general,
+            codes=torch.cat([encodings[k].codes for k in chosen], dim=-1),
+            indices=torch.cat([encodings[k].indices for k in chosen], dim=-1),
+        )
+
+    def code_layers(self) -> dict[str, int]:
+        """`layer0`, `layer1`, ...; `layer0.0`, ... with a residual quantizer."""
+        return {
+            name: size
+            for k, layer in enumerate(self._layers())
+            for name, size in layer_sizes(f"layer{k}", layer.codebook).items()
+        }
+
+    def codebooks(self) -> dict[str, Float[Tensor, "_ _"]]:
+        """The codebook of each index layer; none with finite scalars."""
+        return {
+            name: codebook
+            for k, layer in enumerate(self._layers())
+            for name, codebook in codebooks(f"layer{k}", layer.codebook).items()
+        }
+
+    def codebook_keys(self) -> dict[str, str]:
+        """Where each codebook stands in the state dict."""
+        return {
+            name: key
+            for k, layer in enumerate(self._layers())
+            for name, key in codebook_keys(f"layer{k}", layer.codebook, f"layers.{k}.codebook").items()
+        }
+
+    def _layers(self) -> list[DisentanglingLayer]:
+        return [layer for layer in self.layers if isinstance(layer, DisentanglingLayer)]
+
+    def _with(
+        self, representation: tuple[LayerRepresentation, ...]
+    ) -> list[tuple[DisentanglingLayer, LayerRepresentation]]:
+        """The layers that run, each with its part."""
+        return list(zip(self._layers(), representation, strict=False))
+
+    def _targets(self, k: int, r: LayerRepresentation) -> Mapping[str, Float[Tensor, "batch time ..."]]:
+        if k == 0:
+            constant = self.config.detach_context
+            return {m: self.context.target(m, x, constant=constant) for m, x in r.inputs.items()}
+        return {m: x.detach() for m, x in r.inputs.items()} if self.config.detach_deeper else r.inputs
+
+    def _known(self, layers: Sequence[int]) -> tuple[int, ...]:
+        if not layers or len(set(layers)) < len(layers) or not set(layers) <= set(range(len(self.layers))):
+            raise InputError(
+                f"layers are {list(layers)}",
+                where="encode",
+                expected=f"one or more different of {', '.join(map(str, range(len(self.layers))))}",
+            )
+        return tuple(layers)
+
+
+def _term(name: str, layer: int) -> str:
+    """The name of a layer's term: `cpc` and `cpc/layer1`, `club/audio` and `club/layer1/audio`."""
+    if layer == 0:
+        return name
+    kind, slash, rest = name.partition("/")
+    return f"{kind}/layer{layer}{slash}{rest}"
