@@ -1,0 +1,273 @@
+"""FCID for modalities that happen together, modalities that mean a clip as a whole, or both."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from unicode_cmg.batch import Encoding, FeatureBatch
+from unicode_cmg.codebook import build_quantizer
+from unicode_cmg.errors import InputError
+from unicode_cmg.losses import commitment_loss
+from unicode_cmg.methods.base import Method
+from unicode_cmg.methods.checks import check_batch, check_features
+from unicode_cmg.methods.dcid.inputs import Context
+from unicode_cmg.methods.dcid.networks import GeneralEncoder
+from unicode_cmg.methods.fcid.coarse import CoarseStage, clip_mean
+from unicode_cmg.methods.fcid.config import FCIDConfig
+from unicode_cmg.methods.fcid.fine import FineStage
+from unicode_cmg.methods.fcid.records import Draws, FCIDRepresentation
+from unicode_cmg.methods.quantizers import (
+    code_matching,
+    codebook_keys,
+    codebook_losses,
+    codebooks,
+    layer_sizes,
+    statistics,
+)
+
+
+class FCID(Method[FCIDRepresentation]):
+    """Fine and Coarse cross-modal Information Disentangling (FCID paper, section 4.2, eqs 10-19).
+
+    Fine modalities are disentangled by CLUB and aligned by cross-modal CPC step by step. Their mean over time
+    is then disentangled and aligned once more, by InfoNCE, with the coarse modalities, and only these clips
+    are quantized, with one codebook for all.
+
+    With fine modalities alone the fine half runs by itself: the codebook quantizes their steps, and decoders
+    read the codes. With coarse modalities alone the coarse half does. The paper aligns two fine modalities,
+    audio and video, with one coarse one, text; here there may be any number, and InfoNCE joins each pair of
+    modalities that CPC does not.
+
+    Args:
+        config: Sizes and switches.
+
+    Attributes:
+        levels: How fine the codes of `encode` can be.
+    """
+
+    name: ClassVar[str] = "fcid"
+    levels: ClassVar[tuple[str, ...]] = ("segment", "clip")
+    config: FCIDConfig
+
+    def __init__(self, config: FCIDConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.context = Context(config.modalities)
+        self.general = nn.ModuleDict({m: GeneralEncoder(config, s) for m, s in config.modalities.items()})
+        self.fine = FineStage(config)
+        self.coarse = CoarseStage(config)
+        self.codebook = build_quantizer(
+            config.codebook,
+            num_codes=config.num_codes,
+            dim=config.dim,
+            modalities=(*config.fine, *config.coarse),
+            rule=config.fidelity,
+            revive_noise=config.revive_noise,
+        )
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """Names of the modalities, in the order of the config."""
+        return tuple(self.config.modalities)
+
+    def represent(self, batch: FeatureBatch) -> FCIDRepresentation:
+        """One pass of all encoders and the quantizer.
+
+        Clips may have another number of steps in each coarse modality; the fine ones share theirs.
+
+        Raises:
+            InputError: A modality is missing or unknown, or its features do not fit the config.
+        """
+        shapes = self.config.modalities
+        check_batch(batch, shapes, aligned=False)
+        fine = {m: batch.features[m] for m in self.config.fine}
+        check_batch(FeatureBatch(fine, {}), {m: shapes[m] for m in fine}, aligned=True)
+        masks = {m: batch.masks[m] for m in shapes}
+        inputs = {m: self.context.read(m, batch.features[m], masks[m]) for m in shapes}
+        steps = {m: self.general[m](inputs[m], masks[m]) for m in shapes}
+        halves = self.fine.represent(inputs, steps, masks), self.coarse.represent(steps, masks)
+        coded = halves[1] if self.config.coarse else halves[0]
+        quantized = {m: self.codebook.quantize(z) for m, z in coded.general.items()}
+        return FCIDRepresentation(inputs, *halves, quantized)
+
+    def critic_losses(self, representation: FCIDRepresentation) -> dict[str, Float[Tensor, ""]]:
+        """Negative log-likelihood of each critic, on constants: `critic/fine/m` and `critic/coarse/g`."""
+        fine = self.fine.critic_losses(representation.fine)
+        coarse = self.coarse.critic_losses(representation.coarse)
+        return {
+            **{f"critic/fine/{m}": loss for m, loss in fine.items()},
+            **{f"critic/coarse/{group}": loss for group, loss in coarse.items()},
+        }
+
+    def training_losses(
+        self,
+        batch: FeatureBatch,
+        *,
+        generator: torch.Generator,
+        representation: FCIDRepresentation | None = None,
+        draws: Draws | None = None,
+    ) -> dict[str, Float[Tensor, ""]]:
+        """Terms of the objective (FCID paper, eq 19), and CMCM, which the released code adds.
+
+        Args:
+            batch: Features by modality.
+            generator: CPU generator of the random choices.
+            representation: What `represent(batch)` returned, to spare a second encoder pass.
+            draws: The random choices themselves, instead of drawing them.
+
+        Returns:
+            Those of `FineStage.training_losses` and `CoarseStage.training_losses`; `commitment/m` for each
+            modality m (eq 18), and `codebook/m` if the quantizer learns by gradient; `cmcm`, unless its form
+            is `none`.
+        """
+        r = self.represent(batch) if representation is None else representation
+        draws = self._draw(len(batch), r, generator) if draws is None else draws
+        codes = {m: q.codes for m, q in r.quantized.items()}
+        constant = self.config.detach_context
+        fine = self.fine.training_losses(
+            r.fine,
+            decoded=r.fine.general if self.config.coarse else codes,
+            targets={m: self.context.target(m, r.inputs[m], constant=constant) for m in self.config.fine},
+            permutations=draws.fine,
+            step=draws.step,
+        )
+        coarse = self.coarse.training_losses(r.coarse, codes=codes, permutations=draws.coarse)
+        commitment = commitment_loss(
+            r.coded.general,
+            {m: q.codewords for m, q in r.quantized.items()},
+            own_weight=self.config.commitment_own,
+            cross_weight=self.config.commitment_cross,
+            masks=r.coded.masks,
+        )
+        vq = codebook_losses(self.codebook, r.coded.general, r.coded.masks)
+        losses = {
+            **fine,
+            **coarse,
+            **{f"commitment/{m}": loss for m, loss in commitment.items()},
+            **{f"codebook/{m}": loss for m, loss in vq.items()},
+        }
+        if self.config.cmcm_form != "none":
+            losses["cmcm"] = code_matching(r.quantized, r.coded.masks, self.config.cmcm_form)
+        return losses
+
+    def update_codebooks(self, representation: FCIDRepresentation, *, generator: torch.Generator) -> None:
+        """One MM-EMA step of the shared codebook."""
+        r = representation
+        self.codebook.update(
+            {m: z.detach() for m, z in r.coded.general.items()},
+            {m: q.indices for m, q in r.quantized.items()},
+            r.coded.masks,
+            generator=generator,
+        )
+
+    def codebook_statistics(self, representation: FCIDRepresentation) -> dict[str, float]:
+        """Perplexity, active codes and agreement between modalities in this batch."""
+        r = representation
+        return statistics("layer0", self.codebook, r.quantized, r.coded.masks)
+
+    def trained_modules(self) -> dict[str, nn.Module]:
+        """The groups whose gradients the released code clips one by one."""
+        encoders = (self.general, self.fine.specific, self.coarse.project, self.coarse.general)
+        modules: dict[str, nn.Module] = {
+            "context": self.context,
+            "encoder": nn.ModuleList([*encoders, self.coarse.specific, self.codebook]),
+            "cpc": nn.ModuleList([] if self.fine.cpc is None else [self.fine.cpc]),
+            "decoder": nn.ModuleList([self.fine.decoder, self.coarse.decoder]),
+        }
+        return {name: module for name, module in modules.items() if any(True for _ in module.parameters())}
+
+    def critic_modules(self) -> dict[str, nn.Module]:
+        """CLUB's critics."""
+        return {"fine": self.fine.critic, "coarse": self.coarse.critic}
+
+    def encode(
+        self,
+        modality: str,
+        features: Float[Tensor, "batch time ..."],
+        mask: Bool[Tensor, "batch time"] | None = None,
+        *,
+        level: str | None = None,
+    ) -> Encoding:
+        """Codes of one modality.
+
+        Args:
+            modality: Its name in the config.
+            features: `[B, T, C]`, or `[B, T, H, W, C]` for a modality with a grid.
+            mask: `[B, T]` True where a step is valid; default: all.
+            level: `segment` for a code of every step, `clip` for one of the mean over the valid steps, T = 1;
+                default: as the config says. The released code calls these `C_split` and `C_ret`.
+
+        Raises:
+            InputError: The modality or level is unknown, or the features do not fit the config.
+        """
+        level = self.config.level if level is None else level
+        if level not in self.levels:
+            raise InputError(
+                f"unknown level '{level}'", where="encode", expected=f"one of {', '.join(self.levels)}"
+            )
+        steps = self._steps(modality, features, mask)
+        if level == "clip":
+            steps = clip_mean(steps, mask)
+        general = self.coarse.encode(modality, steps) if self.config.coarse else steps
+        quantized = self.codebook.quantize(general)
+        return Encoding(general=general, codes=quantized.side_by_side, indices=quantized.indices)
+
+    def encode_fine(
+        self,
+        modality: str,
+        features: Float[Tensor, "batch time ..."],
+        mask: Bool[Tensor, "batch time"] | None = None,
+    ) -> Float[Tensor, "batch time dim"]:
+        """f^m, the general features of a fine modality step by step, before the coarse half.
+
+        Args:
+            modality: Its name in the config.
+            features: As for `encode`.
+            mask: As for `encode`.
+
+        Raises:
+            InputError: The modality is not a fine one, or the features do not fit the config.
+        """
+        if modality not in self.config.fine:
+            raise InputError(
+                f"'{modality}' is not a fine modality",
+                where="encode_fine",
+                expected=f"one of {', '.join(self.config.fine) or 'none, the model has no fine half'}",
+            )
+        return self._steps(modality, features, mask)
+
+    def code_layers(self) -> dict[str, int]:
+        """`layer0`, or one for each codebook of a residual quantizer."""
+        return layer_sizes("layer0", self.codebook)
+
+    def codebooks(self) -> dict[str, Float[Tensor, "_ _"]]:
+        """The codebook of each index layer; none with finite scalars."""
+        return codebooks("layer0", self.codebook)
+
+    def codebook_keys(self) -> dict[str, str]:
+        """Where each codebook stands in the state dict."""
+        return codebook_keys("layer0", self.codebook, "codebook")
+
+    def _steps(
+        self,
+        modality: str,
+        features: Float[Tensor, "batch time ..."],
+        mask: Bool[Tensor, "batch time"] | None,
+    ) -> Float[Tensor, "batch time dim"]:
+        """General features of every step."""
+        check_features(modality, features, self.config.modalities)
+        steps: Tensor = self.general[modality](self.context.read(modality, features, mask), mask)
+        return steps
+
+    def _draw(self, clips: int, r: FCIDRepresentation, generator: torch.Generator) -> Draws:
+        """Random choices for the losses of a batch."""
+        groups = self.config.groups.items()
+        return Draws(
+            fine={m: torch.randperm(clips, generator=generator) for m in self.config.fine},
+            coarse={g: torch.randperm(len(ms) * clips, generator=generator) for g, ms in groups},
+            step=self.fine.draw_step(r.fine, generator),
+        )
