@@ -12,21 +12,32 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from unicode_cmg.checkpoints import load_pretrained, save_pretrained
+    from unicode_cmg.checkpoints import load_pretrained, load_published, save_pretrained
     from unicode_cmg.errors import InputError
     from unicode_cmg.methods import available_methods
+    from unicode_cmg.methods.base import Method
 
 try:
     __version__ = version("unicode-cmg")
 except PackageNotFoundError:  # a source tree that was never installed
     __version__ = "0.1.0"
 
-__all__ = ["InputError", "__version__", "available_methods", "load_pretrained", "save_pretrained"]
+__all__ = [
+    "InputError",
+    "Method",
+    "__version__",
+    "available_methods",
+    "load_pretrained",
+    "load_published",
+    "save_pretrained",
+]
 
 _HOMES = {
     "InputError": "unicode_cmg.errors",
+    "Method": "unicode_cmg.methods.base",
     "available_methods": "unicode_cmg.methods",
     "load_pretrained": "unicode_cmg.checkpoints",
+    "load_published": "unicode_cmg.checkpoints",
     "save_pretrained": "unicode_cmg.checkpoints",
 }
 

@@ -109,7 +109,7 @@ def test_tied_parameters_are_written_and_read(model: Any, tmp_path: Path) -> Non
     class Tied(type(model)):  # type: ignore[misc]
         def __init__(self, config: Any) -> None:
             super().__init__(config)
-            self.twin = self.codebook.embedding
+            self.twin = self.codebooks()["layer0"]
 
     twin = Tied(model.config)
     first = next(iter(dict(twin.named_parameters())))
@@ -146,10 +146,21 @@ def test_a_run_stands_for_its_model_else_for_its_newest_complete_checkpoint(
 
 
 @pytest.mark.parametrize("name", ["released.pt", "released.pth", "released.ckpt"])
-def test_a_released_checkpoint_is_refused_by_its_name(name: str, tmp_path: Path) -> None:
+def test_a_file_with_the_name_of_a_released_checkpoint_is_read_as_one(name: str, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(b"PK")
-    with pytest.raises(InputError, match="released checkpoints are not in the native format"):
+    with pytest.raises(InputError, match=f"{name}: not a checkpoint written by torch.save"):
         load_pretrained(tmp_path / name)
+
+
+@pytest.mark.parametrize("kind", [torch.float64, torch.float16])
+def test_a_folder_keeps_its_types_and_loads_as_float32_or_as_asked(kind: torch.dtype, tmp_path: Path) -> None:
+    model = build_method("dcid", CONFIG, "test").to(kind)
+    save_pretrained(model, tmp_path / "m")
+    stored = load_file(tmp_path / "m/model.safetensors")
+    assert stored["layer.cpc.predictors.audio.0.weight"].dtype == kind
+    assert {p.dtype for p in load_pretrained(tmp_path / "m").parameters()} == {torch.float32}
+    again = load_pretrained(tmp_path / "m", dtype=torch.float64).state_dict()
+    assert all(torch.equal(again[key], tensor.to(again[key].dtype)) for key, tensor in stored.items())
 
 
 def test_a_path_without_a_model_is_an_input_error(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ def test_representations_match_the_released_forward_pass() -> None:
     assert relative_error(r.specific["text"], io["forward/text_encoder_result"]) < TOLERANCE
     assert relative_error(r.specific["video"][:1], io["forward/video_encoder_result"]) < TOLERANCE
     assert relative_error(r.summary["video"], io["forward/video_club_feature"]) < TOLERANCE
-    reconstruction = model.decoder["video"](r.quantized["video"].codes, r.specific["video"])
+    reconstruction = model.layer.decoder["video"](r.quantized["video"].codes, r.specific["video"])
     assert relative_error(reconstruction[:1, :2], io["decoder/video_recon"]) < TOLERANCE
 
 
@@ -166,6 +166,6 @@ def test_full_tensors_after_the_step_are_the_released_ones(step: dict) -> None:
 
 
 def test_the_codebook_moved_as_released(step: dict) -> None:
-    arrays, codebook = step["arrays"], step["model"].codebook
+    arrays, codebook = step["arrays"], step["model"].layer.codebook
     for name in ("embedding", "ema_count", "ema_weight"):
         assert relative_error(getattr(codebook, name), arrays[f"epoch0/after/quantizer/{name}"]) < TOLERANCE

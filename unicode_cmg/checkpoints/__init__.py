@@ -1,6 +1,17 @@
-"""Native checkpoints: folders of `config.json` and `model.safetensors`, read without unpickling anything."""
+"""Checkpoints: folders of `config.json` and `model.safetensors`, and the released layouts."""
 
+from unicode_cmg.checkpoints.convert import Conversion, convert
 from unicode_cmg.checkpoints.folders import checkpoint_folders, newest_checkpoint
 from unicode_cmg.checkpoints.native import FORMAT_VERSION, load_pretrained, save_pretrained
+from unicode_cmg.checkpoints.released import load_published
 
-__all__ = ["FORMAT_VERSION", "checkpoint_folders", "load_pretrained", "newest_checkpoint", "save_pretrained"]
+__all__ = [
+    "FORMAT_VERSION",
+    "Conversion",
+    "checkpoint_folders",
+    "convert",
+    "load_pretrained",
+    "load_published",
+    "newest_checkpoint",
+    "save_pretrained",
+]

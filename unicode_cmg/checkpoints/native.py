@@ -12,18 +12,30 @@ from pydantic import Field
 
 import unicode_cmg
 from unicode_cmg.checkpoints.folders import MODEL_FILES, newest_checkpoint
-from unicode_cmg.checkpoints.tensors import load_exactly, read_tensors, write_tensors
+from unicode_cmg.checkpoints.released import load_published
+from unicode_cmg.checkpoints.released_file import RELEASED_SUFFIXES
+from unicode_cmg.checkpoints.tensors import keep_dtypes, load_exactly, read_tensors, write_tensors
 from unicode_cmg.config import Config
 from unicode_cmg.errors import InputError
-from unicode_cmg.files import atomic_directory, read_json
+from unicode_cmg.files import atomic_directory, disk_errors, read_json
 from unicode_cmg.methods import build_method
 from unicode_cmg.methods.base import Method
+from unicode_cmg.methods.released import ReleasedOrigin
 
 FORMAT_VERSION = 1
 CONFIG_FILE, WEIGHTS_FILE = MODEL_FILES
+UNUSED_FILE = "released.safetensors"
 
 
-class _Description(Config):
+class ReleasedNotes(Config):
+    """What `extra.released` says of the released file a model was read from; see `ReleasedOrigin`."""
+
+    modules: tuple[str, ...] = Field(description="modules that the file held")
+    fresh: tuple[str, ...] = Field(default=(), description="beginnings of keys that none of them gave")
+    counters: dict[str, int] = Field(default_factory=dict, description="epoch and total_step of the file")
+
+
+class Description(Config):
     """The content of `config.json`."""
 
     format_version: int = Field(description="version of this layout")
@@ -42,7 +54,8 @@ def save_pretrained(
     Args:
         model: The method, on any device.
         folder: Where to write; its parents are created.
-        extra: JSON values about the model's origin, kept in `config.json` under `extra` and not read back.
+        extra: JSON values about the model's origin, kept in `config.json` under `extra`. Only `released` is
+            read back, which a model that came from a released checkpoint writes itself.
 
     Returns:
         The folder.
@@ -58,20 +71,43 @@ def save_pretrained(
     return folder
 
 
+def save_in_place(model: Method[Any], folder: Path) -> None:
+    """Write a model into an existing folder and leave its other files alone.
+
+    While it is written there is no `config.json`, so that a folder with half a model is not taken for one.
+
+    Raises:
+        InputError: The disk is full or not writable.
+    """
+    with disk_errors(folder):
+        (folder / CONFIG_FILE).unlink(missing_ok=True)
+        write_model(model, folder)
+
+
 def write_model(model: Method[Any], folder: Path, *, extra: Mapping[str, Any] | None = None) -> None:
-    """Write the two files of a model into an existing folder, in place."""
-    description = _Description(
+    """Write the files of a model into an existing folder, the description last."""
+    notes = dict(extra or {})
+    (folder / UNUSED_FILE).unlink(missing_ok=True)
+    if model.origin is not None:
+        origin = model.origin
+        notes["released"] = {
+            "modules": list(origin.modules),
+            "fresh": list(origin.fresh),
+            "counters": dict(origin.counters),
+        }
+        write_tensors(folder / UNUSED_FILE, origin.unused)
+    write_tensors(folder / WEIGHTS_FILE, model.state_dict())
+    description = Description(
         format_version=FORMAT_VERSION,
         library_version=unicode_cmg.__version__,
         method=model.name,
         config=model.config.model_dump(mode="json"),
         codebooks=model.codebook_keys(),
-        extra=None if extra is None else dict(extra),
+        extra=notes or None,
     )
     values = {key: value for key, value in description.model_dump().items() if value is not None}
     text = json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False)
     (folder / CONFIG_FILE).write_text(text + "\n", encoding="utf-8")
-    write_tensors(folder / WEIGHTS_FILE, model.state_dict())
 
 
 def load_pretrained(
@@ -80,26 +116,52 @@ def load_pretrained(
     """Load a model, in evaluation mode. Nothing is unpickled and the global random state is left alone.
 
     Args:
-        path: A model folder, a run folder (its `model/`, else its newest complete checkpoint), or one
-            checkpoint of a run.
+        path: A model folder, a run folder (its `model/`, else its newest complete checkpoint), one checkpoint
+            of a run, or a released .pt file (see `load_published`).
         map_location: Device to put the model on.
-        dtype: Floating type to convert it to; None leaves it as the method builds itself (float32).
+        dtype: Floating type of the parameters; None is float32, whatever type the file holds.
 
     Raises:
         InputError: There is no model here, a file is truncated, the tensors do not fit the configuration,
             or the folder was written by a newer version.
     """
-    folder = model_folder(Path(path))
-    model = build_described(folder)
-    load_exactly(model, read_tensors(folder / WEIGHTS_FILE), where=folder / WEIGHTS_FILE)
-    return model.to(device=map_location, dtype=dtype).eval()
+    path = Path(path)
+    if path.suffix in RELEASED_SUFFIXES and path.is_file():
+        return load_published(path, map_location=map_location, dtype=dtype)
+    model = load_folder(model_folder(path), dtype=dtype or torch.float32)
+    return model.to(device=map_location).eval()
 
 
-def build_described(folder: Path) -> Method[Any]:
-    """A method built from the `config.json` of a model folder, with fresh parameters.
+def load_folder(folder: Path, *, dtype: torch.dtype | None) -> Method[Any]:
+    """The model of a model folder, in training mode.
+
+    Args:
+        folder: The folder itself, not that of a run.
+        dtype: Floating type; None keeps that of each tensor.
 
     Raises:
-        InputError: The file is missing or damaged, of another format version, or names an unknown method.
+        InputError: A file is missing or damaged, or the tensors do not fit the configuration.
+    """
+    description = read_description(folder)
+    model = build_described(description, where=folder / CONFIG_FILE)
+    tensors = read_tensors(folder / WEIGHTS_FILE)
+    if dtype is None:
+        keep_dtypes(model, tensors)
+    else:
+        model.to(dtype=dtype)
+    load_exactly(model, tensors, where=folder / WEIGHTS_FILE)
+    if description.extra is not None and "released" in description.extra:
+        notes = ReleasedNotes.parse(description.extra["released"], where=folder / CONFIG_FILE)
+        unused = read_tensors(folder / UNUSED_FILE)
+        model.origin = ReleasedOrigin(notes.modules, notes.fresh, notes.counters, unused).to(dtype)
+    return model
+
+
+def read_description(folder: Path) -> Description:
+    """The `config.json` of a model folder.
+
+    Raises:
+        InputError: The file is missing or damaged, or of another format version.
     """
     where = folder / CONFIG_FILE
     values = read_json(where)
@@ -112,7 +174,15 @@ def build_described(folder: Path) -> Method[Any]:
             expected=f"format version {FORMAT_VERSION}",
             fix="update unicode-cmg" if newer else None,
         )
-    description = _Description.parse(values, where=where)
+    return Description.parse(values, where=where)
+
+
+def build_described(description: Description, *, where: object) -> Method[Any]:
+    """A method built from the description of a model, with fresh parameters.
+
+    Raises:
+        InputError: It names an unknown method, or the configuration is wrong.
+    """
     with torch.random.fork_rng(devices=[]):
         return build_method(description.method, description.config, where)
 
@@ -123,12 +193,6 @@ def model_folder(path: Path) -> Path:
     Raises:
         InputError: There is none.
     """
-    if path.suffix in (".pt", ".pth", ".ckpt") and not path.is_dir():
-        raise InputError(
-            "released checkpoints are not in the native format",
-            where=path,
-            expected=f"a folder with {CONFIG_FILE} and {WEIGHTS_FILE}",
-        )
     if not path.exists():
         raise InputError("no such folder", where=path, fix="check the path")
     if not path.is_dir():

@@ -63,6 +63,18 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         ) from None
 
 
+def keep_dtypes(module: torch.nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Give the floating parameters and buffers of `module` the types that `tensors` have.
+
+    Those that `tensors` lack get the type of the first that it has.
+    """
+    kinds = {key: tensor.dtype for key, tensor in tensors.items() if tensor.is_floating_point()}
+    other = next(iter(kinds.values()), torch.get_default_dtype())
+    for key, own in (*module.named_parameters(), *module.named_buffers()):
+        if own.is_floating_point():
+            own.data = own.data.to(kinds.get(key, other))
+
+
 def load_exactly(module: torch.nn.Module, tensors: Mapping[str, Tensor], *, where: object) -> None:
     """Copy `tensors` into the parameters and buffers of `module`; keys and shapes must be the same.
 

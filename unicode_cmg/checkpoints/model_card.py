@@ -1,0 +1,102 @@
+"""The model card of a shared model: what it is, how to use it, what was measured."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import yaml
+from huggingface_hub import EvalResult, ModelCard, ModelCardData
+from jinja2 import Environment, StrictUndefined
+
+from unicode_cmg.checkpoints.fingerprint import state_fingerprint
+from unicode_cmg.checkpoints.measured import Evaluation, read_evaluations
+from unicode_cmg.checkpoints.released_file import released_layouts
+from unicode_cmg.errors import InputError
+from unicode_cmg.methods.base import Method
+
+
+def model_card(
+    model: Method[Any], *, results: Path | str | None = None, license: str | None = None
+) -> ModelCard:
+    """The card as huggingface_hub writes it to `README.md`; its metadata hold a model-index of the numbers.
+
+    Args:
+        model: The model.
+        results: A run folder, its `results.json` or the JSON file of one evaluation. Control experiments with
+            shuffled codes are left out.
+        license: An identifier of the Hub, such as `apache-2.0`; left open by default, since the features and
+            their data decide it too.
+
+    Raises:
+        InputError: The results cannot be read, or are of another model.
+    """
+    evaluations = [] if results is None else read_evaluations(Path(results))
+    fingerprint = state_fingerprint(model) if evaluations else None
+    for evaluation in evaluations:
+        if evaluation.checkpoint.fingerprint != fingerprint:
+            raise InputError(
+                f"the evaluation '{evaluation.name}' is of another model",
+                where=results,
+                expected="numbers of the model the card is for",
+                fix="evaluate this model again",
+            )
+    title = _title(model)
+    info = model._hub_mixin_info.model_card_data
+    data = ModelCardData(
+        library_name=info.library_name,
+        license=license,
+        tags=[*(info.tags or []), model.name, *model.modalities],
+        pipeline_tag="feature-extraction",
+        model_name=title,
+        eval_results=[row for evaluation in evaluations for row in _index(evaluation)] or None,
+    )
+    return ModelCard(f"---\n{data.to_yaml()}\n---\n\n{_body(model, title, evaluations)}\n")
+
+
+def _body(model: Method[Any], title: str, evaluations: list[Evaluation]) -> str:
+    template = files("unicode_cmg.checkpoints") / "templates" / "model_card.md.j2"
+    environment = Environment(trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined)
+    values = model.config.model_dump(mode="json")
+    books = model.codebooks()
+    return environment.from_string(template.read_text(encoding="utf-8")).render(
+        title=title,
+        modalities=model.modalities,
+        released=model.origin,
+        shapes={name: _shape(spec) for name, spec in values["modalities"].items()},
+        layers=[
+            {"name": name, "size": size, "width": books[name].shape[1] if name in books else "-"}
+            for name, size in model.code_layers().items()
+        ],
+        evaluations=[evaluation.view() for evaluation in evaluations],
+        config=yaml.safe_dump(values, sort_keys=False).strip(),
+    )
+
+
+def _title(model: Method[Any]) -> str:
+    layout = released_layouts().get(model.name)
+    return model.name if layout is None else layout.title
+
+
+def _shape(spec: dict[str, Any]) -> str:
+    grid = spec.get("grid")
+    return f"{spec['dim']} channels" + (f" at each of {grid[0]} x {grid[1]} positions" if grid else "")
+
+
+def _index(evaluation: Evaluation) -> list[EvalResult]:
+    """The rows of an evaluation in the Hub's model-index."""
+    return [
+        EvalResult(
+            task_type="feature-extraction",
+            task_name="cross-modal generalization",
+            dataset_type=evaluation.task,
+            dataset_name=evaluation.task,
+            dataset_config=evaluation.heading(),  # rows of one type and config are merged
+            dataset_args={"protocol": evaluation.protocol, "seeds": list(evaluation.seeds)},
+            metric_type=row.metric,
+            metric_name=f"{row.metric.replace('_', ' ')} %, {row.direction}",
+            metric_value=row.mean,
+        )
+        for row in evaluation.directions
+    ]

@@ -1,0 +1,141 @@
+"""Checkpoints of the released code as models, and models as such checkpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from itertools import accumulate
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from unicode_cmg.checkpoints.released_file import ReleasedFile, read_released, released_layouts
+from unicode_cmg.checkpoints.tensors import keep_dtypes
+from unicode_cmg.errors import InputError
+from unicode_cmg.methods import build_method
+from unicode_cmg.methods.base import Method
+from unicode_cmg.methods.released import ReleasedOrigin
+
+_SEED = 0
+"""Seed of the parameters that a file does not hold."""
+
+
+def load_published(
+    path: Path | str, *, map_location: torch.device | str = "cpu", dtype: torch.dtype | None = None
+) -> Method[Any]:
+    """Load a checkpoint of the released DCID, H-DCID or FCID code, in evaluation mode.
+
+    The method is recognised by the names of the tensors, every size is read off their shapes. Nothing is
+    unpickled but tensors and numbers, and the global random state is left alone. The encoder's module must be
+    there, whole or as a bare state dict, with or without the `module.` of DataParallel; parts of the model
+    whose modules the file lacks (H-DCID's and FCID's files hold no decoders) get reproducible fresh
+    parameters, and `origin.fresh` names them. Without the text's LSTM, text features are read as its output.
+
+    Args:
+        path: The .pt file.
+        map_location: Device to put the model on.
+        dtype: Floating type of the parameters; None is float32, although released files hold float64.
+
+    Raises:
+        InputError: The file is missing, damaged, or holds other Python objects than tensors and numbers; or a
+            tensor is missing, left over or of a wrong shape.
+    """
+    model = model_of(read_released(Path(path)), dtype=dtype or torch.float32)
+    return model.to(device=map_location).eval()
+
+
+def model_of(file: ReleasedFile, *, dtype: torch.dtype | None) -> Method[Any]:
+    """The model of a released checkpoint, in training mode.
+
+    Args:
+        file: Its content.
+        dtype: Floating type; None keeps that of each tensor.
+
+    Raises:
+        InputError: A tensor is missing, left over or of another shape.
+    """
+    values, state = file.layout.from_released(file.tensors, where=file.path)
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(_SEED)  # torch.manual_seed would reach the GPUs too
+        model = build_method(file.layout.method, values, file.path)
+    _check(file, model)
+    if dtype is None:
+        keep_dtypes(model, state)
+    else:
+        model.to(dtype=dtype)
+    model.load_state_dict(state, strict=False)
+    unused = {key: tensor for key, tensor in file.tensors.items() if file.layout.our_name(key) is None}
+    fresh = _fresh(model.state_dict(), state)
+    model.origin = ReleasedOrigin(file.modules, fresh, file.counters, unused).to(dtype)
+    return model
+
+
+def file_of(model: Method[Any], path: Path, *, where: object, steps: int = 0) -> ReleasedFile:
+    """The released checkpoint of a model, to be written to `path`.
+
+    A model that was read from a released file gives the modules that file had, with their tensors without
+    effect; any other model gives all modules of the released training state.
+
+    Args:
+        model: The method.
+        path: The file to write.
+        where: The model, for error messages.
+        steps: What to note as `total_step` where the model does not know it.
+
+    Raises:
+        InputError: The released layout cannot express the model.
+    """
+    layout = released_layouts().get(model.name)
+    if layout is None:
+        raise InputError(f"there is no released layout for the method '{model.name}'", where=where)
+    origin = model.origin
+    tensors = layout.to_released(
+        model.config,
+        model.state_dict(),
+        modules=layout.modules if origin is None else origin.modules,
+        unused=None if origin is None else origin.unused,
+        where=where,
+    )
+    counters = dict.fromkeys(layout.counters, 0) | {"total_step": steps}
+    known = counters | dict({} if origin is None else origin.counters)
+    return ReleasedFile(path, layout, tensors, {name: known[name] for name in layout.counters})
+
+
+def _check(file: ReleasedFile, model: Method[Any]) -> None:
+    """Refuse a file whose modules differ from those of the model in a key or a shape."""
+    layout = file.layout
+    whole = layout.to_released(
+        model.config, model.state_dict(), modules=file.modules, unused=file.tensors, where=file.path
+    )
+    expected = {key: tuple(tensor.shape) for key, tensor in whole.items()}
+    missing = [key for key in expected if key not in file.tensors]
+    surplus = [key for key in file.tensors if key not in expected]
+    for kind, keys in (("is missing", missing), (f"does not belong to a released {layout.title}", surplus)):
+        if keys:
+            others = f" (and {len(keys) - 1} more)" if len(keys) > 1 else ""
+            raise InputError(
+                f"tensor '{keys[0]}' {kind}{others}",
+                where=file.path,
+                expected=f"every tensor of each module, as a released {layout.title} has them",
+            )
+    for key, shape in expected.items():
+        if tuple(file.tensors[key].shape) != shape:
+            raise InputError(
+                f"tensor '{key}' has shape {list(file.tensors[key].shape)}",
+                where=file.path,
+                expected=f"{list(shape)} by the other tensors",
+            )
+
+
+def _fresh(own: Collection[str], given: Collection[str]) -> tuple[str, ...]:
+    """The shortest beginnings of our keys of which no tensor is given."""
+    occupied = {start for key in given for start in _starts(key)}
+    fresh = [key for key in own if key not in given]
+    return tuple(
+        dict.fromkeys(next(start for start in _starts(key) if start not in occupied) for key in fresh)
+    )
+
+
+def _starts(key: str) -> list[str]:
+    """`a`, `a.b` and `a.b.c` of `a.b.c`."""
+    return list(accumulate(key.split("."), "{}.{}".format))

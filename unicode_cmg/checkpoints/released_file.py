@@ -1,0 +1,145 @@
+"""Files of the released code: entries, modules, which method they are of."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from unicode_cmg.checkpoints.pickled import read_pickled, write_pickled
+from unicode_cmg.errors import InputError
+from unicode_cmg.methods import METHODS
+from unicode_cmg.methods.released import ReleasedLayout
+
+RELEASED_SUFFIXES = (".pt", ".pth", ".ckpt")
+_ENTRY = "_parameters"
+_PARALLEL = "module."
+
+
+@dataclass(frozen=True)
+class ReleasedFile:
+    """The content of a released checkpoint.
+
+    Attributes:
+        path: The file.
+        layout: Which released method it is.
+        tensors: `<Module>/<key>` -> tensor.
+        counters: `epoch` and `total_step`, as far as the file has them.
+        dropped: Entries that were not read, the states of optimizers.
+    """
+
+    path: Path
+    layout: ReleasedLayout
+    tensors: Mapping[str, Tensor]
+    counters: Mapping[str, int]
+    dropped: tuple[str, ...] = ()
+
+    @property
+    def modules(self) -> tuple[str, ...]:
+        """The modules of the file, in the order of the layout."""
+        found = {key.split("/")[0] for key in self.tensors}
+        return tuple(m for m in self.layout.modules if m in found)
+
+
+def read_released(path: Path) -> ReleasedFile:
+    """Read a released checkpoint; its tensors are not yet compared with what its method needs.
+
+    Raises:
+        InputError: It cannot be read, or no released method is recognised in it.
+    """
+    content = read_pickled(path)
+    if not isinstance(content, Mapping) or not content:
+        raise _not_released(path)
+    if all(isinstance(value, Tensor) for value in content.values()):
+        content = {f"Encoder{_ENTRY}": content}  # the bare state dict of an encoder
+    tensors: dict[str, Tensor] = {}
+    rest: dict[str, Any] = {}
+    dropped: list[str] = []
+    for entry, value in ((str(entry), value) for entry, value in content.items()):
+        if entry.endswith(_ENTRY) and isinstance(value, Mapping):
+            module = entry.removesuffix(_ENTRY)
+            tensors |= {f"{module}/{key}": tensor for key, tensor in _module(value, entry, path)}
+        elif entry.startswith("optimizer"):
+            dropped.append(entry)
+        else:
+            rest[entry] = value
+    layout = _recognise(tensors)
+    if layout is None:
+        raise _not_released(path)
+    for entry, value in rest.items():
+        if entry not in layout.counters or not isinstance(value, int):
+            raise InputError(
+                f"unknown entry '{entry}' ({type(value).__name__})",
+                where=path,
+                expected=f"modules, optimizers, {' and '.join(layout.counters)} of a released {layout.title}",
+            )
+    unknown = next((k for k in tensors if k.split("/")[0] not in layout.modules), None)
+    if unknown is not None:
+        raise InputError(
+            f"unknown module '{unknown.split('/')[0]}'",
+            where=path,
+            expected=f"those of a released {layout.title}: {', '.join(layout.modules)}",
+        )
+    return ReleasedFile(path, layout, tensors, rest, tuple(dropped))
+
+
+def write_released(file: ReleasedFile) -> None:
+    """Write a released checkpoint atomically: each module's state dict under `<Module>_parameters`.
+
+    Raises:
+        InputError: The disk is full or not writable.
+    """
+    content: dict[str, Any] = {f"{module}{_ENTRY}": {} for module in file.modules}
+    for name, tensor in file.tensors.items():
+        module, key = name.split("/")
+        plain = tensor.detach().cpu()
+        whole = plain.untyped_storage().nbytes() == plain.nbytes
+        content[f"{module}{_ENTRY}"][key] = plain if whole else plain.clone()  # a view brings its storage
+    write_pickled(file.path, content | dict(file.counters))
+
+
+def released_layouts() -> dict[str, ReleasedLayout]:
+    """Method -> layout of its released checkpoints, of the methods that have any."""
+    found = {}
+    for name, (module, _, _) in METHODS.items():
+        try:
+            found[name] = import_module(f"{module}.published").LAYOUT
+        except ModuleNotFoundError as error:
+            if error.name != f"{module}.published":
+                raise
+    return found
+
+
+def _recognise(tensors: Collection[str]) -> ReleasedLayout | None:
+    fitting = [
+        layout
+        for layout in released_layouts().values()
+        if all(any(key.startswith(mark) for key in tensors) for mark in layout.marks)
+    ]
+    return max(fitting, key=lambda layout: len(layout.marks), default=None)
+
+
+def _module(state: Mapping[Any, Any], entry: str, path: Path) -> Iterator[tuple[str, Tensor]]:
+    """The tensors of one module, less the prefix that DataParallel gives to all of them."""
+    parallel = bool(state) and all(str(key).startswith(_PARALLEL) for key in state)
+    for key, tensor in state.items():
+        if not isinstance(tensor, Tensor) or tensor.layout != torch.strided or not tensor.is_floating_point():
+            kind = tensor.dtype if isinstance(tensor, Tensor) else type(tensor).__name__
+            raise InputError(
+                f"'{key}' of '{entry}' is {kind}", where=path, expected="a dense tensor of floating point"
+            )
+        yield (str(key).removeprefix(_PARALLEL) if parallel else str(key)), tensor
+
+
+def _not_released(path: Path) -> InputError:
+    titles = ", ".join(layout.title for layout in released_layouts().values())
+    return InputError(
+        "no released method is recognised in this file",
+        where=path,
+        expected=f"a checkpoint of the released {titles}, or the state dict of its encoder",
+    )
