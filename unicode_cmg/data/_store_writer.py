@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unicode_cmg.data._arrays import replaceable
+from unicode_cmg.data._tokens import tokens_file, write_tokens
 from unicode_cmg.errors import InputError
 from unicode_cmg.files import atomic_directory, write_json
 
@@ -26,6 +27,7 @@ def write_store(
     ids: Sequence[str],
     masks: Mapping[str, NDArray[np.bool_]],
     source: Mapping[str, Any] | None,
+    tokens: Mapping[str, Iterable[Sequence[str]]],
 ) -> None:
     """See `FeatureStore.write`."""
     if not features or not ids:
@@ -40,9 +42,10 @@ def write_store(
                 where=path,
                 expected="letters, digits, '_', '-': it names a file",
             )
-    for name in masks:
-        if name not in features:
-            raise InputError(f"a mask for '{name}', which has no features", where=path)
+    for what, named in (("a mask", masks), ("words", tokens)):
+        for name in named:
+            if name not in features:
+                raise InputError(f"{what} for '{name}', which has no features", where=path)
     replaceable(path, INDEX)
     with atomic_directory(path) as scratch:
         content, modalities = {}, {}
@@ -56,6 +59,12 @@ def write_store(
                 file = scratch / f"{name}.mask.npy"
                 content[file.name] = _write_mask(
                     file, masks[name], ids, shape[0], f"{path}: mask of '{name}'"
+                )
+            if name in tokens:
+                file = tokens_file(scratch, name)
+                steps = masks[name].sum(axis=1) if name in masks else np.full(len(ids), shape[0])
+                content[file.name] = write_tokens(
+                    file, tokens[name], steps, ids, f"{path}: words of '{name}'"
                 )
         (scratch / "ids.txt").write_text("\n".join(ids) + "\n", encoding="utf-8")
         index = {"format_version": 1, "clips": len(ids), "modalities": modalities, "content": content}

@@ -6,7 +6,7 @@ The layout on disk is described in `docs/architecture.md`.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -22,6 +22,7 @@ from unicode_cmg.batch import FeatureBatch
 from unicode_cmg.config import Config
 from unicode_cmg.data._arrays import open_array
 from unicode_cmg.data._store_writer import INDEX, write_store
+from unicode_cmg.data._tokens import read_tokens, tokens_file
 from unicode_cmg.errors import InputError
 from unicode_cmg.files import read_json, read_text
 
@@ -96,6 +97,7 @@ class FeatureStore:
         ids: Sequence[str],
         masks: Mapping[str, NDArray[np.bool_]] | None = None,
         source: Mapping[str, Any] | None = None,
+        tokens: Mapping[str, Iterable[Sequence[str]]] | None = None,
     ) -> None:
         """Write a store in one atomic step; a store already at `path` is replaced, any other folder is not.
 
@@ -105,11 +107,14 @@ class FeatureStore:
             ids: The N clip ids.
             masks: Modality name -> `[N, T]`, True where a step is valid; every step is, of those not named.
             source: A note on where the features come from, kept in `features.json`.
+            tokens: Modality name -> the words of each clip, one for each of its valid steps; an empty string
+                where such a step has none. Nothing is trained on them: they make codes readable.
 
         Raises:
-            InputError: The arrays do not fit each other or the ids, or are not finite; the disk is full.
+            InputError: The arrays or words do not fit each other or the ids, or are not finite; the disk is
+                full.
         """
-        write_store(Path(path), features, ids, masks or {}, source)
+        write_store(Path(path), features, ids, masks or {}, source, tokens or {})
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -122,6 +127,23 @@ class FeatureStore:
     def modalities(self) -> dict[str, tuple[int, ...]]:
         """Modality name -> `(T, ...)`, the shape of one clip."""
         return {name: array.shape[1:] for name, array in self._arrays.items()}
+
+    @property
+    def tokenized(self) -> tuple[str, ...]:
+        """The modalities whose words are known."""
+        return tuple(name for name in self._arrays if tokens_file(self.path, name).exists())
+
+    def tokens(self, modality: str) -> Iterator[tuple[str | None, ...]]:
+        """The words of one clip after the other in row order, read as they are asked for.
+
+        Yields:
+            T words, None where a step is padding.
+
+        Raises:
+            InputError: The words of this modality are not known, damaged, or do not fit its valid steps.
+        """
+        self._require(modality)
+        return read_tokens(tokens_file(self.path, modality), self._row_masks(modality), self.ids)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -153,10 +175,7 @@ class FeatureStore:
         """
         names = tuple(self._arrays) if modalities is None else tuple(modalities)
         for name in names:
-            if name not in self._arrays:
-                raise InputError(
-                    f"no modality '{name}'", where=self.path, expected=f"one of {', '.join(self._arrays)}"
-                )
+            self._require(name)
         rows = np.asarray(indices, dtype=np.int64)
         if rows.size and (rows.min() < 0 or rows.max() >= len(self)):
             raise InputError(
@@ -166,6 +185,16 @@ class FeatureStore:
             {name: self._read(name, rows, dtype) for name in names},
             {name: self._read_mask(name, rows) for name in names},
         )
+
+    def _require(self, modality: str) -> None:
+        if modality not in self._arrays:
+            raise InputError(
+                f"no modality '{modality}'", where=self.path, expected=f"one of {', '.join(self._arrays)}"
+            )
+
+    def _row_masks(self, modality: str) -> Iterator[Bool[np.ndarray, " time"]]:
+        every = np.ones(self._arrays[modality].shape[1], dtype=bool)
+        return (self._masks[modality][row] if modality in self._masks else every for row in range(len(self)))
 
     def _read(
         self, name: str, rows: NDArray[np.int64], dtype: torch.dtype

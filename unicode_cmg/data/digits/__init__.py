@@ -102,6 +102,7 @@ def _write_store(path: Path, clips: Clips, name: str, source: dict[str, Any]) ->
         [f"{name}-{i:05d}" for i in range(len(clips))],
         None if clips.text_mask is None else {"text": clips.text_mask},
         source,
+        {"text": clips.words()},
     )
 
 

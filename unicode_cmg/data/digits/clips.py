@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float16, Float32, Int64
+from jaxtyping import Bool, Float16, Float32, Int64, Shaped
 from numpy.typing import NDArray
 
 from unicode_cmg.data.digits.sources import (
@@ -14,6 +14,7 @@ from unicode_cmg.data.digits.sources import (
     CLASSES,
     STEPS,
     prompt_vectors,
+    prompt_words,
     recordings,
     scans,
     windows,
@@ -39,7 +40,7 @@ PROMPTS = (
 class Clips:
     """N clips, with the scan and the recording behind each second (`BACKGROUND` where there is none).
 
-    `labels` is one-hot over the ten digits and, last, background.
+    `labels` is one-hot over the ten digits and, last, background; `prompts` are what `text` was made of.
     """
 
     video: Float16[np.ndarray, "clips 10 7 7 16"]
@@ -49,6 +50,7 @@ class Clips:
     labels: Float32[np.ndarray, "clips 10 11"]
     scans: Int64[np.ndarray, "clips 10"]
     recordings: Int64[np.ndarray, "clips 10"]
+    prompts: Shaped[np.ndarray, " clips"]
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -59,6 +61,11 @@ class Clips:
         digits = self.labels[..., :-1].sum(1).argmax(-1)
         starts, ends = inside.argmax(1), STEPS - inside[:, ::-1].argmax(1)
         return list(zip(digits.tolist(), starts.tolist(), ends.tolist(), strict=True))
+
+    def words(self) -> list[list[str]]:
+        """The word of each valid text step; without a mask, empty strings after the last word of a prompt."""
+        words = [prompt_words(prompt) for prompt in self.prompts.tolist()]
+        return words if self.text_mask is not None else [w + [""] * (STEPS - len(w)) for w in words]
 
     @classmethod
     def concatenate(cls, parts: list[Clips]) -> Clips:
@@ -134,7 +141,7 @@ def draw_clips(rng: np.random.Generator, pool: Pool, count: int) -> Clips:
 
     prompts = [[prompt.format(word) for word in CLASSES] for prompt in PROMPTS]
     vectors = np.array([[prompt_vectors(p) for p in row] for row in prompts], np.float16)
-    words = np.array([[len(p.split()) for p in row] for row in prompts])
+    words = np.array([[len(prompt_words(p)) for p in row] for row in prompts])
     chosen = rng.integers(0, len(PROMPTS), count)
     return Clips(
         video=video,
@@ -144,6 +151,7 @@ def draw_clips(rng: np.random.Generator, pool: Pool, count: int) -> Clips:
         labels=one_hot(digits, event),
         scans=written,
         recordings=spoken,
+        prompts=np.array(prompts)[chosen, digits],
     )
 
 

@@ -33,7 +33,8 @@ def draw_reference_clips(rng: np.random.Generator, pool: Pool, count: int) -> Cl
     grain = np.empty((count, STEPS, 8, 8), np.float32)
     audio = np.empty((count, STEPS, AUDIO_DIM), np.float32)
     text = np.empty((count, STEPS, TEXT_DIM), np.float32)
-    prompts = [[prompt_vectors(prompt.format(word)) for prompt in _PROMPTS] for word in CLASSES]
+    vectors = [[prompt_vectors(prompt.format(word)) for prompt in _PROMPTS] for word in CLASSES]
+    prompts = []
     for clip, digit in enumerate(digits):
         length = rng.integers(4, STEPS + 1)
         start = rng.integers(0, STEPS + 1 - length)
@@ -41,7 +42,9 @@ def draw_reference_clips(rng: np.random.Generator, pool: Pool, count: int) -> Cl
         audio[clip] = rng.normal(0, _HISS, (STEPS, AUDIO_DIM)) + recordings().silence
         written[clip, start : start + length] = rng.choice(pool.scans[digit], length)
         spoken[clip, start : start + length] = rng.choice(pool.recordings[digit], length)
-        text[clip] = prompts[digit][rng.choice(len(_PROMPTS))]
+        chosen = rng.choice(len(_PROMPTS))
+        text[clip] = vectors[digit][chosen]
+        prompts.append(_PROMPTS[chosen].format(CLASSES[digit]))
     event = written != BACKGROUND
     audio[event] = recordings().vectors[spoken[event]]
     video = np.empty((count, STEPS, *VIDEO_SHAPE), np.float16)
@@ -55,4 +58,5 @@ def draw_reference_clips(rng: np.random.Generator, pool: Pool, count: int) -> Cl
         labels=one_hot(digits, event),
         scans=written,
         recordings=spoken,
+        prompts=np.array(prompts),
     )

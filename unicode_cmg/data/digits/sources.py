@@ -95,9 +95,14 @@ def word_vector(word: str) -> Float32[np.ndarray, " 32"]:
     return np.random.default_rng(seed).standard_normal(TEXT_DIM).astype(np.float32)
 
 
+def prompt_words(prompt: str) -> list[str]:
+    """The words of a prompt that have a step."""
+    return prompt.split()[:STEPS]
+
+
 def prompt_vectors(prompt: str) -> Float32[np.ndarray, "10 32"]:
     """The vectors of the first 10 words of a prompt, zeros after the last one."""
-    words = prompt.split()[:STEPS]
+    words = prompt_words(prompt)
     vectors = np.zeros((STEPS, TEXT_DIM), np.float32)
     vectors[: len(words)] = [word_vector(word) for word in words]
     return vectors

@@ -1,0 +1,135 @@
+"""A table of codes back as arrays."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from jaxtyping import Float32, Int64
+
+from unicode_cmg.encoding.table import FORMAT_VERSION, METADATA_KEY
+from unicode_cmg.errors import InputError
+
+NO_CODE = -1
+
+
+@dataclass(frozen=True)
+class CodeTable:
+    """A table of codes in memory, R rows: one for each clip, modality, valid step and index layer.
+
+    Attributes:
+        ids: The clips, in the order of the feature store.
+        modalities: Those that were encoded.
+        layers: Index layer -> number of its codes.
+        clip: `[R]` positions in `ids`.
+        modality: `[R]` positions in `modalities`.
+        step: `[R]` steps of the clip, from 0.
+        layer: `[R]` positions in `layers`.
+        index: `[R]` the code, in `[0, number of codes)`.
+        vector: `[R, D]` the code's vector, if the table has them.
+        method: Name of the method that made the codes.
+        checkpoint: SHA-256 of its parameters and buffers.
+        features: Fingerprint of the feature store.
+        level: Which level of the model; None for its default.
+        library_version: The unicode-cmg that wrote the table.
+    """
+
+    ids: tuple[str, ...]
+    modalities: tuple[str, ...]
+    layers: Mapping[str, int]
+    clip: Int64[np.ndarray, " rows"]
+    modality: Int64[np.ndarray, " rows"]
+    step: Int64[np.ndarray, " rows"]
+    layer: Int64[np.ndarray, " rows"]
+    index: Int64[np.ndarray, " rows"]
+    vector: Float32[np.ndarray, "rows dim"] | None
+    method: str
+    checkpoint: str
+    features: str
+    level: str | None
+    library_version: str
+
+    def indices(self, modality: str, layer: str | None = None) -> Int64[np.ndarray, "clips time"]:
+        """The codes of one modality as a grid, -1 where a step is not valid.
+
+        Args:
+            modality: One of `modalities`.
+            layer: One of `layers`; the first by default.
+
+        Raises:
+            InputError: A name is unknown.
+        """
+        layer = next(iter(self.layers)) if layer is None else layer
+        for name, known in ((modality, self.modalities), (layer, tuple(self.layers))):
+            if name not in known:
+                raise InputError(
+                    f"no '{name}'", where="table of codes", expected=f"one of {', '.join(known)}"
+                )
+        mine = self.modality == self.modalities.index(modality)
+        grid = np.full((len(self.ids), int(self.step[mine].max(initial=-1)) + 1), NO_CODE, dtype=np.int64)
+        mine &= self.layer == list(self.layers).index(layer)
+        grid[self.clip[mine], self.step[mine]] = self.index[mine]
+        return grid
+
+
+def read_codes(path: str | Path) -> CodeTable:
+    """Read a table that `encode_store` wrote, all of it; larger ones are better read with pyarrow.
+
+    Raises:
+        InputError: The file is missing or damaged, or was not written by `encode_store` or by a newer one.
+    """
+    path = Path(path)
+    try:
+        table = pq.read_table(path)
+    except FileNotFoundError:
+        raise InputError("no such file", where=path, fix="check the path") from None
+    except (pa.ArrowException, OSError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"not a readable Parquet file ({reason})", where=path) from None
+    notes = _notes(table, path)
+    modalities, layers = tuple(notes["modalities"]), notes["layers"]
+    clips = table.column("clip").combine_chunks().dictionary_encode()
+    vectors = table.column("vector").combine_chunks() if "vector" in table.column_names else None
+    return CodeTable(
+        ids=tuple(clips.dictionary.to_pylist()),
+        modalities=modalities,
+        layers=layers,
+        clip=_integers(clips.indices),
+        modality=_positions(table.column("modality"), modalities),
+        step=_integers(table.column("step")),
+        layer=_positions(table.column("layer"), tuple(layers)),
+        index=_integers(table.column("index")),
+        vector=None
+        if vectors is None
+        else vectors.flatten().to_numpy().reshape(len(table), vectors.type.list_size),
+        **{key: notes[key] for key in ("method", "checkpoint", "features", "level", "library_version")},
+    )
+
+
+def _notes(table: pa.Table, path: Path) -> dict[str, Any]:
+    """What the writer noted in the file."""
+    notes: dict[str, Any] = json.loads((table.schema.metadata or {}).get(METADATA_KEY.encode(), b"{}"))
+    found = notes.get("format_version")
+    if found != FORMAT_VERSION:
+        raise InputError(
+            "a Parquet file, but not a table of codes" if found is None else f"format version {found!r}",
+            where=path,
+            expected=f"what 'unicode-cmg encode' writes, format version {FORMAT_VERSION}",
+        )
+    return notes
+
+
+def _integers(values: Any) -> Int64[np.ndarray, " rows"]:
+    return np.asarray(values.to_numpy(), dtype=np.int64)
+
+
+def _positions(column: Any, names: tuple[str, ...]) -> Int64[np.ndarray, " rows"]:
+    texts = column.cast(pa.string())
+    return _integers(pc.index_in(texts, value_set=pa.array(names, pa.string())))

@@ -1,0 +1,224 @@
+"""Codes of a feature store as one Parquet table, written as a stream."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from jaxtyping import Float32
+from torch import Tensor
+
+import unicode_cmg
+from unicode_cmg.checkpoints.fingerprint import state_fingerprint
+from unicode_cmg.data.store import FeatureStore
+from unicode_cmg.encoding.stream import (
+    BATCH_CLIPS,
+    CodeBatch,
+    common_modalities,
+    iterate_codes,
+    layer_codes,
+)
+from unicode_cmg.errors import InputError
+from unicode_cmg.files import atomic_file
+from unicode_cmg.methods.base import Method
+
+FORMAT_VERSION = 1
+METADATA_KEY = "unicode_cmg"
+_GROUP_ROWS, _GROUP_NUMBERS = 1 << 17, 1 << 22  # of a row group: 16 MB of vectors
+
+
+@dataclass(frozen=True)
+class EncodedStore:
+    """What was written.
+
+    Attributes:
+        path: The table.
+        rows: Its rows, one for each clip, modality, valid step and index layer.
+        clips: Clips of the store.
+        modalities: Those that were encoded.
+        layers: Index layer -> number of its codes.
+        vectors: Whether the table has the column `vector`.
+    """
+
+    path: Path
+    rows: int
+    clips: int
+    modalities: tuple[str, ...]
+    layers: Mapping[str, int]
+    vectors: bool
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return {**vars(self), "path": str(self.path)}
+
+    def summary(self) -> str:
+        """One line for people."""
+        layers = ", ".join(f"{name} of {size} codes" for name, size in self.layers.items())
+        return f"{self.path}: {self.rows} rows, {self.clips} clips, {', '.join(self.modalities)}; {layers}"
+
+
+def encode_store(
+    model: Method[Any],
+    store: FeatureStore,
+    to: str | Path,
+    *,
+    vectors: bool = False,
+    modalities: Sequence[str] | None = None,
+    level: str | None = None,
+    batch_size: int = BATCH_CLIPS,
+    progress: bool | None = False,
+) -> EncodedStore:
+    """Write the codes of all clips to a Parquet table, in memory that does not grow with the store.
+
+    Rows are ordered by clip as in the store, then by modality as in the model, step and layer, and the bytes
+    of the file do not depend on the batch size. Masked steps have no row. The columns are described in
+    docs/codes.md. A file at `to` is replaced once the new one is complete, and not at all otherwise.
+
+    Args:
+        model: A trained method.
+        store: Features with at least one modality of the model.
+        to: The file to write.
+        vectors: Also write the code vector of each row: the codeword itself, where the layer has a codebook.
+        modalities: Which to encode; by default all that model and store have in common.
+        level: How fine the codes are, of a model that offers a choice.
+        batch_size: Clips at a time.
+        progress: True for a bar, False for nothing, None for a bar on a terminal and plain lines elsewhere.
+
+    Raises:
+        InputError: As `iterate_codes`; or clip ids repeat, or `to` cannot be written.
+    """
+    to = Path(to)
+    if to.is_dir():
+        raise InputError("this is a folder", where=to, expected="a file to write, such as codes.parquet")
+    if len(set(store.ids)) != len(store):
+        raise InputError(
+            "clip ids repeat", where=store.path / "ids.txt", expected="ids that tell clips apart"
+        )
+    names = common_modalities(model, store, modalities)
+    batches = iterate_codes(
+        model, store, modalities=names, level=level, batch_size=batch_size, progress=progress
+    )
+    with atomic_file(to) as scratch, scratch.open("wb") as sink:
+        rows = _write(sink, batches, model, store, names, _metadata(model, store, names, level), vectors)
+    return EncodedStore(to, rows, len(store), names, model.code_layers(), vectors)
+
+
+def _metadata(
+    model: Method[Any], store: FeatureStore, modalities: Sequence[str], level: str | None
+) -> dict[str, str]:
+    values: dict[str, Any] = {
+        "format_version": FORMAT_VERSION,
+        "library_version": unicode_cmg.__version__,
+        "method": model.name,
+        "checkpoint": state_fingerprint(model),
+        "features": store.fingerprint,
+        "modalities": list(modalities),
+        "layers": model.code_layers(),
+        "level": level,
+    }
+    return {METADATA_KEY: json.dumps(values)}
+
+
+def _write(
+    sink: Any,
+    batches: Iterator[CodeBatch],
+    model: Method[Any],
+    store: FeatureStore,
+    modalities: Sequence[str],
+    metadata: Mapping[str, str],
+    vectors: bool,
+) -> int:
+    layers = list(model.code_layers())
+    codebooks = {name: book.detach() for name, book in model.codebooks().items()} if vectors else {}
+    writer, rows = None, 0
+    try:
+        for group in _regrouped(_table(b, store, modalities, layers, codebooks, vectors) for b in batches):
+            if writer is None:
+                writer = pq.ParquetWriter(
+                    sink, group.schema.with_metadata(metadata), compression="zstd", version="2.6"
+                )
+            writer.write_table(group, row_group_size=len(group))
+            rows += len(group)
+    finally:
+        if writer is not None:
+            writer.close()
+    return rows
+
+
+def _regrouped(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    """Row groups of one size, wherever the batches began and ended."""
+    pending = None
+    for table in tables:
+        pending = table if pending is None else pa.concat_tables([pending, table])
+        width = table.schema.field("vector").type.list_size if "vector" in table.column_names else 1
+        size = min(_GROUP_ROWS, max(_GROUP_NUMBERS // width, 1))
+        while len(pending) >= size:
+            yield pending.slice(0, size).combine_chunks()
+            pending = pending.slice(size)
+    if pending is not None and len(pending):
+        yield pending.combine_chunks()
+
+
+def _table(
+    batch: CodeBatch,
+    store: FeatureStore,
+    modalities: Sequence[str],
+    layers: Sequence[str],
+    codebooks: Mapping[str, Tensor],
+    vectors: bool,
+) -> pa.Table:
+    """The rows of a batch, by clip, modality, step and layer."""
+    parts = []
+    for position, modality in enumerate(modalities):
+        encoding = batch.encodings[modality]
+        mask = batch.masks[modality].cpu().numpy()
+        clip, step = (np.repeat(axis, len(layers)) for axis in np.nonzero(mask))
+        parts.append(
+            (
+                clip,
+                np.full(len(clip), position, np.int8),
+                step.astype(np.int32),
+                np.tile(np.arange(len(layers), dtype=np.int8), len(clip) // len(layers)),
+                encoding.indices.cpu().numpy()[mask].reshape(-1),
+                *((_vectors(batch, modality, layers, codebooks),) if vectors else ()),
+            )
+        )
+    columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
+    order = np.argsort(columns[0], kind="stable")
+    clip, modality_of, step, layer_of, index, *rest = (column[order] for column in columns)
+    ids = pa.array([store.ids[row] for row in batch.rows], pa.string())
+    arrays = {
+        "clip": ids.take(pa.array(clip)),
+        "modality": pa.DictionaryArray.from_arrays(modality_of, pa.array(list(modalities), pa.string())),
+        "step": pa.array(step),
+        "layer": pa.DictionaryArray.from_arrays(layer_of, pa.array(list(layers), pa.string())),
+        "index": pa.array(index).cast(pa.int32()),
+    }
+    for vector in rest:
+        arrays["vector"] = pa.FixedSizeListArray.from_arrays(vector.reshape(-1), vector.shape[1])
+    return pa.table(arrays)
+
+
+def _vectors(
+    batch: CodeBatch, modality: str, layers: Sequence[str], codebooks: Mapping[str, Tensor]
+) -> Float32[np.ndarray, "rows dim"]:
+    """Code vectors of the valid steps, layer by layer within a step.
+
+    Looked up where there is a codebook, because `encode` hands out straight-through codes z + (e - z), which
+    carry the rounding of z.
+    """
+    encoding, mask = batch.encodings[modality], batch.masks[modality]
+    of_layers = []
+    for k, layer in enumerate(layers):
+        if layer in codebooks:
+            of_layers.append(codebooks[layer][encoding.indices[..., k][mask]])
+        else:
+            of_layers.append(layer_codes(encoding, k)[mask])
+    values = [v.float().cpu().numpy() for v in of_layers]
+    return np.stack(values, axis=1).reshape(-1, values[0].shape[-1])
