@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from benchmarks import evaluate
-from benchmarks.digits_runs import CONFIG
 from unicode_cmg import load_pretrained
 from unicode_cmg.config import apply_overrides, load_yaml
 from unicode_cmg.data.digits import write_digits
@@ -15,6 +14,7 @@ from unicode_cmg.methods.base import Method
 from unicode_cmg.training import PretrainConfig, fit
 
 pytestmark = pytest.mark.timeout(1200)
+CONFIG = Path(__file__).parents[1] / "configs" / "digits" / "dcid.yaml"
 DIRECTIONS = ["video->audio", "audio->video"]
 
 
