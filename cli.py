@@ -16,11 +16,14 @@ from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from unicode_cmg.errors import InputError
+
+if TYPE_CHECKING:
+    from unicode_cmg.methods.base import Method
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 data_app = typer.Typer()
@@ -39,6 +42,7 @@ class Protocol(StrEnum):
 
     held_out = "held-out"
     paper = "paper"
+    paper_f1 = "paper-f1"
 
 
 class Resume(StrEnum):
@@ -52,7 +56,13 @@ AsJson = Annotated[
     bool, typer.Option("--json", help="Print the result as JSON on stdout and nothing else there.")
 ]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of everything random.")]
-Checkpoint = Annotated[Path, typer.Argument(help="Folder of a model, a checkpoint or a run.")]
+Checkpoint = Annotated[
+    Path, typer.Argument(help="Folder of a model, checkpoint or run, or a released .pt file.")
+]
+Features = Annotated[Path, typer.Argument(help="Folder of a feature store.")]
+Level = Annotated[
+    str | None, typer.Option(help="How fine the codes are, of a model that offers a choice, such as clip.")
+]
 
 
 def _print_version(asked: bool) -> None:
@@ -180,14 +190,18 @@ def toc(
 @app.command()
 def evaluate(
     checkpoint: Checkpoint,
-    task: Annotated[str, typer.Option(help="Which task: ave.")],
+    task: Annotated[str, typer.Option(metavar="ave|avvp", help="Which task.")],
     data: Annotated[Path, typer.Option(help="Folder of the task's data set.")],
     toc_file: Annotated[
         list[Path] | None,
-        typer.Option("--toc", metavar="FILE", help="toc.json, one for each codebook layer."),
+        typer.Option("--toc", metavar="FILE", help="toc.json, one for each code layer that heads see."),
+    ] = None,
+    layers: Annotated[
+        str | None,
+        typer.Option(metavar="NAMES", help="Code layers that heads see, such as layer1; all by default."),
     ] = None,
     protocol: Annotated[
-        Protocol, typer.Option(help="held-out is clean; paper has the published leaks and lists them.")
+        Protocol, typer.Option(help="held-out is clean; the others have published leaks and list them.")
     ] = Protocol.held_out,
     seeds: Annotated[str, typer.Option(help="Seeds of the heads, with commas between.")] = "0,1,2",
     to: Annotated[
@@ -196,17 +210,101 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Train on one modality's codes, test on another's."""
-    import torch
-
     from benchmarks import evaluate as evaluate_model
-    from unicode_cmg import load_pretrained
     from unicode_cmg.files import write_json
 
-    model = load_pretrained(checkpoint, map_location="cuda" if torch.cuda.is_available() else "cpu")
-    result = evaluate_model(model, task, data, protocol.value, _numbers(seeds), toc=toc_file or None)
+    result = evaluate_model(
+        _load(checkpoint),
+        task,
+        data,
+        protocol.value,
+        _numbers(seeds),
+        toc=toc_file or None,
+        layers=None if layers is None else [name.strip() for name in layers.split(",")],
+    )
     if to is not None:
         write_json(to, result.to_json())
     _finish(result.to_json(), result.table(), as_json)
+
+
+@app.command()
+def convert(
+    source: Annotated[
+        Path, typer.Argument(help="A released .pt file, or the folder of a model, a checkpoint or a run.")
+    ],
+    to: Annotated[Path, typer.Option(help="A folder to write, or a .pt file in the released layout.")],
+    as_json: AsJson = False,
+) -> None:
+    """Convert a released checkpoint to a model folder, or a model back.
+
+    Tensors keep their bits and types; the states of optimizers are dropped.
+    """
+    from unicode_cmg.checkpoints import convert as convert_checkpoint
+
+    conversion = convert_checkpoint(source, to)
+    _finish(conversion.to_json(), conversion.summary(), as_json)
+
+
+@app.command()
+def encode(
+    checkpoint: Checkpoint,
+    features: Features,
+    to: Annotated[Path, typer.Option(metavar="FILE", help="Table to write, such as codes.parquet.")],
+    vectors: Annotated[bool, typer.Option("--vectors", help="Also write the vector of each code.")] = False,
+    modalities: Annotated[
+        str | None,
+        typer.Option(metavar="NAMES", help="Such as audio,text; by default all that both have."),
+    ] = None,
+    level: Level = None,
+    batch_size: Annotated[int, typer.Option(min=1, help="Clips at a time.")] = 64,
+    as_json: AsJson = False,
+) -> None:
+    """Write the codes of every clip as a Parquet table.
+
+    One row for each clip, modality, valid step and code layer.
+    """
+    from unicode_cmg.data import FeatureStore
+    from unicode_cmg.encoding import encode_store
+
+    written = encode_store(
+        _load(checkpoint),
+        FeatureStore.open(features),
+        to,
+        vectors=vectors,
+        modalities=None if modalities is None else [name.strip() for name in modalities.split(",")],
+        level=level,
+        batch_size=batch_size,
+        progress=None,
+    )
+    _finish(written.to_json(), written.summary(), as_json)
+
+
+@app.command()
+def codes(
+    checkpoint: Checkpoint,
+    features: Features,
+    to: Annotated[Path, typer.Option(help="Folder to write.")],
+    layer: Annotated[
+        str | None, typer.Option(help="Which code layer, such as layer0; the first by default.")
+    ] = None,
+    level: Level = None,
+    raw: Annotated[
+        bool,
+        typer.Option("--raw", help="Shares of raw counts, not corrected for the steps of each modality."),
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Tell who uses which code, and what each stands for.
+
+    Writes codes.json, codes.csv with a row for each code, and codes.png.
+    """
+    from benchmarks.interpret import write_codes
+    from unicode_cmg.data import FeatureStore
+
+    found = write_codes(
+        _load(checkpoint), FeatureStore.open(features), to, layer=layer, level=level, raw=raw, progress=None
+    )
+    _finish(found.to_json(), f"{found.table()}\n\nwritten to {to}", as_json)
 
 
 @app.command()
@@ -221,6 +319,15 @@ def report(
 
     page = build_report(run)
     _finish({"report": str(page), "results": str(run / RESULTS)}, f"report: {page}", as_json)
+
+
+def _load(checkpoint: Path) -> Method[Any]:
+    """The model, on the GPU if there is one."""
+    import torch
+
+    from unicode_cmg import load_pretrained
+
+    return load_pretrained(checkpoint, map_location="cuda" if torch.cuda.is_available() else "cpu")
 
 
 def _amount(text: str) -> int | float:

@@ -5,16 +5,16 @@ from __future__ import annotations
 from benchmarks.codes import CodeUsage, code_usage
 from benchmarks.evaluate import evaluate
 from benchmarks.heads import HeadConfig
-from benchmarks.protocols import PROTOCOLS
-from benchmarks.results import DirectionResult, TaskResult
-from benchmarks.tasks import available_tasks
+from benchmarks.results import DirectionResult, Measure, TaskResult
+from benchmarks.tasks import available_protocols, available_tasks
 
 __all__ = [
-    "PROTOCOLS",
     "CodeUsage",
     "DirectionResult",
     "HeadConfig",
+    "Measure",
     "TaskResult",
+    "available_protocols",
     "available_tasks",
     "code_usage",
     "evaluate",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Int64
 from pydantic import Field
 
-from benchmarks.encoding import encode_clips
+from benchmarks.encoding import EncodedClips, encode_clips
+from benchmarks.layers import resolve_layers
 from benchmarks.tasks.ave import AVETask
 from unicode_cmg.config import Config
 from unicode_cmg.data.layouts.ave import AVEData
@@ -42,10 +44,10 @@ class Agreement(Config):
 
 
 class CodeUsage(Config):
-    """Use of one codebook layer by the clips of one split.
+    """Use of one code layer by the clips of one split.
 
     Steps of audio and video are seconds and carry the label of their second; steps of text are words about
-    the whole clip and carry the label of the clip.
+    the whole clip and carry the label of the clip, as does the one code of a model that has one for a clip.
     """
 
     layer: str
@@ -91,16 +93,14 @@ def code_usage(
         model: A pretrained method.
         data: Data in the AVE layout, or its folder.
         split: `"train"`, `"val"` or `"test"`.
-        layer: Which codebook; the first by default.
+        layer: Which code layer; the first by default.
 
     Raises:
         InputError: The data is damaged or does not fit the model, or a name is unknown.
     """
     data = AVETask.read(Path(data)).data if isinstance(data, (str, Path)) else data
-    codebooks = model.codebooks()
-    layer = next(iter(codebooks)) if layer is None else layer
-    if layer not in codebooks:
-        raise InputError(f"the model has no codebook '{layer}'", expected=f"one of {', '.join(codebooks)}")
+    known = model.code_layers()
+    (layer,) = resolve_layers([next(iter(known)) if layer is None else layer], known)
     if split not in data.order:
         raise InputError(f"no split '{split}'", where=data.folder, expected=f"one of {', '.join(data.order)}")
     modalities = [m for m in model.modalities if m in data.modalities]
@@ -111,11 +111,12 @@ def code_usage(
             expected="a common modality",
         )
     rows = np.sort(data.order[split])
-    codes = {m: _codes(model, data, m, rows, list(codebooks).index(layer)) for m in modalities}
+    encoded = {m: encode_clips(model, m, rows, data.features, data.mask, layers=(layer,)) for m in modalities}
+    codes = {m: _codes(clips) for m, clips in encoded.items()}
     labels = {m: _labels(data, m, rows, codes[m].shape[1]) for m in modalities}
-    num_codes, classes = len(codebooks[layer]), len(data.classes)
+    num_codes, classes = known[layer], len(data.classes)
     contingency = {m: _contingency(codes[m], labels[m], num_codes, classes + 1) for m in modalities}
-    vectors = codebooks[layer].detach().double().cpu().numpy()
+    vectors = _vectors(encoded.values(), num_codes)
     together = sum(contingency.values(), np.zeros((num_codes, classes + 1), dtype=np.int64))
     return CodeUsage(
         layer=layer,
@@ -134,23 +135,30 @@ def code_usage(
     )
 
 
-def _codes(
-    model: Method[Any], data: AVEData, modality: str, rows: Int64[np.ndarray, " clips"], layer: int
-) -> Int64[np.ndarray, "clips time"]:
+def _codes(clips: EncodedClips) -> Int64[np.ndarray, "clips time"]:
     """The code of each step; `_NO_CODE` where there is no step."""
-    encoded = encode_clips(model, modality, rows, data.features, data.mask)
-    codes: Int64[np.ndarray, "clips time"] = encoded.used[layer][encoded.indices[..., layer]].cpu().numpy()
-    codes[~encoded.mask.cpu().numpy()] = _NO_CODE
+    codes: Int64[np.ndarray, "clips time"] = clips.used[0][clips.indices[..., 0]].cpu().numpy()
+    codes[~clips.mask.cpu().numpy()] = _NO_CODE
     return codes
+
+
+def _vectors(encoded: Iterable[EncodedClips], num_codes: int) -> Float[np.ndarray, "codes dim"]:
+    """The vectors of the codes in use; zero for those that are not, which nothing looks up."""
+    tables = [(clips.used[0].cpu().numpy(), clips.tables[0].double().cpu().numpy()) for clips in encoded]
+    vectors = np.zeros((num_codes, tables[0][1].shape[1]))
+    for used, table in tables:
+        vectors[used] = table
+    return vectors
 
 
 def _labels(
     data: AVEData, modality: str, rows: Int64[np.ndarray, " clips"], steps: int
 ) -> Int64[np.ndarray, "clips time"]:
-    """The class of each step, background last."""
-    if modality == "text":
+    """The class of each step, background last; words and codes of whole clips have the class of the clip."""
+    seconds = data.segment_labels(rows)
+    if modality == "text" or steps != seconds.shape[1]:
         return np.repeat(data.clip_labels(rows)[:, None], steps, axis=1)
-    return np.asarray(data.segment_labels(rows).argmax(axis=-1), dtype=np.int64)
+    return np.asarray(seconds.argmax(axis=-1), dtype=np.int64)
 
 
 def _contingency(

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Bool, Float, Int64, Shaped
 from torch import Tensor
 
 from benchmarks.heads import LabelledCodes
+from benchmarks.tables import CodebookTable, CodeTable, ObservedTable
 from unicode_cmg.errors import InputError
 from unicode_cmg.methods.base import Method
 
@@ -24,9 +24,9 @@ class EncodedClips:
     """Codes of the needed clips of one modality.
 
     Attributes:
-        tables: For each of K codebook layers, `[U_k, D_k]`: the codewords that occur.
-        used: For each layer, `[U_k]`: their numbers in the codebook, ascending.
-        indices: `[N, T, K]` rows of the tables.
+        tables: For each of K code layers, `[U_k, D_k]`: the vectors of the codes that occur.
+        used: For each layer, `[U_k]`: their numbers in the layer, ascending.
+        indices: `[N, T, K]` rows of the tables; T = 1 where the model gives a clip one code.
         mask: `[N, T]`, True where a step is real.
         rows: `[N]` rows of the data set, ascending.
     """
@@ -37,8 +37,10 @@ class EncodedClips:
     mask: Bool[Tensor, "clips time"]
     rows: Int64[np.ndarray, " clips"]
 
-    def labelled(self, rows: Int64[np.ndarray, " some"], labels: Int64[np.ndarray, " some"]) -> LabelledCodes:
-        """The codes of some of the encoded rows, with their classes.
+    def labelled(
+        self, rows: Int64[np.ndarray, " some"], labels: Shaped[np.ndarray, " some *axes"]
+    ) -> LabelledCodes:
+        """The codes of some of the encoded rows, with what is true of them.
 
         Steps that are not real repeat the first real one.
         """
@@ -48,7 +50,7 @@ class EncodedClips:
         first = self.mask[where].int().argmax(dim=1, keepdim=True)
         steps = torch.where(self.mask[where], steps, first)
         indices = self.indices[where[:, None], steps]
-        return LabelledCodes(self.tables, indices, torch.from_numpy(labels).to(device, torch.int64))
+        return LabelledCodes(self.tables, indices, torch.from_numpy(labels).to(device))
 
 
 def encode_clips(
@@ -57,7 +59,8 @@ def encode_clips(
     rows: Int64[np.ndarray, " clips"],
     features: Callable[[str, Int64[np.ndarray, " some"]], Float[np.ndarray, "some time ..."]],
     mask: Callable[[str, Int64[np.ndarray, " some"]], Bool[np.ndarray, "some time"]],
-    keep: Sequence[Int64[np.ndarray, " _"]] | None = None,
+    keep: Mapping[str, Int64[np.ndarray, " _"]] | None = None,
+    layers: Sequence[str] | None = None,
 ) -> EncodedClips:
     """Encode clips in evaluation mode, without gradient, on the model's device.
 
@@ -67,13 +70,16 @@ def encode_clips(
         rows: Rows of the data set, ascending and distinct.
         features: `(modality, rows)` -> features, read a batch at a time.
         mask: `(modality, rows)` -> valid steps.
-        keep: For each codebook layer, the dimensions to keep; all of them by default.
+        keep: Code layer -> the dimensions to keep; all of them by default.
+        layers: Which code layers, in the model's order; all of them by default.
 
     Raises:
         InputError: The features do not fit the model, or a clip has no valid step.
     """
+    names = tuple(model.code_layers())
+    chosen = [k for k, name in enumerate(names) if layers is None or name in layers]
+    tables = _empty_tables(model, [names[k] for k in chosen])
     reference = next(model.parameters())
-    codebooks = [c.detach().to(torch.float32) for c in model.codebooks().values()]
     all_indices, masks = [], []
     was_training = model.training
     model.eval()
@@ -85,37 +91,32 @@ def encode_clips(
                 row = int(batch[np.argmin(valid.any(axis=1))])
                 raise InputError(f"row {row} has no valid {modality} step", expected="at least one")
             x = torch.from_numpy(features(modality, batch)).to(reference.device, reference.dtype)
-            masks.append(torch.from_numpy(valid).to(reference.device))
+            real = torch.from_numpy(valid).to(reference.device)
             with torch.inference_mode():
-                encoding = model.encode(modality, x, masks[-1])
-                if start == 0:
-                    _require_codewords(encoding.codes, encoding.indices, codebooks)
-            all_indices.append(encoding.indices.clone())
+                encoding = model.encode(modality, x, real)
+            indices = encoding.indices.clone()  # outside of inference mode, so that autograd accepts it
+            one_code = indices.shape[1] == 1 < real.shape[1]  # for the whole clip, from its real steps
+            masks.append(real.any(dim=1, keepdim=True) if one_code else real)
+            if indices.shape[-1] != len(names):
+                raise RuntimeError(f"encode() returned {indices.shape[-1]} layers, not {len(names)}")
+            codes = encoding.codes.to(torch.float32, copy=True).chunk(len(names), dim=-1)
+            for k, table in zip(chosen, tables, strict=True):
+                table.observe(indices[..., k].flatten(), codes[k].flatten(0, 1))
+            all_indices.append(indices[..., chosen])
     finally:
         model.train(was_training)
     numbers = torch.cat(all_indices)
     used, positions = zip(
-        *(torch.unique(numbers[..., k], return_inverse=True) for k in range(len(codebooks))), strict=True
+        *(torch.unique(numbers[..., k], return_inverse=True) for k in range(len(chosen))), strict=True
     )
-    tables = [codebook[u] for codebook, u in zip(codebooks, used, strict=True)]
+    vectors = [table.vectors(u) for table, u in zip(tables, used, strict=True)]
     if keep is not None:
-        tables = [t[:, torch.from_numpy(dims).to(t.device)] for t, dims in zip(tables, keep, strict=True)]
-    return EncodedClips(tuple(tables), tuple(used), torch.stack(positions, dim=-1), torch.cat(masks), rows)
+        dims = [torch.from_numpy(keep[names[k]]).to(numbers.device) for k in chosen]
+        vectors = [v[:, kept] for v, kept in zip(vectors, dims, strict=True)]
+    return EncodedClips(tuple(vectors), used, torch.stack(positions, dim=-1), torch.cat(masks), rows)
 
 
-def _require_codewords(codes: Tensor, indices: Tensor, codebooks: Sequence[Tensor]) -> None:
-    """Heads look codes up in the codebook; a method whose codes are something else would be misjudged."""
-    looked_up = torch.cat([codebook[indices[..., k]] for k, codebook in enumerate(codebooks)], dim=-1)
-    # Straight-through codes z + (e - z) carry the rounding of z, which is coarse in half precision.
-    tolerance = 0.05 * looked_up.abs().max().item()
-    if not torch.allclose(codes.float(), looked_up, rtol=0, atol=tolerance):
-        raise RuntimeError("encode() returned codes that are not the codewords its indices name")
-
-
-def state_fingerprint(model: Method[Any]) -> str:
-    """SHA-256 over the names, shapes and bytes of all parameters and buffers, in the order of their names."""
-    digest = hashlib.sha256()
-    for name, value in sorted(model.state_dict().items()):
-        digest.update(f"{name}:{value.dtype}:{tuple(value.shape)};".encode())
-        digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
+def _empty_tables(model: Method[Any], layers: Sequence[str]) -> list[CodeTable]:
+    """A table for each layer: of its codebook, or of what will be observed where it has none."""
+    codebooks = {name: c.detach().to(torch.float32) for name, c in model.codebooks().items()}
+    return [CodebookTable(codebooks[name]) if name in codebooks else ObservedTable() for name in layers]

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from benchmarks.heads import HeadConfig
-from unicode_cmg.errors import InputError
+from benchmarks.objectives import ClassifyClips, Objective
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,7 @@ class Protocol:
         report: Split whose rows, in the target modality, are reported.
         drop_shared: Leave out rows whose video also occurs in another split.
         head: How heads are trained unless the caller says otherwise.
+        objective: What heads learn and how they are judged.
         leaks: Why its numbers are too good, as sentences; empty for a clean protocol.
         departures: Where it differs from what it reproduces.
     """
@@ -32,8 +33,14 @@ class Protocol:
     report: str
     drop_shared: bool
     head: HeadConfig
+    objective: Objective
     leaks: tuple[str, ...] = ()
     departures: tuple[str, ...] = ()
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """The splits it reads."""
+        return tuple(dict.fromkeys((self.train, self.select, self.report)))
 
     def reporting_on(self, split: str) -> Protocol:
         """The same protocol with its numbers from another split, such as `"val"` to choose settings."""
@@ -52,41 +59,14 @@ HELD_OUT = Protocol(
     report="test",
     drop_shared=True,
     head=HeadConfig(),
+    objective=ClassifyClips(),
 )
+"""The clean protocol, for tasks that classify clips; other tasks replace what differs."""
 
-PAPER = Protocol(
-    name="paper",
-    train="train",
-    select="train",
-    select_on="target",
-    report="train",
-    drop_shared=False,
-    head=HeadConfig(epochs=25, milestones=(10, 20, 30)),
-    leaks=(
-        "P1: accuracy is measured on the training clips, in the other modality;"
-        " validation and test clips are never read.",
-        "P3: the reported epoch is the one with the best accuracy on the very rows that are reported,"
-        " which uses labels of the target modality.",
-    ),
-    departures=(
-        "P7: the released scripts leave the frozen encoder in training mode while the head trains,"
-        " so that dropout jitters its codes; here it is always in evaluation mode.",
-        "P16: the released scripts make one run with seed 43;"
-        " here every seed that was asked for is run and the mean reported.",
-    ),
+DEPARTURES = (
+    "P7: the released scripts leave the frozen encoder in training mode while the head trains,"
+    " so that dropout jitters its codes; here it is always in evaluation mode.",
+    "P16: the released scripts make one run with seed 43;"
+    " here every seed that was asked for is run and the mean reported.",
 )
-
-PROTOCOLS = {protocol.name: protocol for protocol in (HELD_OUT, PAPER)}
-
-
-def resolve_protocol(protocol: str | Protocol) -> Protocol:
-    """The protocol of that name, or the protocol itself.
-
-    Raises:
-        InputError: There is none.
-    """
-    if isinstance(protocol, Protocol):
-        return protocol
-    if protocol not in PROTOCOLS:
-        raise InputError(f"unknown protocol '{protocol}'", expected=" or ".join(PROTOCOLS))
-    return PROTOCOLS[protocol]
+"""Where the `paper` protocol of every task differs from the released scripts."""

@@ -18,13 +18,27 @@ Refinement = str | Path | TOCSelection
 
 
 def match_selections(
-    toc: Refinement | Sequence[Refinement], codebooks: Mapping[str, Float[Tensor, "_ _"]]
+    toc: Refinement | Sequence[Refinement],
+    codebooks: Mapping[str, Float[Tensor, "_ _"]],
+    layers: Sequence[str],
 ) -> dict[str, TOCSelection]:
-    """The selection of each codebook layer, in the order of the layers.
+    """The selection of each evaluated code layer, in their order.
+
+    Args:
+        toc: One for each of `layers`.
+        codebooks: The codebooks of the model.
+        layers: The code layers that heads will see.
 
     Raises:
-        InputError: A selection was made for another codebook, or a layer has none.
+        InputError: A selection was made for another codebook, a layer has none, or a layer has no codebook.
     """
+    for layer in layers:
+        if layer not in codebooks:
+            raise InputError(
+                f"the code layer '{layer}' has no codebook, and TOC refines codebooks",
+                expected=f"layers with a codebook: {', '.join(codebooks)}" if codebooks else None,
+                fix="evaluate it without a TOC selection",
+            )
     items = [toc] if isinstance(toc, (str, Path, TOCSelection)) else list(toc)
     selections = {}
     for item in items:
@@ -34,10 +48,8 @@ def match_selections(
         except CodebookError as error:
             raise InputError(str(error)) from None
         layer = selection.layer
-        if layer not in codebooks:
-            raise InputError(
-                f"made for layer '{layer}'", where=where, expected=f"one of {', '.join(codebooks)}"
-            )
+        if layer not in layers:
+            raise InputError(f"made for layer '{layer}'", where=where, expected=f"one of {', '.join(layers)}")
         if layer in selections:
             raise InputError(
                 f"a second selection for layer '{layer}'", where=where, expected="one for each layer"
@@ -47,12 +59,12 @@ def match_selections(
         except CodebookError as error:
             raise InputError(str(error), where=where) from None
         selections[layer] = selection
-    missing = [layer for layer in codebooks if layer not in selections]
-    if missing:
-        raise InputError(
-            f"no TOC selection for layer '{missing[0]}'", expected="one for each layer of the codebook"
-        )
-    return {layer: selections[layer] for layer in codebooks}
+    for layer in layers:
+        if layer not in selections:
+            raise InputError(
+                f"no TOC selection for layer '{layer}'", expected="one for each layer that heads see"
+            )
+    return {layer: selections[layer] for layer in layers}
 
 
 def kept_dims(selection: TOCSelection) -> Int64[np.ndarray, " kept"]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from pydantic import Field
@@ -10,19 +11,30 @@ from benchmarks.heads import HeadConfig
 from unicode_cmg.config import Config
 
 
-class DirectionResult(Config):
-    """One row of a result table."""
+class Measure(Config):
+    """One measure of the heads of one direction."""
 
-    source: str = Field(description="Modality whose codes trained the head.")
-    target: str = Field(description="Modality whose codes were classified.")
-    kind: Literal["transfer", "same-modality"]
-    metric: Literal["accuracy"] = "accuracy"
     mean: float = Field(description="Mean over the seeds, in percent.")
     std: float | None = Field(
         description="Sample standard deviation over the seeds, in points; none for one seed."
     )
     per_seed: tuple[float, ...]
+    constant: float | None = Field(
+        None,
+        description="What always giving the same answer reaches on these clips: the answer that is best on "
+        "the labels the head learned from. None in results written before it was measured.",
+    )
+
+
+class DirectionResult(Measure):
+    """One row of a result table."""
+
+    source: str = Field(description="Modality whose codes trained the head.")
+    target: str = Field(description="Modality whose codes were judged.")
+    kind: Literal["transfer", "same-modality"]
+    metric: str = Field("accuracy", description="What `mean`, `std` and `per_seed` are.")
     epochs_selected: tuple[int, ...] = Field(description="Epoch each head was taken from, counted from 1.")
+    others: dict[str, Measure] = Field({}, description="Further measures of the same heads, by name.")
 
 
 class TOCSummary(Config):
@@ -41,9 +53,12 @@ class DataSummary(Config):
 
     root: str = Field(description="Name of the folder.")
     fingerprint: str = Field(description="SHA-256 of ids, labels, splits and a sample of the features.")
-    counts: dict[str, int] = Field(description="Clips used of each split.")
+    counts: dict[str, int] = Field(
+        description="Clips used of each split; of each split and modality, such as 'test audio', where the "
+        "modalities differ."
+    )
     dropped: dict[str, int] = Field(
-        description="Clips left out of each split: their video is in another split too."
+        description="Clips left out, by the same names: their video is in another split too."
     )
 
 
@@ -52,6 +67,9 @@ class CheckpointSummary(Config):
 
     method: str
     fingerprint: str = Field(description="SHA-256 of all parameters and buffers.")
+    layers: dict[str, int] = Field(
+        {}, description="Code layers and their numbers of codes; empty in results older than this field."
+    )
 
 
 class Seconds(Config):
@@ -71,13 +89,19 @@ class TaskResult(Config):
     departures: tuple[str, ...] = Field(description="Where the run differs from the recipe it reproduces.")
     seeds: tuple[int, ...] = Field(description="Seeds of the heads.")
     classes: tuple[str, ...]
-    chance: float = Field(description="Percent right when guessing.")
-    majority: float = Field(
-        description="Percent right when always answering the most frequent training class."
+    chance: float | None = Field(
+        description="Percent right when guessing; none where the answer is no choice of one class."
+    )
+    majority: float | None = Field(
+        description="Percent right when always answering the most frequent training class; none where that "
+        "is not one number for all directions, see their `constant`."
     )
     directions: tuple[DirectionResult, ...]
     permute_codes_seed: int | None = Field(
         None, description="Set for the control experiment in which the target's codes are shuffled."
+    )
+    layers: tuple[str, ...] | None = Field(
+        None, description="Code layers the heads saw; none, meaning all, in results older than this field."
     )
     toc: tuple[TOCSummary, ...] | None
     head: HeadConfig
@@ -107,21 +131,55 @@ class TaskResult(Config):
 
     def table(self) -> str:
         """A Markdown table that also reads well as plain text."""
-        rows: list[tuple[str, str, str, str]] = [("direction", "accuracy %", "std", "kind")]
-        for row in self.directions:
-            std = "-" if row.std is None else f"{row.std:.1f}"
-            rows.append((f"{row.source} -> {row.target}", f"{row.mean:.1f}", std, row.kind))
-        rows.append(("chance", f"{self.chance:.1f}", "-", "floor"))
-        rows.append(("majority class", f"{self.majority:.1f}", "-", "floor"))
-        w = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        grid = [f"| {a:<{w[0]}} | {b:>{w[1]}} | {c:>{w[2]}} | {d:<{w[3]}} |" for a, b, c, d in rows]
-        grid.insert(1, f"|:{'-' * (w[0] + 1)}|{'-' * (w[1] + 1)}:|{'-' * (w[2] + 1)}:|:{'-' * (w[3] + 1)}|")
+        first = self.directions[0]
+        names = [first.metric, *first.others]
+        constant = self.majority is None
+        heads = [f"{name.replace('_', ' ')} %" for name in names]
+        rows = [["direction", heads[0], "std", *heads[1:], *["constant %"] * constant, "kind"]]
+        rows += [
+            [
+                f"{row.source} -> {row.target}",
+                f"{row.mean:.1f}",
+                _or_dash(row.std),
+                *(f"{row.others[name].mean:.1f}" for name in names[1:]),
+                *[_or_dash(row.constant)] * constant,
+                row.kind,
+            ]
+            for row in self.directions
+        ]
+        for name, value in (("chance", self.chance), ("majority class", self.majority)):
+            if value is not None:
+                rows.append([name, f"{value:.1f}", *["-"] * (len(rows[0]) - 3), "floor"])
+        return "\n".join([*self._heading(), "", *_markdown(rows)])
+
+    def _heading(self) -> list[str]:
         seeds = f"{len(self.seeds)} seed{'s' * (len(self.seeds) > 1)}"
         lines = [f"{self.task}, protocol {self.protocol}, {seeds}, {len(self.classes)} classes"]
+        if self.layers is not None and len(self.layers) < len(self.checkpoint.layers):
+            lines.append(f"codes: {', '.join(self.layers)} of {', '.join(self.checkpoint.layers)}")
         if self.toc is not None:
             kept = (f"{t.layer} {t.kept} of {t.n_dims} dimensions" for t in self.toc)
             lines.append(f"TOC: {', '.join(kept)}")
         if self.permute_codes_seed is not None:
             lines.append("CONTROL: the codes of the target modality are shuffled")
-        lines += [f"LEAK {leak}" for leak in self.leaks]
-        return "\n".join([*lines, "", *grid])
+        return lines + [f"LEAK {leak}" for leak in self.leaks]
+
+
+def _or_dash(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1f}"
+
+
+def _markdown(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Header first; the first and the last column are text, those between are numbers."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    last = len(widths) - 1
+    sides = ["<" if column in (0, last) else ">" for column in range(len(widths))]
+    lines = [
+        "| " + " | ".join(f"{cell:{s}{w}}" for cell, s, w in zip(row, sides, widths, strict=True)) + " |"
+        for row in rows
+    ]
+    rules = [
+        f":{'-' * (w + 1)}" if s == "<" else f"{'-' * (w + 1)}:" for s, w in zip(sides, widths, strict=True)
+    ]
+    lines.insert(1, f"|{'|'.join(rules)}|")
+    return lines

@@ -48,7 +48,7 @@ def load_codebook(path: str | Path, name: str | None = None) -> NamedCodebook:
     elif path.suffix in (".pt", ".pth", ".bin"):
         raise CodebookError(
             f"{path}: a pickled checkpoint, and pickles are never trusted; expected a native checkpoint,"
-            " .npy or .npz; save the codebook array with numpy.save"
+            " .npy or .npz; 'unicode-cmg convert' makes the former of a released checkpoint"
         )
     else:
         raise CodebookError(f"{path}: not a codebook; expected a checkpoint or run folder, .npy or .npz")
@@ -60,7 +60,9 @@ def _pick(found: dict[str, Any], name: str | None, path: Path) -> NamedCodebook:
     if name is None:
         if len(found) != 1:
             raise CodebookError(
-                f"{path}: holds {names}; name one of them" if found else f"{path}: holds no codebook"
+                f"{path}: holds {names}; name one of them"
+                if found
+                else f"{path}: holds no codebook to refine; a model that quantizes by finite scalars has none"
             )
         name = next(iter(found))
     if name not in found:

@@ -9,17 +9,17 @@ import numpy as np
 from markupsafe import Markup
 
 from benchmarks.codes import Agreement, CodeUsage
-from benchmarks.report.meaning import class_shares, draw_contingency
-from benchmarks.report.sharing import (
+from benchmarks.interpret.sharing import (
     BETWEEN,
     SHARED,
     SHARED_FROM,
     SINGLE,
     SINGLE_ABOVE,
     UNUSED,
-    draw_sharing,
     sharing_of,
 )
+from benchmarks.report.meaning import class_shares, draw_contingency
+from benchmarks.report.sharing import draw_sharing
 
 
 @dataclass(frozen=True)

@@ -111,7 +111,7 @@ def _tiles(record: RunRecord, tables: Sequence[TransferTable]) -> list[Tile]:
             if pair not in table.cells:
                 continue
             score, *others = table.cells[pair]
-            hint = f"chance {table.results[0].chance:.0f} %"
+            hint = table.floors
             for other in others:
                 hint += f" · {other.label}: {other.mean:.1f} %"
             spread = "" if score.std is None else f"± {score.std:.1f}"

@@ -10,7 +10,7 @@ from benchmarks.results import TaskResult
 
 @dataclass(frozen=True)
 class Score:
-    """Accuracy of one direction under one variant, in percent.
+    """The metric of one direction under one variant, in percent.
 
     Attributes:
         label: The variant, see `variant`.
@@ -45,6 +45,16 @@ class TransferTable:
     cells: dict[tuple[str, str], list[Score]]
     results: list[TaskResult]
 
+    @property
+    def metric(self) -> str:
+        """What the scores are, such as `accuracy`."""
+        return self.results[0].directions[0].metric.replace("_", " ")
+
+    @property
+    def floors(self) -> str:
+        """What needs no codes."""
+        return floors(self.results[0])
+
     def crossings(self) -> list[tuple[str, str]]:
         """Directions between two different modalities."""
         return [pair for pair in self.cells if pair[0] != pair[1]]
@@ -59,16 +69,33 @@ def transfer_tables(evaluations: Iterable[TaskResult]) -> list[TransferTable]:
 
 
 def variant(result: TaskResult) -> str:
-    """What sets an evaluation apart: the dimensions its heads saw, or that it is the control."""
+    """What sets an evaluation apart: the layers and dimensions its heads saw, or that it is the control."""
     if result.permute_codes_seed is not None:
         return "codes shuffled"
-    if result.toc is None:
-        return "all dimensions"
-    return "TOC, " + ", ".join(f"{layer.kept} of {layer.n_dims}" for layer in result.toc)
+    parts = [", ".join(result.layers or ())] if _chosen_layers(result) else []
+    if result.toc is not None:
+        parts.append("TOC, " + ", ".join(f"{layer.kept} of {layer.n_dims}" for layer in result.toc))
+    return "; ".join(parts) or "all dimensions"
 
 
-def _rank(result: TaskResult) -> tuple[bool, bool]:
-    return result.permute_codes_seed is not None, result.toc is not None
+def floors(result: TaskResult) -> str:
+    """What needs no codes, in percent of the metric."""
+    if result.chance is not None and result.majority is not None:
+        return f"chance {result.chance:.1f}, always the most frequent class {result.majority:.1f}"
+    constants = (
+        f"{row.source} -> {row.target} {row.constant:.1f}"
+        for row in result.directions
+        if row.kind == "transfer" and row.constant is not None
+    )
+    return f"always the same answer: {', '.join(constants)}"
+
+
+def _chosen_layers(result: TaskResult) -> bool:
+    return len(result.layers or ()) < len(result.checkpoint.layers)
+
+
+def _rank(result: TaskResult) -> tuple[bool, bool, bool]:
+    return result.permute_codes_seed is not None, result.toc is not None, _chosen_layers(result)
 
 
 def _table(task: str, protocol: str, results: Sequence[TaskResult]) -> TransferTable:
@@ -79,7 +106,7 @@ def _table(task: str, protocol: str, results: Sequence[TaskResult]) -> TransferT
             if result.permute_codes_seed is not None and row.source == row.target:
                 continue  # the control leaves these alone
             scores = cells.setdefault((row.source, row.target), [])
-            compared = scores and _rank(results[0]) == (False, False) and _rank(result) == (False, True)
+            compared = scores and not any(_rank(results[0])) and _rank(result) == (False, True, False)
             gain = row.mean - scores[0].mean if compared else None
             scores.append(Score(variant(result), row.mean, row.std, gain))
     names = dict.fromkeys(name for pair in cells for name in pair)
@@ -108,8 +135,9 @@ def _text(table: TransferTable) -> str:
     first = table.results[0]
     return "\n".join(
         [
-            f"{table.task}, protocol {table.protocol}: accuracy in %, mean ± std of {len(first.seeds)} seeds",
+            f"{table.task}, protocol {table.protocol}: {table.metric} in %, "
+            f"mean ± std of {len(first.seeds)} seeds",
             *lines,
-            f"chance {first.chance:.1f}, always the most frequent class {first.majority:.1f}",
+            floors(first),
         ]
     )

@@ -2,33 +2,63 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
+from benchmarks.protocols import Protocol
 from benchmarks.tasks.ave import AVETask
-from benchmarks.tasks.base import ClipTask
+from benchmarks.tasks.avvp import AVVPTask
+from benchmarks.tasks.base import Task
 from unicode_cmg.errors import InputError
 
-_READERS: Mapping[str, Callable[[Path], ClipTask]] = {"ave": AVETask.read}
+_TASKS: Mapping[str, type[Task]] = {"ave": AVETask, "avvp": AVVPTask}
 
 
 def available_tasks() -> tuple[str, ...]:
     """Names that `evaluate` takes for `task`."""
-    return tuple(_READERS)
+    return tuple(_TASKS)
 
 
-def read_task(name: str, data_root: str | Path) -> ClipTask:
+def available_protocols(task: str) -> tuple[str, ...]:
+    """Names that `evaluate` takes for `protocol` with a task.
+
+    Raises:
+        InputError: There is no such task.
+    """
+    return tuple(_task(task).protocols)
+
+
+def resolve_protocol(protocol: str | Protocol, task: str) -> Protocol:
+    """The protocol of that name for a task, or the protocol itself.
+
+    Raises:
+        InputError: There is none, or no such task.
+    """
+    if isinstance(protocol, Protocol):
+        return protocol
+    known = _task(task).protocols
+    if protocol not in known:
+        raise InputError(f"unknown protocol '{protocol}' for task {task}", expected=" or ".join(known))
+    return known[protocol]
+
+
+def read_task(name: str, data_root: str | Path) -> Task:
     """Open the data of a task.
 
     Raises:
         InputError: There is no such task or folder, or the data is damaged.
     """
-    if name not in _READERS:
-        raise InputError(f"unknown task '{name}'", expected=" or ".join(_READERS))
+    task = _task(name)
     data_root = Path(data_root)
     if not data_root.is_dir():
         raise InputError("no such folder", where=data_root, fix="give the folder of the data set")
-    return _READERS[name](data_root)
+    return task.read(data_root)
 
 
-__all__ = ["ClipTask", "available_tasks", "read_task"]
+def _task(name: str) -> type[Task]:
+    if name not in _TASKS:
+        raise InputError(f"unknown task '{name}'", expected=" or ".join(_TASKS))
+    return _TASKS[name]
+
+
+__all__ = ["Task", "available_protocols", "available_tasks", "read_task", "resolve_protocol"]

@@ -1,43 +1,100 @@
-"""What an evaluation needs of a data set of labelled clips."""
+"""What an evaluation needs of a task: its clips, and the protocols under which they are evaluated."""
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Bool, Float, Int64, Shaped
+
+from benchmarks.encoding import EncodedClips
+from benchmarks.protocols import Protocol
+from benchmarks.results import DirectionResult
+from benchmarks.scoring import Setting, head_scores
+
+_SAMPLED_ROWS = 16  # features are gigabytes; ids, labels and splits are hashed whole
 
 
-@runtime_checkable
-class ClipTask(Protocol):
-    """Clips of one class each, seen through several modalities, in published splits."""
+class Task(ABC):
+    """Labelled clips, seen through several modalities, in splits.
+
+    Each modality numbers its clips on its own: the clips of two modalities may be the same, overlap, or come
+    from different data sets. What heads learn and how they are judged is the protocol's `objective`.
+
+    Attributes:
+        protocols: Name -> protocol; "held-out" is among them.
+        root: Name of the folder the clips were read from.
+    """
+
+    protocols: ClassVar[Mapping[str, Protocol]]
+    root: str
+
+    @classmethod
+    @abstractmethod
+    def read(cls, data_root: Path) -> Task:
+        """Open the data.
+
+        Raises:
+            InputError: It is damaged or not there.
+        """
 
     @property
-    def root(self) -> str:
-        """Name of the folder the clips were read from."""
-
-    @property
+    @abstractmethod
     def classes(self) -> tuple[str, ...]:
         """Names of the classes, in the order of their numbers."""
 
     @property
+    @abstractmethod
     def modalities(self) -> tuple[str, ...]:
         """Names of the modalities."""
 
-    def rows(self, split: str) -> Int64[np.ndarray, " rows"]:
-        """Row numbers of a published split, in its order."""
+    @abstractmethod
+    def rows(self, modality: str, split: str) -> Int64[np.ndarray, " rows"]:
+        """Rows of one modality in a split that a protocol names."""
 
-    def shared_rows(self) -> Int64[np.ndarray, " shared"]:
-        """Rows whose source video is also the source of a row of another split."""
+    @abstractmethod
+    def shared_rows(self, modality: str) -> Int64[np.ndarray, " shared"]:
+        """Rows of one modality whose source video is also the source of a row of another split."""
 
-    def labels(self, rows: Int64[np.ndarray, " rows"]) -> Int64[np.ndarray, " rows"]:
-        """Class of each clip."""
+    @abstractmethod
+    def labels(
+        self, modality: str, rows: Int64[np.ndarray, " rows"]
+    ) -> Int64[np.ndarray, " rows"] | Float[np.ndarray, "rows time columns"]:
+        """What is true of each clip, as the objective of the protocols takes it."""
 
+    @abstractmethod
     def features(self, modality: str, rows: Int64[np.ndarray, " rows"]) -> Float[np.ndarray, "rows time ..."]:
         """Features of one modality."""
 
+    @abstractmethod
     def mask(self, modality: str, rows: Int64[np.ndarray, " rows"]) -> Bool[np.ndarray, "rows time"]:
         """True where a step is real."""
 
+    @abstractmethod
     def fingerprint(self) -> str:
         """SHA-256 of what the clips are: equal for equal data, whatever the folder is called."""
+
+    def score(self, setting: Setting, encoded: Mapping[str, EncodedClips]) -> tuple[DirectionResult, ...]:
+        """One row for each direction: by heads on the codes, unless a task judges codes in another way."""
+        return head_scores(setting, encoded)
+
+
+def sampled(count: int) -> Int64[np.ndarray, " sampled"]:
+    """A few rows of `count`, evenly spread, whose features stand for all in a fingerprint."""
+    return np.unique(np.linspace(0, count - 1, _SAMPLED_ROWS).astype(np.int64))
+
+
+def digest(parts: Iterable[str | Shaped[np.ndarray, " ..."]]) -> str:
+    """SHA-256 over texts and arrays: floats in four bytes, other numbers in eight, little-endian."""
+    hashed = hashlib.sha256()
+    for part in parts:
+        if isinstance(part, str):
+            hashed.update(part.encode())
+        else:
+            form = "<f4" if part.dtype.kind == "f" else "<i8"
+            hashed.update(np.ascontiguousarray(part, dtype=form).tobytes())
+    return hashed.hexdigest()

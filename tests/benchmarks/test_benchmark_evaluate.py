@@ -13,9 +13,10 @@ import pytest
 import torch
 from tiny_ave import CLASSES, CODES, COUNTS, DIM, tiny_model, write_tiny_ave
 
-from benchmarks import HeadConfig, TaskResult, available_tasks, evaluate
-from benchmarks.protocols import HELD_OUT, PAPER
+from benchmarks import HeadConfig, TaskResult, available_protocols, available_tasks, evaluate
+from benchmarks.protocols import HELD_OUT
 from benchmarks.tasks import read_task
+from benchmarks.tasks.ave import PAPER
 from toc import optimize
 from unicode_cmg.errors import InputError
 
@@ -184,10 +185,11 @@ def test_mean_and_deviation_are_over_the_seeds_and_of_the_sample(ave: Path) -> N
 def test_the_majority_class_is_that_of_the_training_clips(ave: Path) -> None:
     task = read_task("ave", ave)
     result = evaluate(tiny_model(), "ave", ave, head=FAST, directions=["video->video"])
-    drop = set(task.shared_rows().tolist())
-    train, test = ([r for r in task.rows(s) if r not in drop] for s in ("train", "test"))
-    most = np.bincount(task.labels(np.array(train))).argmax()
-    assert result.majority == pytest.approx(100 * np.mean(task.labels(np.array(test)) == most))
+    drop = set(task.shared_rows("video").tolist())
+    rows = ([r for r in task.rows("video", s) if r not in drop] for s in ("train", "test"))
+    train, test = (task.labels("video", np.array(r)) for r in rows)
+    expected = 100 * np.mean(test == np.bincount(train).argmax())
+    assert result.majority == result.directions[0].constant == pytest.approx(expected)
 
 
 def test_keeping_all_dimensions_changes_nothing_and_keeping_few_does(ave: Path) -> None:
@@ -213,9 +215,9 @@ def test_heads_see_exactly_the_kept_dimensions(ave: Path) -> None:
     task = read_task("ave", ave)
     from benchmarks.encoding import encode_clips
 
-    keep = [np.flatnonzero(selection.mask)]
-    encoded = encode_clips(model, "video", task.rows("train"), task.features, task.mask, keep)
-    full = encode_clips(model, "video", task.rows("train"), task.features, task.mask)
+    keep, rows = {"layer0": np.flatnonzero(selection.mask)}, task.rows("video", "train")
+    encoded = encode_clips(model, "video", rows, task.features, task.mask, keep)
+    full = encode_clips(model, "video", rows, task.features, task.mask)
     torch.testing.assert_close(encoded.tables[0], full.tables[0][:, sorted(selection.indices)])
     torch.testing.assert_close(encoded.indices, full.indices)
     assert refined.directions[0].mean > 50
@@ -255,6 +257,18 @@ def test_results_come_back_from_json(ave: Path) -> None:
     assert TaskResult.from_json(json.loads(text)) == result
     with pytest.raises(InputError, match="missing"):
         TaskResult.from_json({})
+
+
+def test_results_of_the_first_release_are_read(ave: Path) -> None:
+    """They know no layers, no further measures and no constant answers."""
+    result = evaluate(tiny_model(), "ave", ave, seeds=(0,), head=FAST)
+    values = result.to_json()
+    del values["layers"], values["checkpoint"]["layers"]
+    for row in values["directions"]:
+        del row["constant"], row["others"]
+    old = TaskResult.from_json(values)
+    assert old.layers is None
+    assert old.table() == result.table()
 
 
 def test_the_table_names_every_direction(ave: Path) -> None:
@@ -297,14 +311,15 @@ def test_a_data_set_without_text_is_evaluated_without_text(tmp_path: Path) -> No
 
 
 def test_the_tasks_are_listed() -> None:
-    assert available_tasks() == ("ave",)
+    assert available_tasks() == ("ave", "avvp")
+    assert available_protocols("ave") == ("held-out", "paper")
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"task": "avee"}, "unknown task 'avee'"),
-        ({"protocol": "fair"}, "unknown protocol 'fair'; expected held-out or paper"),
+        ({"protocol": "fair"}, "unknown protocol 'fair' for task ave; expected held-out or paper"),
         ({"data_root": Path("nowhere")}, "nowhere: no such folder"),
         ({"directions": ["video"]}, "cannot read the direction 'video'"),
         ({"directions": ["video->smell"]}, "no modality 'smell'"),
@@ -353,7 +368,7 @@ def test_a_split_that_shares_every_video_is_refused(ave: Path, tmp_path: Path) -
     for line in lines:
         line[1] = "the same"
     file.write_text("\n".join("&".join(line) for line in lines))
-    with pytest.raises(InputError, match="train split has no clip left"):
+    with pytest.raises(InputError, match="train split has no video clip left"):
         evaluate(tiny_model(), "ave", copy)
 
 

@@ -122,7 +122,7 @@ def test_usage_comes_back_from_json(ave: Path) -> None:
 def test_a_layer_can_be_named(ave: Path) -> None:
     model = tiny_model(layers=2)
     assert code_usage(model, read_ave(ave / "AVE"), layer="layer1").num_codes == 6
-    with pytest.raises(InputError, match="no codebook 'layer2'; expected one of layer0, layer1"):
+    with pytest.raises(InputError, match="no code layer 'layer2'; expected one of layer0, layer1"):
         code_usage(model, ave, layer="layer2")
 
 

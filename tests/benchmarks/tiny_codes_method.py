@@ -14,12 +14,13 @@ from unicode_cmg.methods.base import Method
 
 
 class TinyConfig(Config):
-    """Sizes."""
+    """Sizes, and whether the codebooks are shown; FSQ has none to show."""
 
     modalities: tuple[str, ...]
     dim: int
     num_codes: int
     layers: int = 1
+    shown: bool = True
 
 
 class TinyMethod(Method[FeatureBatch]):
@@ -59,11 +60,14 @@ class TinyMethod(Method[FeatureBatch]):
             rest = rest - book[chosen]
         return Encoding(general, torch.cat(codes, dim=-1), torch.stack(indices, dim=-1))
 
+    def code_layers(self) -> dict[str, int]:
+        return {f"layer{i}": len(book) for i, book in enumerate(self.books)}
+
     def codebooks(self) -> dict[str, Tensor]:
-        return {f"layer{i}": book.detach() for i, book in enumerate(self.books)}
+        return {f"layer{i}": book.detach() for i, book in enumerate(self.books) if self.config.shown}
 
     def codebook_keys(self) -> dict[str, str]:
-        return {f"layer{i}": f"books.{i}" for i in range(len(self.books))}
+        return {layer: f"books.{i}" for i, layer in enumerate(self.codebooks())}
 
     def represent(self, batch: FeatureBatch) -> FeatureBatch:
         return batch

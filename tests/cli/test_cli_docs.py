@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 import typer
-import yaml
 
 import cli
+from benchmarks.sweep import load_sweep
+from unicode_cmg.config import load_yaml
+from unicode_cmg.training import PretrainConfig
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -19,7 +21,8 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 def _commands(page: Path) -> list[list[str]]:
     """Arguments of each `unicode-cmg …` in a code block or in inline code."""
     text = page.read_text(encoding="utf-8")
-    blocks = re.findall(r"^```(?:sh|bash|console)?\n(.*?)^```", text, flags=re.DOTALL | re.MULTILINE)
+    fences = re.findall(r"^```(\w*)\n(.*?)^```", text, flags=re.DOTALL | re.MULTILINE)
+    blocks = [body for language, body in fences if language in ("", "sh", "bash", "console")]
     lines = [line for block in blocks for line in block.replace("\\\n", " ").splitlines()]
     lines += re.findall(
         r"`(unicode-cmg [^`\n]+)`", re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE)
@@ -75,8 +78,42 @@ def test_the_readme_has_one_line_to_run_under(heading: str) -> None:
     assert "-c constraints.txt" in blocks[0]
 
 
-def test_shipped_configs_say_how_to_run_them() -> None:
-    for config in (ROOT / "benchmarks").glob("*.yaml"):
-        text = config.read_text(encoding="utf-8")
-        assert "unicode-cmg" in text
-        assert yaml.safe_load(text)["method"]["name"]
+CONFIGS = sorted(
+    path
+    for folder in ("benchmarks", "configs")
+    for path in (ROOT / folder).rglob("*.yaml")
+    if path.parent.name != "sweeps"
+)
+SWEEPS = sorted((ROOT / "configs").rglob("sweeps/*.yaml"))
+
+
+def _header(path: Path) -> str:
+    """The comment at the top of a file."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return "\n".join(line for line in lines[: next(i for i, x in enumerate(lines) if x[:1] != "#")])
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_shipped_config_is_valid_and_says_how_to_run_it(path: Path) -> None:
+    PretrainConfig.parse(load_yaml(path), where=path)
+    commands = [words for line in _header(path).splitlines() if (words := _command_in(line))]
+    assert any(str(path.relative_to(ROOT)) in words for words in commands)
+    assert "reproduces:" in _header(path)
+    for words in commands:
+        _parse(words)
+
+
+@pytest.mark.parametrize("path", SWEEPS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_shipped_sweep_is_valid_and_says_how_to_run_it(path: Path) -> None:
+    _, rows = load_sweep(path)
+    assert len({row.name for row in rows}) == len(rows) > 1
+    assert f"python -m benchmarks.sweep {path.relative_to(ROOT)}" in _header(path) or (
+        "python -m benchmarks.released" in _header(path)
+    )
+    assert "reproduces:" in _header(path)
+
+
+def _command_in(line: str) -> list[str]:
+    """Arguments of a `unicode-cmg …` at the end of a comment."""
+    _, found, rest = line.partition("unicode-cmg ")
+    return shlex.split(rest) if found else []

@@ -17,7 +17,10 @@ def test_version_is_printed(command) -> None:
 
 @pytest.mark.parametrize(
     "group",
-    [[], ["data"], ["quickstart"], ["data", "digits"], ["pretrain"], ["toc"], ["evaluate"], ["report"]],
+    [
+        *([], ["data"], ["quickstart"], ["data", "digits"], ["pretrain"], ["toc"], ["evaluate"], ["report"]),
+        *(["convert"], ["encode"], ["codes"]),
+    ],
 )
 def test_every_command_has_help(command, group: list[str]) -> None:
     outcome = command(*group, "--help")

@@ -104,6 +104,8 @@ def evaluation(rng: np.random.Generator, kept: int | None = None, shuffled: bool
                     "mean": float(scores.mean()),
                     "std": float(scores.std(ddof=1)),
                     "per_seed": scores.tolist(),
+                    "constant": 10.0,
+                    "others": {},
                     "epochs_selected": [20, 22, 25],
                 }
             )
@@ -126,6 +128,7 @@ def evaluation(rng: np.random.Generator, kept: int | None = None, shuffled: bool
         "majority": 10.0,
         "directions": directions,
         "permute_codes_seed": 0 if shuffled else None,
+        "layers": ["layer0"],
         "toc": [toc] if kept else None,
         "head": {
             "lr": 4e-4,
@@ -141,7 +144,7 @@ def evaluation(rng: np.random.Generator, kept: int | None = None, shuffled: bool
             "counts": {"train": 800, "val": 400, "test": 800},
             "dropped": {"train": 0, "val": 0, "test": 0},
         },
-        "checkpoint": {"method": "dcid", "fingerprint": "2" * 64},
+        "checkpoint": {"method": "dcid", "fingerprint": "2" * 64, "layers": {"layer0": CODES}},
         "seconds": {"encode": 3.1, "heads": 4.2, "total": 7.5},
     }
 

@@ -75,7 +75,7 @@ def refusals(tmp_path: Path) -> dict[str, Path]:
         "truncated": cut.parent,
         'no "codebooks"': foreign,
         "elsewhere": moved,
-        "holds no codebook": bare,
+        "holds no codebook to refine; a model that quantizes by finite scalars": bare,
         "config.json.*native": half,
         "bfloat16.*float32": brain.parent,
         r"shape \[5\]": tmp_path / "flat.npy",
