@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
+from untrained_method import Untrained
 
-from unicode_cmg.batch import Encoding, FeatureBatch
+from unicode_cmg.batch import Encoding
 from unicode_cmg.config import Config
 from unicode_cmg.errors import InputError
-from unicode_cmg.methods.base import Method
 
 
 class LookupConfig(Config):
@@ -23,7 +23,7 @@ class LookupConfig(Config):
     seed: int = 0
 
 
-class Lookup(Method[FeatureBatch]):
+class Lookup(Untrained):
     """`general = dropout(features) @ map[modality]`, quantized by `stages` codebooks in a row."""
 
     name: ClassVar[str] = "lookup"
@@ -71,27 +71,6 @@ class Lookup(Method[FeatureBatch]):
 
     def codebook_keys(self) -> dict[str, str]:
         return {name: f"books.{k}" for k, name in enumerate(self.code_layers())}
-
-    def represent(self, batch: FeatureBatch) -> FeatureBatch:
-        return batch
-
-    def critic_losses(self, representation: FeatureBatch) -> dict[str, Tensor]:
-        return {}
-
-    def training_losses(self, batch: FeatureBatch, **_: Any) -> dict[str, Tensor]:
-        return {}
-
-    def update_codebooks(self, representation: FeatureBatch, *, generator: torch.Generator) -> None:
-        return
-
-    def codebook_statistics(self, representation: FeatureBatch) -> dict[str, float]:
-        return {}
-
-    def trained_modules(self) -> dict[str, nn.Module]:
-        return {}
-
-    def critic_modules(self) -> dict[str, nn.Module]:
-        return {}
 
 
 class LookupWithLevels(Lookup):

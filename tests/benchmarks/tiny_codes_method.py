@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
+from untrained_method import Untrained
 
-from unicode_cmg.batch import Encoding, FeatureBatch
+from unicode_cmg.batch import Encoding
 from unicode_cmg.config import Config
 from unicode_cmg.errors import InputError
-from unicode_cmg.methods.base import Method
 
 
 class TinyConfig(Config):
@@ -23,7 +23,7 @@ class TinyConfig(Config):
     shown: bool = True
 
 
-class TinyMethod(Method[FeatureBatch]):
+class TinyMethod(Untrained):
     """`general = features @ map[modality]`, quantized by `layers` codebooks, each on what the last one left.
 
     Remembers what it was asked to encode, and in which state, so that tests can tell.
@@ -68,24 +68,3 @@ class TinyMethod(Method[FeatureBatch]):
 
     def codebook_keys(self) -> dict[str, str]:
         return {layer: f"books.{i}" for i, layer in enumerate(self.codebooks())}
-
-    def represent(self, batch: FeatureBatch) -> FeatureBatch:
-        return batch
-
-    def critic_losses(self, representation: FeatureBatch) -> dict[str, Tensor]:
-        return {}
-
-    def training_losses(self, batch: FeatureBatch, **_: Any) -> dict[str, Tensor]:
-        return {}
-
-    def update_codebooks(self, representation: FeatureBatch, *, generator: torch.Generator) -> None:
-        return
-
-    def codebook_statistics(self, representation: FeatureBatch) -> dict[str, float]:
-        return {}
-
-    def trained_modules(self) -> dict[str, nn.Module]:
-        return {}
-
-    def critic_modules(self) -> dict[str, nn.Module]:
-        return {}

@@ -14,6 +14,7 @@ from unicode_cmg.config import load_yaml
 from unicode_cmg.errors import InputError
 from unicode_cmg.methods.dcid import DCID, DCIDConfig
 from unicode_cmg.methods.hdcid import HDCID, HDCIDConfig
+from unicode_cmg.methods.hdcid.inputs import Standardizer
 from unicode_cmg.training import PretrainConfig
 from unicode_cmg.training.weights import LossWeights
 
@@ -119,12 +120,17 @@ def test_every_quantizer_names_its_layers_and_gives_their_codes(
             torch.testing.assert_close(encoding.codes[..., 8 * k : 8 * (k + 1)], rows, atol=1e-6, rtol=1e-5)
 
 
-def test_the_second_layer_reads_the_summaries_of_the_first() -> None:
-    model = model_of({"audio": SPEECH, "video": IMAGE}, dropout=0.0)
+@pytest.mark.parametrize("standardize", [True, False])
+def test_the_second_layer_reads_the_summaries_of_the_first(standardize: bool) -> None:
+    model = model_of({"audio": SPEECH, "video": IMAGE}, dropout=0.0, standardize_deeper=standardize)
     batch = batch_of(model)
+    model.update_codebooks(model.represent(batch), generator=torch.Generator())
     first, second = model.represent(batch)
     for m in model.modalities:
-        assert second.inputs[m] is first.summary[m]
+        summary = first.summary[m]
+        if standardize:
+            summary = (summary - summary.mean((0, 1))) / (summary.var((0, 1), correction=0) + 1e-6).sqrt()
+        torch.testing.assert_close(second.inputs[m], summary, rtol=1e-4, atol=1e-5)
         alone = model.encode(m, batch.features[m], layers=[1])
         torch.testing.assert_close(alone.general, second.general[m])
         assert torch.equal(alone.indices[..., 0], second.quantized[m].lookups[0].indices)
@@ -132,6 +138,36 @@ def test_the_second_layer_reads_the_summaries_of_the_first() -> None:
     losses_of(model, batch)["cpc/layer1"].backward()
     assert all(p.grad is not None for p in model.layers[0].specific.parameters())
     assert all(p.grad is None for p in model.layers[0].general.parameters())
+
+
+def test_standardizing_leaves_the_gradient_of_the_layer_before_as_it_is() -> None:
+    standardizer = Standardizer(3)
+    x = (torch.randn(4, 5, 3) * 0.01 + 7).requires_grad_()
+    mask = torch.ones(4, 5, dtype=torch.bool)
+    standardizer.update(x, mask)
+    (standardizer(x) * torch.tensor([1.0, 2.0, 3.0])).sum().backward()
+    torch.testing.assert_close(x.grad, torch.tensor([1.0, 2.0, 3.0]).expand(4, 5, 3))
+
+
+def test_standardizing_follows_the_valid_steps_of_training_batches() -> None:
+    generator = torch.Generator().manual_seed(0)
+    batches = torch.randn(400, 4, 5, 3, generator=generator) * 0.01 + torch.tensor([7.0, -3.0, 0.0])
+    mask = torch.arange(5).expand(4, 5) < 3
+    standardizer = Standardizer(3)
+    for number, batch in enumerate(batches):
+        standardizer.update(batch.masked_fill(~mask[..., None], float("nan")), mask)
+        if number == 9:  # the plain average so far, before it becomes a moving one
+            torch.testing.assert_close(
+                standardizer.mean, batches[:10, :, :3].mean((0, 1, 2)), rtol=1e-4, atol=1e-5
+            )
+    scaled = standardizer(batches.flatten(0, 1)[:, :3])
+    assert scaled.mean((0, 1)).abs().max() < 0.1
+    assert (scaled.std((0, 1)) - 1).abs().max() < 0.1
+
+    before = [buffer.clone() for buffer in standardizer.buffers()]
+    standardizer.update(batches[0], torch.zeros(4, 5, dtype=torch.bool))
+    standardizer.eval().update(batches[0], mask)
+    assert all(torch.equal(a, b) for a, b in zip(before, standardizer.buffers(), strict=True))
 
 
 def test_the_first_layer_is_dcid() -> None:
@@ -329,6 +365,7 @@ def test_presets_set_every_switch_and_single_settings_override_them() -> None:
     assert (corrected.waiting_layers, published.waiting_layers) == ("rest", "run")
     assert (corrected.repeat_encoding, published.repeat_encoding) == (False, True)
     assert (corrected.detach_deeper, published.detach_deeper) == (True, False)
+    assert (corrected.standardize_deeper, published.standardize_deeper) == (True, False)
     assert published.pooling == DCIDConfig.presets["published"]["pooling"]
     mixed = config_of(modalities, fidelity="published", repeat_encoding=False)
     assert (mixed.repeat_encoding, mixed.waiting_layers) == (False, "run")

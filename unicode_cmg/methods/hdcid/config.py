@@ -13,6 +13,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "corrected": {
         **DCIDConfig.presets["corrected"],
         "waiting_layers": "rest",
+        "standardize_deeper": True,
         "detach_deeper": True,
         "repeat_encoding": False,
     },
@@ -20,6 +21,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         **DCIDConfig.presets["published"],
         "cmcm_form": "none",
         "waiting_layers": "run",
+        "standardize_deeper": False,
         "detach_deeper": False,
         "repeat_encoding": True,
     },
@@ -49,6 +51,10 @@ class HDCIDConfig(DCIDConfig):
     waiting_layers: Literal["rest", "run"] = Field(
         description="what a layer does before it joins: nothing, or, as released, it encodes and moves its "
         "codebook, and its terms are logged"
+    )
+    standardize_deeper: bool = Field(
+        description="deeper layers read their inputs at mean 0 and deviation 1, by running statistics; "
+        "released: as they are, however little they vary"
     )
     detach_deeper: bool = Field(
         description="deeper layers reconstruct their inputs as constants; released: the inputs can shrink to "

@@ -17,6 +17,7 @@ from unicode_cmg.methods.dcid import Draws, LayerRepresentation, ModalityConfig
 from unicode_cmg.methods.dcid.inputs import Context
 from unicode_cmg.methods.dcid.layer import DisentanglingLayer
 from unicode_cmg.methods.hdcid.config import HDCIDConfig
+from unicode_cmg.methods.hdcid.inputs import Handover
 from unicode_cmg.methods.quantizers import codebook_keys, codebooks, layer_sizes, statistics
 
 
@@ -25,8 +26,8 @@ class HDCID(Method[tuple[LayerRepresentation, ...]]):
 
     A row of DCID layers. The first aligns the events that all modalities share; what it leaves to the
     specific features of each modality enters the next layer, which aligns what these still have in common in
-    a codebook of its own: `x_{k+1}^m = zbar_k^m` (appendix A, eq 2). Features on a grid enter it as one
-    vector a step, the summary that CLUB sees.
+    a codebook of its own: `x_{k+1}^m = zbar_k^m` (appendix A, eq 2). They enter it as one vector a step, the
+    summary that CLUB sees.
 
     Layer k joins the training once the layers before it have had their warm start, and its terms then count
     `deeper_weight`. Terms are named as DCID's, with `layerK` after the kind for all but the first:
@@ -44,10 +45,12 @@ class HDCID(Method[tuple[LayerRepresentation, ...]]):
         self.config = config
         self.context = Context(config.modalities)
         layers = [DisentanglingLayer(config, config.modalities)]
+        between: list[Handover] = []
         while len(layers) < config.code_layers:
-            inputs = {m: ModalityConfig(dim=width) for m, width in layers[-1].summary_dims().items()}
-            layers.append(DisentanglingLayer(config, inputs))
-        self.layers = nn.ModuleList(layers)
+            widths = layers[-1].summary_dims()
+            between.append(Handover(widths, standardize=config.standardize_deeper))
+            layers.append(DisentanglingLayer(config, {m: ModalityConfig(dim=w) for m, w in widths.items()}))
+        self.layers, self.between = nn.ModuleList(layers), nn.ModuleList(between)
         self._joined = len(layers)
 
     @property
@@ -83,20 +86,19 @@ class HDCID(Method[tuple[LayerRepresentation, ...]]):
         """
         check_batch(batch, self.config.modalities)
         masks = {m: batch.masks[m] for m in self.modalities}
-        inputs: Mapping[str, Tensor] = {
-            m: self.context.read(m, batch.features[m], masks[m]) for m in self.modalities
-        }
-        representations: list[LayerRepresentation] = []
-        for layer in self._layers()[: self._joined if self.config.waiting_layers == "rest" else None]:
+        inputs = {m: self.context.read(m, batch.features[m], masks[m]) for m in self.modalities}
+        running = self._layers()[: self._joined if self.config.waiting_layers == "rest" else None]
+        representations = [running[0].represent(inputs, masks)]
+        for layer, handover in zip(running[1:], self._between(), strict=False):
+            inputs = {m: handover.read(m, x) for m, x in representations[-1].summary.items()}
             representations.append(layer.represent(inputs, masks))
-            inputs = representations[-1].summary
         return tuple(representations)
 
     def critic_losses(self, representation: tuple[LayerRepresentation, ...]) -> dict[str, Float[Tensor, ""]]:
         """Negative log-likelihood log q(zbar^m | zhat^m) of each critic of the layers that have joined."""
         return {
             _term(f"critic/{m}", k): loss
-            for k, (layer, r) in enumerate(self._with(representation)[: self._joined])
+            for k, (layer, r) in enumerate(zip(self._layers()[: self._joined], representation, strict=False))
             for m, loss in layer.critic_losses(r).items()
         }
 
@@ -119,7 +121,7 @@ class HDCID(Method[tuple[LayerRepresentation, ...]]):
         representation = self.represent(batch) if representation is None else representation
         return {
             _term(name, k): loss
-            for k, (layer, r) in enumerate(self._with(representation))
+            for k, (layer, r) in enumerate(zip(self._layers(), representation, strict=False))
             for name, loss in layer.training_losses(
                 r,
                 draws=draws[k] if draws else layer.draw(r, generator),
@@ -130,15 +132,17 @@ class HDCID(Method[tuple[LayerRepresentation, ...]]):
     def update_codebooks(
         self, representation: tuple[LayerRepresentation, ...], *, generator: torch.Generator
     ) -> None:
-        """One MM-EMA step of the codebook of every layer that runs."""
-        for layer, r in self._with(representation):
+        """One MM-EMA step of the codebook of every layer that runs, and of the statistics between layers."""
+        for layer, r in zip(self._layers(), representation, strict=False):
             layer.update_codebook(r, generator=generator)
+        for handover, r in zip(self._between(), representation, strict=False):
+            handover.follow(r.summary, r.masks)
 
     def codebook_statistics(self, representation: tuple[LayerRepresentation, ...]) -> dict[str, float]:
         """Perplexity, active codes and agreement between modalities in this batch, layer by layer."""
         return {
             key: value
-            for k, (layer, r) in enumerate(self._with(representation))
+            for k, (layer, r) in enumerate(zip(self._layers(), representation, strict=False))
             for key, value in statistics(f"layer{k}", layer.codebook, r.quantized, r.masks).items()
         }
 
@@ -184,10 +188,10 @@ class HDCID(Method[tuple[LayerRepresentation, ...]]):
         inputs = self.context.read(modality, features, mask)
         encodings: dict[int, Encoding] = {}
         for k, layer in enumerate(self._layers()[: max(chosen) + 1]):
-            if k > 0:
-                inputs = self._layers()[k - 1].summarize(modality, inputs)
             if k in chosen:
                 encodings[k] = layer.encode(modality, inputs, mask)
+            if k < max(chosen):
+                inputs = self._between()[k].read(modality, layer.summarize(modality, inputs))
         return Encoding(
             general=encodings[chosen[0]].general,
             codes=torch.cat([encodings[k].codes for k in chosen], dim=-1),
@@ -221,11 +225,8 @@ class HDCID(Method[tuple[LayerRepresentation, ...]]):
     def _layers(self) -> list[DisentanglingLayer]:
         return [layer for layer in self.layers if isinstance(layer, DisentanglingLayer)]
 
-    def _with(
-        self, representation: tuple[LayerRepresentation, ...]
-    ) -> list[tuple[DisentanglingLayer, LayerRepresentation]]:
-        """The layers that run, each with its part."""
-        return list(zip(self._layers(), representation, strict=False))
+    def _between(self) -> list[Handover]:
+        return [handover for handover in self.between if isinstance(handover, Handover)]
 
     def _targets(self, k: int, r: LayerRepresentation) -> Mapping[str, Float[Tensor, "batch time ..."]]:
         if k == 0:

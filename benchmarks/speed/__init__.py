@@ -1,0 +1,1 @@
+"""Timings, each as a ratio inside one run."""
