@@ -62,7 +62,7 @@ def terms_of(modalities: tuple[str, ...], layer: str = "") -> set[str]:
 
 
 @pytest.mark.parametrize("fidelity", ["corrected", "published"])
-@pytest.mark.parametrize("steps", [1, 2, 3, 10])
+@pytest.mark.parametrize("steps", [1, 2, 10])
 @pytest.mark.parametrize("count", [2, 3, 4])
 def test_any_number_of_modalities_and_any_length_trains(fidelity: str, steps: int, count: int) -> None:
     four = {"speech": SPEECH, "image": IMAGE, "words": WORDS, "touch": {"dim": 3}}
@@ -122,15 +122,15 @@ def test_every_quantizer_names_its_layers_and_gives_their_codes(
 
 @pytest.mark.parametrize("standardize", [True, False])
 def test_the_second_layer_reads_the_summaries_of_the_first(standardize: bool) -> None:
-    model = model_of({"audio": SPEECH, "video": IMAGE}, dropout=0.0, standardize_deeper=standardize)
-    batch = batch_of(model)
+    model = model_of({"audio": SPEECH, "video": IMAGE}, dropout=0.0, standardize_deeper=standardize).double()
+    batch = batch_of(model).to("cpu", torch.float64)
     model.update_codebooks(model.represent(batch), generator=torch.Generator())
     first, second = model.represent(batch)
     for m in model.modalities:
         summary = first.summary[m]
         if standardize:
             summary = (summary - summary.mean((0, 1))) / (summary.var((0, 1), correction=0) + 1e-6).sqrt()
-        torch.testing.assert_close(second.inputs[m], summary, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(second.inputs[m], summary)
         alone = model.encode(m, batch.features[m], layers=[1])
         torch.testing.assert_close(alone.general, second.general[m])
         assert torch.equal(alone.indices[..., 0], second.quantized[m].lookups[0].indices)
@@ -365,7 +365,6 @@ def test_presets_set_every_switch_and_single_settings_override_them() -> None:
     assert (corrected.waiting_layers, published.waiting_layers) == ("rest", "run")
     assert (corrected.repeat_encoding, published.repeat_encoding) == (False, True)
     assert (corrected.detach_deeper, published.detach_deeper) == (True, False)
-    assert (corrected.standardize_deeper, published.standardize_deeper) == (True, False)
     assert published.pooling == DCIDConfig.presets["published"]["pooling"]
     mixed = config_of(modalities, fidelity="published", repeat_encoding=False)
     assert (mixed.repeat_encoding, mixed.waiting_layers) == (False, "run")

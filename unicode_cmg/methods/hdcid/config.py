@@ -13,7 +13,6 @@ PRESETS: dict[str, dict[str, Any]] = {
     "corrected": {
         **DCIDConfig.presets["corrected"],
         "waiting_layers": "rest",
-        "standardize_deeper": True,
         "detach_deeper": True,
         "repeat_encoding": False,
     },
@@ -21,7 +20,6 @@ PRESETS: dict[str, dict[str, Any]] = {
         **DCIDConfig.presets["published"],
         "cmcm_form": "none",
         "waiting_layers": "run",
-        "standardize_deeper": False,
         "detach_deeper": False,
         "repeat_encoding": True,
     },
@@ -53,8 +51,9 @@ class HDCIDConfig(DCIDConfig):
         "codebook, and its terms are logged"
     )
     standardize_deeper: bool = Field(
+        default=False,
         description="deeper layers read their inputs at mean 0 and deviation 1, by running statistics; "
-        "released: as they are, however little they vary"
+        "published: as they are, however little they vary",
     )
     detach_deeper: bool = Field(
         description="deeper layers reconstruct their inputs as constants; released: the inputs can shrink to "

@@ -51,7 +51,7 @@ LAYOUT = ReleasedLayout(
         *layer_renames("layers.0."),
         *_second_layer("layers.1."),
     ),
-    fixed={**FIXED, "code_layers": 2},
+    fixed={**FIXED, "code_layers": 2, "standardize_deeper": False},
     requires={"modalities.text.context": "Text_ar_lstm"},
     read=read_sizes,
     ours_alone={
