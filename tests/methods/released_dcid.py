@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from unicode_cmg.batch import FeatureBatch
+from unicode_cmg.methods.base import Method
 from unicode_cmg.methods.dcid import DCID
 from unicode_cmg.methods.dcid.published import from_published
 
@@ -41,6 +43,49 @@ def golden_batch(arrays: dict[str, np.ndarray]) -> FeatureBatch:
             "text": torch.from_numpy(arrays["in/text_raw"]),
         }
     )
+
+
+def published_step(model: Method[Any], arrays: dict[str, np.ndarray], draws: Any) -> dict[str, Any]:
+    """One training step as DCID and FCID were released: five critic updates, backward, clip by module, Adam,
+    MM-EMA.
+
+    Gradients and norms are those before clipping.
+    """
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    batch = golden_batch(arrays)
+    optimizer = torch.optim.Adam(model.trained_parameters(), lr=4e-4)
+    critics = torch.optim.Adam(model.critic_parameters(), lr=1e-3)
+
+    representation = model.represent(batch)
+    log_likelihoods = {}
+    for _ in range(5):
+        critics.zero_grad()
+        critic_losses = model.critic_losses(representation)
+        sum(critic_losses.values()).backward()
+        critics.step()
+        log_likelihoods = {name.removeprefix("critic/"): loss.item() for name, loss in critic_losses.items()}
+
+    losses = model.training_losses(
+        batch, generator=torch.Generator(), representation=representation, draws=draws
+    )
+    optimizer.zero_grad()
+    sum(losses.values()).backward()
+    gradients = {name: p.grad.norm().item() for name, p in model.named_parameters() if p.grad is not None}
+    norms = {
+        name: nn.utils.clip_grad_norm_(module.parameters(), 0.5).item()
+        for name, module in model.trained_modules().items()
+    }
+    optimizer.step()
+    model.update_codebooks(representation, generator=torch.Generator())
+    return {
+        "arrays": arrays,
+        "model": model,
+        "before": before,
+        "losses": losses,
+        "gradients": gradients,
+        "norms": norms,
+        "log_likelihoods": log_likelihoods,
+    }
 
 
 def relative_error(ours: Tensor, theirs: np.ndarray | float) -> float:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from released_dcid import golden, golden_batch, relative_error, released_dcid
-from torch import nn
+from released_dcid import golden, golden_batch, published_step, relative_error, released_dcid
 
 from unicode_cmg.methods.dcid import Draws
 from unicode_cmg.methods.dcid.published import our_name
@@ -44,49 +43,14 @@ def test_encode_matches_the_released_downstream_entry_point(modality: str) -> No
 
 @pytest.fixture(scope="module")
 def step() -> dict[str, object]:
-    """One published training step: five critic updates, backward, clip by module, Adam, MM-EMA."""
+    """One published training step."""
     arrays = golden("dcid_train_step_public")
-    model = released_dcid().train()
-    before = {name: p.detach().clone() for name, p in model.named_parameters()}
-    batch = golden_batch(arrays)
-    optimizer = torch.optim.Adam(model.trained_parameters(), lr=4e-4)
-    critics = torch.optim.Adam(model.critic_parameters(), lr=1e-3)
-
-    representation = model.represent(batch)
-    log_likelihoods = {}
-    for _ in range(5):
-        critics.zero_grad()
-        critic_losses = model.critic_losses(representation)
-        sum(critic_losses.values()).backward()
-        critics.step()
-        log_likelihoods = {name.removeprefix("critic/"): loss.item() for name, loss in critic_losses.items()}
-
     order = ("video", "text", "audio")
     draws = Draws(
         permutations={m: torch.from_numpy(arrays[f"epoch0/draw/randperm{i}"]) for i, m in enumerate(order)},
         step=int(arrays["epoch0/draw/randint0"][0]) + 1,
     )
-    losses = model.training_losses(
-        batch, generator=torch.Generator(), representation=representation, draws=draws
-    )
-    optimizer.zero_grad()
-    sum(losses.values()).backward()
-    gradients = {name: p.grad.norm().item() for name, p in model.named_parameters() if p.grad is not None}
-    norms = {
-        name: nn.utils.clip_grad_norm_(module.parameters(), 0.5).item()
-        for name, module in model.trained_modules().items()
-    }
-    optimizer.step()
-    model.update_codebooks(representation, generator=torch.Generator())
-    return {
-        "arrays": arrays,
-        "model": model,
-        "before": before,
-        "losses": losses,
-        "gradients": gradients,
-        "norms": norms,
-        "log_likelihoods": log_likelihoods,
-    }
+    return published_step(released_dcid().train(), arrays, draws)
 
 
 @pytest.mark.parametrize("modality", MODALITIES)

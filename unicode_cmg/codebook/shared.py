@@ -13,10 +13,10 @@ from torch.nn import functional
 from unicode_cmg.codebook import _ema, _revival
 from unicode_cmg.codebook._assignments import Assignments, Steps, assignments_by_modality
 from unicode_cmg.codebook._checks import check_batch, check_settings
-from unicode_cmg.codebook._ranks import rank_and_world, sum_over_ranks
 from unicode_cmg.codebook.quantized import Lookup, Quantized
 from unicode_cmg.codebook.quantizer import Quantizer
 from unicode_cmg.errors import InputError
+from unicode_cmg.ranks import rank_and_world, sum_over_ranks
 
 
 class SharedCodebook(Quantizer):

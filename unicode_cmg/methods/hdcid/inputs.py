@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from unicode_cmg.codebook._ranks import sum_over_ranks
+from unicode_cmg.ranks import sum_over_ranks
 
 _DECAY = 0.99  # of the running statistics, as of the codebooks'
 _EPSILON = 1e-6

@@ -1,4 +1,4 @@
-"""The two collectives the codebook needs; on one rank they do nothing."""
+"""The two collectives that statistics over all ranks need; on one rank they do nothing."""
 
 from __future__ import annotations
 
