@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from unicode_cmg.data.layouts import read_ave
+from unicode_cmg.data.layouts._h5 import read_array, read_rows, write_array
 from unicode_cmg.data.layouts.ave import Annotation, write_ave
 from unicode_cmg.errors import InputError
 
@@ -104,6 +105,19 @@ def test_labels_may_have_the_names_other_copies_use(ave: Path, name: str) -> Non
     assert read_ave(ave).classes == CLASSES
 
 
+def test_the_files_of_the_weak_and_the_matching_task_are_ignored(ave: Path) -> None:
+    before = read_ave(ave)
+    for name in ("labels_noisy", "mil_labels", "audio_feature_noisy", "visual_feature_noisy", "labels_closs"):
+        overwrite(ave / f"data/{name}.h5", np.zeros((178, 29), np.float32))
+    for split in ORDER:
+        overwrite(ave / f"data/{split}_order_match.h5", np.array([7, 6]), "order")
+        (ave / f"data/{split}Set.txt").write_text("Bell&vid&good&0&10\n")
+    after = read_ave(ave)
+    assert {s: rows.tolist() for s, rows in after.order.items()} == ORDER
+    np.testing.assert_array_equal(after.labels, before.labels)
+    assert after.modalities == before.modalities
+
+
 def test_text_and_its_mask_are_read_where_there_are_any(tmp_path: Path) -> None:
     mask = np.arange(10) < np.arange(3, 11)[:, None]
     text = np.random.default_rng(1).random((8, 10, 4)) * mask[..., None]
@@ -118,6 +132,14 @@ def test_text_and_its_mask_are_read_where_there_are_any(tmp_path: Path) -> None:
 
 def shorten(name: str, size: int) -> Callable[[Path], None]:
     return lambda data: (data / name).write_bytes((data / name).read_bytes()[:size])
+
+
+def annotate(line: str) -> Callable[[Path], None]:
+    def apply(data: Path) -> None:
+        with (data / "Annotations.txt").open("a") as file:
+            file.write(line + "\n")
+
+    return apply
 
 
 def relabel(change: Callable[[np.ndarray], object]) -> Callable[[Path], None]:
@@ -139,7 +161,11 @@ def relabel(change: Callable[[np.ndarray], object]) -> Callable[[Path], None]:
         (shorten("visual_feature.h5", 5000), "visual_feature.h5: truncated"),
         (shorten("visual_feature.h5", 100), "visual_feature.h5: (truncated|not a readable)"),
         (shorten("audio_feature.h5", 0), "audio_feature.h5: not a readable HDF5"),
-        (shorten("Annotations.txt", 30), "annotation 2 is 'Dog'"),
+        (shorten("Annotations.txt", 30), "annotation 2: the line 'Dog'"),
+        (annotate("Dog&v&good&4&3"), "annotation 9: an event from 4 to 3 in 'v'; expected seconds in 0..10"),
+        (annotate("Dog&v&good&4&11"), "an event from 4 to 11"),
+        (annotate("Dog&v&good&four&5"), "annotation 9: the line 'Dog&v&good&four&5'"),
+        (annotate("&v&good&4&5"), "expected category&video id"),
         (shorten("Annotations.txt", 27), "1 annotations; expected 8"),
         (lambda d: overwrite(d / "labels.h5", labels(), "wrong"), "labels.h5: no array 'avadataset'.*wrong"),
         (
@@ -195,3 +221,32 @@ def test_unknown_modalities_and_rows_are_refused(ave: Path) -> None:
 def test_a_folder_without_ave_says_which_file_is_missing(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"labels\.h5: no such file"):
         read_ave(tmp_path)
+
+
+def test_an_array_file_damaged_anywhere_is_refused_or_read(tmp_path: Path) -> None:
+    file = tmp_path / "a.h5"
+    write_array(file, "avadataset", np.arange(60.0).reshape(3, 10, 2))
+    whole = file.read_bytes()
+    messages = []
+    for place in range(0, len(whole), 6):
+        change = (1, 0x80, 0xFF)[place % 3]
+        file.write_bytes(whole[:place] + bytes([whole[place] ^ change]) + whole[place + 1 :])
+        try:
+            read_rows(file, "avadataset", np.array([0, 2]))
+        except InputError as error:
+            messages.append(str(error))
+    assert len(messages) > 5
+    assert all(message.startswith(f"{file}: ") for message in messages)
+
+
+def test_values_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as handle:
+        handle["avadataset"] = ["a", "b"]
+    with pytest.raises(InputError, match=r"a.h5: values of type object; expected numbers"):
+        read_array(tmp_path / "a.h5", "avadataset")
+
+
+def test_values_beyond_single_precision_are_refused_when_read(ave: Path) -> None:
+    overwrite(ave / "data/audio_feature.h5", np.full((8, 10, 5), 1e300))
+    with pytest.raises(InputError, match=r"audio_feature.h5: 50 values are NaN or infinite"):
+        read_ave(ave).features("audio", np.array([0]))

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from unicode_cmg.data.layouts import read_clip, write_clip
-from unicode_cmg.data.layouts.zips import read_clips
+from unicode_cmg.data.layouts.zips import read_clips, read_padded
 from unicode_cmg.errors import InputError
 
 
@@ -136,6 +136,59 @@ def test_a_pickle_cannot_change_what_stands_in_for_numpy(tmp_path: Path) -> None
     assert (read_clip(tmp_path / "b.zip") == 1).all()
 
 
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [("numpy._core.numeric", "_frombuffer"), ("numpy.core.numeric", "_frombuffer"), ("_codecs", "encode")],
+)
+def test_a_pickle_cannot_give_attributes_to_a_function(tmp_path: Path, module: str, name: str) -> None:
+    for attribute in ("__defaults__", "__kwdefaults__", "note"):
+        content = f"c{module}\n{name}\n(N(dV{attribute}\nI1\nstb.".encode()
+        with pytest.raises(InputError, match="it changes a function"):
+            read_clip(pack(tmp_path / "a.zip", ("a.pkl", content)))
+
+
+def test_a_pickle_that_would_fill_the_memory_is_refused_before_it_is_run(tmp_path: Path) -> None:
+    far = b"\x80\x02]r\xff\xff\xff\x7f."  # a list, kept in slot 2**31 - 1 of a table
+    doubling = (
+        b"\x80\x02X\x01\x00\x00\x00aq\x00"
+        + b"c_codecs\nencode\nh\x00X\x06\x00\x00\x00latin1\x86R" * 100
+        + b"."
+    )
+    for content in (far, doubling):
+        with pytest.raises(InputError, match="a longer program than an array needs"):
+            read_clip(pack(tmp_path / "a.zip", ("a.pkl", content)))
+
+
+def test_a_zip_damaged_anywhere_is_refused_or_read_whole(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).random((4, 5)).astype(np.float32)
+    write_clip(tmp_path / "a.zip", values)
+    whole = (tmp_path / "a.zip").read_bytes()
+    path = tmp_path / "b.zip"
+    messages = []
+    for place in range(len(whole)):
+        change = (1, 0x80, 0xFF)[place % 3]
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ change]) + whole[place + 1 :])
+        try:
+            np.testing.assert_array_equal(read_clip(path), values)
+        except InputError as error:
+            messages.append(str(error))
+    assert len(messages) > len(whole) // 2
+    assert all(message.startswith(f"{path}: ") for message in messages)
+
+
+def test_clips_padded_with_zeros_tell_which_steps_are_real(tmp_path: Path) -> None:
+    for name, length in (("a", 2), ("b", 4)):
+        write_clip(tmp_path / f"{name}.zip", np.ones((length, 3)) * length)
+    paths = [tmp_path / "a.zip", tmp_path / "b.zip"]
+    padded = read_padded(paths)
+    assert padded.values[..., 0].tolist() == [[2, 2, 0, 0], [4, 4, 4, 4]]
+    assert padded.mask.tolist() == [[True, True, False, False], [True] * 4]
+    cut = read_padded(paths, 3)
+    assert cut.values[..., 0].tolist() == [[2, 2, 0], [4, 4, 4]]
+    assert cut.mask.tolist() == [[True, True, False], [True] * 3]
+    assert read_padded(paths[:1], 5).mask.tolist() == [[True, True, False, False, False]]
+
+
 def test_a_shape_that_its_bytes_do_not_fill_is_refused(tmp_path: Path) -> None:
     content = pickle.dumps(np.zeros((2, 3)), protocol=2).replace(b"K\x02K\x03\x86", b"K\x63K\x63\x86")
     with pytest.raises(InputError, match="not a plain array"):
@@ -192,3 +245,9 @@ def test_clips_of_different_dimensions_are_refused(tmp_path: Path) -> None:
         read_clips([tmp_path / "a.zip", tmp_path / "b.zip"], 5)
     with pytest.raises(InputError, match="no clip"):
         read_clips([], 5)
+
+
+def test_values_beyond_single_precision_are_refused(tmp_path: Path) -> None:
+    write_clip(tmp_path / "a.zip", np.full((3, 4), 1e300))
+    with pytest.raises(InputError, match=r"a.zip: 12 values are NaN or infinite"):
+        read_clip(tmp_path / "a.zip")

@@ -8,10 +8,10 @@ import pytest
 
 from unicode_cmg.data import FeatureStore
 from unicode_cmg.data.digits import CLASSES, Digits, build_digits, write_digits
-from unicode_cmg.data.digits.clips import BACKGROUND
-from unicode_cmg.data.digits.sources import recordings, scans, windows
+from unicode_cmg.data.digits.clips import BACKGROUND, PROMPTS
+from unicode_cmg.data.digits.sources import recordings, scans, windows, word_vector
 from unicode_cmg.data.digits.tasks import AVVP_COUNTS, draw_avvp, ucf_split
-from unicode_cmg.data.layouts import read_ave, read_avvp, read_ucf_vgg
+from unicode_cmg.data.layouts import read_ave, read_avvp, read_retrieval, read_ucf_vgg
 from unicode_cmg.errors import InputError
 
 
@@ -119,6 +119,47 @@ def test_ucf_groups_and_vgg_splits_show_only_instances_of_their_own(
             splits.add(split_of(clip.part))
         assert splits == {"train", "val", "test"}
     assert data.populated() == tuple(range(10))
+
+
+@pytest.mark.parametrize("name", ["clotho", "flickr-sound"])
+def test_retrieval_items_are_two_digits_of_the_test_instances(
+    digits_root: Path, built_digits: Digits, name: str
+) -> None:
+    data, pool = read_retrieval(name, digits_root), built_digits.pools["test"]
+    images = {
+        x.tobytes(): i for i, x in enumerate(windows(scans().pixels).astype(np.float16).astype(np.float32))
+    }
+    sounds = {
+        x.tobytes(): i for i, x in enumerate(recordings().vectors.astype(np.float16).astype(np.float32))
+    }
+    known = {
+        "audio": (sounds, recordings().classes, pool.recordings),
+        "video": (images, scans().classes, pool.scans),
+    }
+    assert len(data.items) == 90
+    told = {modality: [] for modality in data.feature_folders}
+    for modality, found in told.items():
+        numbers, classes, instances = known[modality]
+        values, mask = data.features(modality, np.arange(90))
+        for steps, real in zip(values, mask, strict=True):
+            shown = [numbers[x.tobytes()] for x in steps[real] if x.tobytes() in numbers]
+            assert set(shown) <= set(np.concatenate(instances))
+            found.append(tuple(dict.fromkeys(int(classes[i]) for i in shown)))
+        assert len(set(found)) == 90
+        assert all(len(pair) == 2 for pair in found)
+    assert len({tuple(found) for found in told.values()}) == 1
+    for caption, item in zip(data.captions, data.caption_items, strict=True):
+        digits = [CLASSES.index(word) for word in caption.split() if word in CLASSES]
+        assert tuple(digits) == told["audio"][item]
+
+
+def test_captions_have_vectors_of_words_that_pretraining_has_seen(digits_root: Path) -> None:
+    data = read_retrieval("clotho", digits_root)
+    values, mask = data.features("text", np.arange(450))
+    prompts = {word for prompt in PROMPTS for word in prompt.split()} | set(CLASSES)
+    for caption, vectors, real in zip(data.captions, values, mask, strict=True):
+        assert set(caption.split()) <= prompts
+        np.testing.assert_array_equal(vectors[real], [word_vector(word) for word in caption.split()])
 
 
 def test_the_manifest_counts_what_is_there_and_names_the_licence(digits_root: Path) -> None:

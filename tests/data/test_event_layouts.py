@@ -2,14 +2,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
 import pytest
 
-from unicode_cmg.data.layouts import read_ave_avvp, read_avvp, read_ucf_vgg, write_clip
+from unicode_cmg.data.categories import avvp_classes
+from unicode_cmg.data.layouts import read_ave_avvp, read_avvp
 from unicode_cmg.data.layouts.avvp import Event, EventRow, event_labels, write_avvp
-from unicode_cmg.data.layouts.ucf_vgg import LabelledClip, write_ucf_vgg
 from unicode_cmg.errors import InputError
 
 # three clips in the published forms; the second file name is malformed, as some published ones are
@@ -104,6 +105,50 @@ def test_avvp_without_a_class_list_has_the_published_order(avvp: Path) -> None:
     assert (data.classes[0], data.classes[4], data.classes[24]) == ("Fire_alarm", "Speech", "Blender")
 
 
+@pytest.mark.parametrize("order", ["cmg", "official"])
+def test_events_are_labelled_by_name_in_either_published_order(avvp: Path, order: Any) -> None:
+    (avvp / "data/AVVP_Categories.txt").write_text("\n".join(avvp_classes(order)) + "\n")
+    data = read_avvp(avvp)
+    assert data.classes == avvp_classes(order)
+    assert data.classes.index("Speech") == {"cmg": 4, "official": 0}[order]
+    for row, labels in zip(data.rows["audio"], data.labels["audio"], strict=True):
+        for second in range(10):
+            on = {e.label for e in row.events if e.onset <= second < e.offset}
+            assert {data.classes[c] for c in np.flatnonzero(labels[second, :-1])} == on
+            assert labels[second, -1] == (not on)
+
+
+def test_names_that_are_malformed_are_kept_and_looked_up_by_their_first_characters(avvp: Path) -> None:
+    # as published: an id that is too short, a stray back-quote, and a class where a name should be
+    rows = ["filename\tonset\toffset\tevent_labels", "BBB_5_15\t0\t1\tDog", "CCCCCCCCCC`_0_10\t2\t3\tDog"]
+    (avvp / "data/AVVP_eval_audio_checked_combined.csv").write_text(
+        "\n".join([*rows, "Speech\t0\t9\tSpeech"])
+    )
+    data = read_avvp(avvp)
+    assert [row.filename for row in data.rows["audio"]] == ["BBB_5_15", "CCCCCCCCCC`_0_10", "Speech"]
+    assert data.features("audio", np.array([0, 1]))[:, 0, 0].tolist() == [10, 20]
+    with pytest.raises(InputError, match=r"Speech\.zip: no such file"):
+        data.features("audio", np.array([2]))
+
+
+@pytest.mark.parametrize("end", ["\r\n", "\n"])
+@pytest.mark.parametrize("begin", ["", "\ufeff"])
+def test_tables_as_spreadsheets_save_them_are_read(avvp: Path, end: str, begin: str) -> None:
+    whole = read_avvp(avvp).rows
+    for file in (avvp / "data").iterdir():
+        file.write_bytes((begin + file.read_text()).replace("\n", end).encode())
+    assert read_avvp(avvp).rows == whole
+
+
+@pytest.mark.parametrize("separator", [",", "\t"])
+def test_single_events_may_be_separated_by_commas_or_tabs(avvp: Path, separator: str) -> None:
+    wanted = read_avvp(avvp).rows["video"]
+    file = avvp / "data/AVVP_eval_visual_checked.csv"
+    (avvp / "data/AVVP_eval_visual_checked_combined.csv").unlink()
+    file.write_text(file.read_text().replace("\t", separator))
+    assert read_avvp(avvp).rows["video"] == wanted
+
+
 def line(name: str, text: str) -> Callable[[Path], None]:
     def apply(folder: Path) -> None:
         file = folder / "data" / name
@@ -133,6 +178,7 @@ TABLE = "AVVP_eval_audio_checked_combined.csv"
         (lambda d: (d / "data/AVVP_val_pd.csv").unlink(), "AVVP_val_pd.csv: no such file"),
         (lambda d: [f.unlink() for f in (d / "data").glob("*visual*")], "AVVP_eval_visual.*: no such file"),
         (line("AVVP_Categories.txt", "Dog"), "'Dog' occurs twice"),
+        (line(TABLE, '"' + "x" * 200_000), "AVVP_eval_audio_checked_combined.csv, line .*: not a table"),
     ],
 )
 def test_avvp_tables_that_make_no_sense_are_named(
@@ -186,59 +232,3 @@ def test_ave_avvp_labels_that_do_not_fit_ave_are_refused(digits_root: Path, tmp_
         handle["avadataset"] = np.zeros((2000, 10, 13), np.float32)
     with pytest.raises(InputError, match=r"ave_avvp_labels.h5.*13\]; expected \[2000, 10, 9\]"):
         read_ave_avvp(tmp_path)
-
-
-PAIRS = [("Bowling\tbowling", "bowling impact"), ("Skiing", "skiing"), ("Frisbee", "playing frisbee")]
-
-
-@pytest.fixture
-def ucf_vgg(tmp_path: Path) -> Path:
-    video = {
-        LabelledClip("v_Skiing_g07_c01", "Skiing", "g07"): clip(0, 14, 2),
-        LabelledClip("v_Skiing_odd", "Skiing", ""): clip(100, 6, 2),
-        LabelledClip("v_Frisbee_g25_c02", "Frisbee", "g25"): clip(200, 10, 2),
-    }
-    audio = {
-        LabelledClip("-a_bcdefgh1", "bowling impact", "train"): clip(0, 10, 3),
-        LabelledClip("-a_bcdefgh2", "skiing", "test"): clip(50, 10, 3),
-    }
-    write_ucf_vgg(tmp_path, PAIRS, video, audio)
-    return tmp_path
-
-
-def test_ucf_and_vgg_clips_carry_their_pair_their_group_and_their_split(ucf_vgg: Path) -> None:
-    data = read_ucf_vgg(ucf_vgg)
-    assert data.classes == tuple(PAIRS)
-    assert data.video.labels.tolist() == [1, 1, 2]
-    assert data.audio.labels.tolist() == [0, 1]
-    assert [c.part for c in data.video.clips] == ["g07", "", "g25"]
-    assert [c.part for c in data.audio.clips] == ["train", "test"]
-    assert data.populated() == (1,)
-
-
-def test_ucf_video_is_cut_or_padded_to_ten(ucf_vgg: Path) -> None:
-    video = read_ucf_vgg(ucf_vgg).video.features(np.array([0, 1]))
-    assert video[:, :, 1].tolist() == [[*range(10)], [100, 101, 102, 103, 104, 105, 105, 105, 105, 105]]
-
-
-def test_windows_line_ends_and_tables_beside_the_features_are_accepted(ucf_vgg: Path) -> None:
-    for file in (ucf_vgg / "UCF101/data").iterdir():
-        (ucf_vgg / "UCF101" / file.name).write_bytes(file.read_bytes().replace(b"\n", b"\r\n"))
-        file.unlink()
-    (ucf_vgg / "UCF101/data").rmdir()
-    data = read_ucf_vgg(ucf_vgg)
-    assert data.classes == tuple(PAIRS)
-    assert [c.video_id for c in data.audio.clips] == ["-a_bcdefgh1", "-a_bcdefgh2"]
-
-
-def test_ucf_vgg_lists_that_do_not_fit_are_named(ucf_vgg: Path) -> None:
-    write_clip(ucf_vgg / "UCF101/feature/video/zip/v_Skiing_odd.zip", clip(0, 3, 9))
-    with pytest.raises(InputError, match=r"v_Skiing_odd.zip: features of \[9\]"):
-        read_ucf_vgg(ucf_vgg).video.features(np.array([0, 1]))
-    tables = ucf_vgg / "UCF101/data"
-    (tables / "vggsound2ucf.csv").write_text("category,video_id,split\nwhistling,abc,train\n")
-    with pytest.raises(InputError, match="the class 'whistling' of 'abc'"):
-        read_ucf_vgg(ucf_vgg)
-    (tables / "VGGSoundsameUCF101.txt").write_text("bowling impact\nskiing")
-    with pytest.raises(InputError, match="2 classes; expected 3"):
-        read_ucf_vgg(ucf_vgg)

@@ -16,6 +16,7 @@ from unicode_cmg.data.digits.clips import (
     split_instances,
 )
 from unicode_cmg.data.digits.manifest import MANIFEST, describe
+from unicode_cmg.data.digits.pairs import write_clotho_task, write_flickr_task
 from unicode_cmg.data.digits.reference import draw_reference_clips
 from unicode_cmg.data.digits.sources import CLASSES
 from unicode_cmg.data.digits.tasks import (
@@ -74,7 +75,7 @@ def build_digits(recipe: str = "default", seed: int = 0) -> Digits:
 
 
 def write_digits(to: str | Path, *, recipe: str = "default", seed: int = 0) -> dict[str, Any]:
-    """Write the pretraining stores and the four downstream tasks under `to`, in one atomic step.
+    """Write the pretraining stores and the downstream tasks under `to`, in one atomic step.
 
     Returns:
         The manifest, also written as `digits.json`.
@@ -111,3 +112,5 @@ def _write_tasks(root: Path, digits: Digits, seed: int) -> None:
     events = write_avvp_task(root, draw_avvp(np.random.default_rng([seed, 1]), digits.pools))
     write_ave_avvp_task(root, rows, events)
     write_ucf_vgg_task(root, np.random.default_rng([seed, 2]), digits.pools)
+    write_clotho_task(root, np.random.default_rng([seed, 3]), digits.pools["test"])
+    write_flickr_task(root, np.random.default_rng([seed, 4]), digits.pools["test"])

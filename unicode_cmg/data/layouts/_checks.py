@@ -35,7 +35,7 @@ def check_finite(values: NDArray[np.float32], *, where: Path, clip: Callable[[in
     )
 
 
-def check_shape(shape: tuple[int, ...], expected: tuple[int | None, ...], *, where: Path) -> None:
+def check_shape(shape: tuple[int, ...], expected: tuple[int | None, ...], *, where: object) -> None:
     """Compare a shape with a pattern in which None stands for any length but zero.
 
     Raises:

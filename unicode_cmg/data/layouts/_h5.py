@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 from unicode_cmg.errors import InputError
 
+_DAMAGE = (OSError, RuntimeError, KeyError, TypeError, ValueError, MemoryError)  # all that HDF5 raises
+
 
 @contextmanager
 def _dataset(path: Path, key: str) -> Iterator[Any]:
@@ -21,13 +23,17 @@ def _dataset(path: Path, key: str) -> Iterator[Any]:
         raise InputError("no such file", where=path, fix="check the data root")
     try:
         with h5py.File(path, "r") as file:
-            if not isinstance(file.get(key), h5py.Dataset):
-                raise InputError(
-                    f"no array '{key}' in this file", where=path, expected=f"keys {', '.join(file)}"
-                )
-            yield file[key]
-    except OSError as error:
+            dataset = file.get(key)
+            if not isinstance(dataset, h5py.Dataset):
+                keys = ", ".join(str(name) for name in file)
+                raise InputError(f"no array '{key}' in this file", where=path, expected=f"keys {keys}")
+            if dataset.dtype.kind not in "biuf":
+                raise InputError(f"values of type {dataset.dtype}", where=path, expected="numbers")
+            yield dataset
+    except _DAMAGE as error:
         reason = "truncated" if "truncated" in str(error) else "not a readable HDF5 file"
+        if isinstance(error, MemoryError):
+            reason = f"more than the memory holds ({error})"
         raise InputError(reason, where=path, fix="download or write it again") from error
 
 
@@ -39,6 +45,13 @@ def array_shape(path: Path, key: str) -> tuple[int, ...]:
     """
     with _dataset(path, key) as dataset:
         return tuple(dataset.shape)
+
+
+def array_dtype(path: Path, key: str) -> np.dtype[Any]:
+    """Type of its values; errors as `array_shape`."""
+    with _dataset(path, key) as dataset:
+        found: np.dtype[Any] = dataset.dtype
+    return found
 
 
 def read_array(path: Path, key: str) -> NDArray[Any]:
@@ -53,7 +66,7 @@ def read_rows(path: Path, key: str, rows: NDArray[np.int64]) -> Float32[np.ndarr
     Raises:
         InputError: As `array_shape`; or a row does not exist.
     """
-    with _dataset(path, key) as dataset:
+    with _dataset(path, key) as dataset, np.errstate(over="ignore"):  # readers refuse what is infinite
         if rows.size and (rows.min() < 0 or rows.max() >= len(dataset)):
             raise InputError(
                 f"rows {rows.min()} to {rows.max()}", where=path, expected=f"0 to {len(dataset) - 1}"

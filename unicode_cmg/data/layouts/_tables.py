@@ -22,9 +22,16 @@ def read_table(path: Path, columns: Sequence[str]) -> list[tuple[str, ...]]:
     Raises:
         InputError: The file is missing or empty, lacks a column, or a row is short.
     """
-    text = read_text(path)
+    text = read_text(path).removeprefix("\ufeff")  # as some spreadsheets begin a file
     separator = "\t" if "\t" in text.splitlines()[0] else ","
     rows = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator)
+    try:
+        return _rows(rows, columns, path)
+    except csv.Error as error:
+        raise InputError(f"not a table ({error})", where=f"{path}, line {rows.line_num}") from None
+
+
+def _rows(rows: csv.DictReader[str], columns: Sequence[str], path: Path) -> list[tuple[str, ...]]:
     missing = [column for column in columns if column not in (rows.fieldnames or ())]
     if missing:
         raise InputError(
@@ -55,7 +62,8 @@ def read_names(path: Path) -> tuple[str, ...]:
     Raises:
         InputError: The file is missing or empty, or a name occurs twice.
     """
-    names = tuple(line.rstrip() for line in read_text(path).splitlines() if line.strip())
+    text = read_text(path).removeprefix("\ufeff")
+    names = tuple(line.rstrip() for line in text.splitlines() if line.strip())
     repeated = [name for name in names if names.count(name) > 1]
     if repeated:
         raise InputError(f"'{repeated[0]}' occurs twice", where=path)

@@ -8,32 +8,25 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float32, Int64
 from numpy.typing import NDArray
 
+from unicode_cmg.data.layouts._annotations import Annotation, read_annotations
 from unicode_cmg.data.layouts._checks import check_finite, check_shape
 from unicode_cmg.data.layouts._h5 import array_shape, read_array, read_rows, write_array
 from unicode_cmg.data.layouts._tables import data_folder
 from unicode_cmg.errors import InputError
-from unicode_cmg.files import read_text
+
+__all__ = ["AVEData", "Annotation", "read_ave", "read_order", "write_ave"]
 
 KEY, ORDER_KEY = "avadataset", "order"
 SPLITS = ("train", "val", "test")
-_FEATURES = {"video": "visual_feature.h5", "audio": "audio_feature.h5", "text": "text_feature.h5"}
-_TEXT_MASK = "text_mask.h5"
-_LABELS = ("labels.h5", "right_labels.h5", "right_label.h5")  # the last two are names of PSP and CPSP
-
-
-class Annotation(NamedTuple):
-    """One line of `Annotations.txt`: seconds `start` to `end`, `end` exclusive."""
-
-    category: str
-    video_id: str
-    start: int
-    end: int
+ANNOTATIONS = "Annotations.txt"
+FEATURES = {"video": "visual_feature.h5", "audio": "audio_feature.h5", "text": "text_feature.h5"}
+TEXT_MASK = "text_mask.h5"
+LABELS = ("labels.h5", "right_labels.h5", "right_label.h5")  # the last two are names of PSP and CPSP
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +62,7 @@ class AVEData:
             InputError: There is no such modality or row, or a value is not finite.
         """
         self._require(modality)
-        path = self.folder / _FEATURES[modality]
+        path = self.folder / FEATURES[modality]
         values = read_rows(path, KEY, rows)
         check_finite(
             values, where=path, clip=lambda i: f"{self.annotations[rows[i]].video_id}' (row {rows[i]})"
@@ -122,28 +115,33 @@ def read_ave(root: str | Path) -> AVEData:
             the annotated class; an order names a row that does not exist.
     """
     folder = data_folder(Path(root))
-    label_file = next((folder / name for name in _LABELS if (folder / name).is_file()), folder / _LABELS[0])
+    label_file = labels_file(folder)
     labels = read_array(label_file, KEY).astype(np.float32)
     check_shape(labels.shape, (None, None, None), where=label_file)
     clips, steps = labels.shape[:2]
-    annotations = _read_annotations(folder / "Annotations.txt", clips)
+    annotations = read_annotations(folder / ANNOTATIONS, clips, steps)
     classes = tuple(dict.fromkeys(a.category for a in annotations))
     _check_labels(labels, classes, annotations, label_file)
     modalities = {}
-    for name, file in _FEATURES.items():
+    for name, file in FEATURES.items():
         if name == "text" and not (folder / file).is_file():
             continue
         shape = array_shape(folder / file, KEY)
         check_shape(shape, (clips, steps, *[None] * max(len(shape) - 2, 1)), where=folder / file)
         modalities[name] = shape[1:]
     mask = None
-    if "text" in modalities and (folder / _TEXT_MASK).is_file():
-        mask = read_array(folder / _TEXT_MASK, KEY).astype(bool)
-        check_shape(mask.shape, (clips, steps), where=folder / _TEXT_MASK)
+    if "text" in modalities and (folder / TEXT_MASK).is_file():
+        mask = read_array(folder / TEXT_MASK, KEY).astype(bool)
+        check_shape(mask.shape, (clips, steps), where=folder / TEXT_MASK)
         if not mask.any(axis=1).all():
-            raise InputError("a clip without a valid word", where=folder / _TEXT_MASK)
+            raise InputError("a clip without a valid word", where=folder / TEXT_MASK)
     order = {split: read_order(folder / f"{split}_order.h5", clips) for split in SPLITS}
     return AVEData(folder, classes, annotations, order, labels, modalities, mask)
+
+
+def labels_file(folder: Path) -> Path:
+    """The supervised labels, whatever they are called, or where they should be."""
+    return next((folder / name for name in LABELS if (folder / name).is_file()), folder / LABELS[0])
 
 
 def write_ave(
@@ -158,34 +156,14 @@ def write_ave(
     folder = root / "data"
     folder.mkdir(parents=True)
     for name, values in features.items():
-        write_array(folder / _FEATURES[name], KEY, values)
+        write_array(folder / FEATURES[name], KEY, values)
     if text_mask is not None:
-        write_array(folder / _TEXT_MASK, KEY, text_mask)
-    write_array(folder / _LABELS[0], KEY, labels)
+        write_array(folder / TEXT_MASK, KEY, text_mask)
+    write_array(folder / LABELS[0], KEY, labels)
     for split, rows in order.items():
         write_array(folder / f"{split}_order.h5", ORDER_KEY, rows.astype(np.int64))
     lines = [f"{a.category}&{a.video_id}&good&{a.start}&{a.end}\n" for a in annotations]
-    (folder / "Annotations.txt").write_text("".join(lines), encoding="utf-8")
-
-
-def _read_annotations(path: Path, clips: int) -> tuple[Annotation, ...]:
-    """Both published forms: with the header line, and without."""
-    lines = [line for line in read_text(path).splitlines() if line.strip()]
-    if lines[0].startswith("Category&VideoID&"):
-        lines = lines[1:]
-    annotations = []
-    for number, line in enumerate(lines, 1):
-        parts = line.split("&")
-        if len(parts) != 5 or not (parts[3].strip().isdigit() and parts[4].strip().isdigit()):
-            raise InputError(
-                f"annotation {number} is '{line}'", where=path, expected="category&video id&quality&start&end"
-            )
-        annotations.append(Annotation(parts[0], parts[1], int(parts[3]), int(parts[4])))
-    if len(annotations) != clips:
-        raise InputError(
-            f"{len(annotations)} annotations", where=path, expected=f"{clips}, one a row of the labels"
-        )
-    return tuple(annotations)
+    (folder / ANNOTATIONS).write_text("".join(lines), encoding="utf-8")
 
 
 def read_order(path: Path, clips: int) -> Int64[np.ndarray, " rows"]:

@@ -9,25 +9,16 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float32, Int64
 
+from unicode_cmg.data.categories import ave_avvp_classes
 from unicode_cmg.data.layouts._checks import check_shape
+from unicode_cmg.data.layouts._events import EventRow, write_events
 from unicode_cmg.data.layouts._h5 import read_array, write_array
 from unicode_cmg.data.layouts._tables import data_folder
 from unicode_cmg.data.layouts.ave import KEY, ORDER_KEY, AVEData, read_ave, read_order
-from unicode_cmg.data.layouts.avvp import (
-    EventClips,
-    EventRow,
-    read_avvp,
-    read_classes,
-    read_events,
-    write_events,
-)
+from unicode_cmg.data.layouts.avvp import EventClips, read_classes, read_events, read_splits
 
-_CATEGORIES = "AVE_AVVP_Categories.txt"
-_ORDER, _LABELS = "ave_avvp_order.h5", "ave_avvp_labels.h5"
-_CLASSES = (
-    "Dog Car Helicopter Violin_fiddle Frying_(food) Motorcycle Acoustic_guitar Banjo Baby_cry_infant_cry "
-    "Chainsaw Cat Accordion"
-)
+CATEGORIES = "AVE_AVVP_Categories.txt"
+ORDER, LABELS = "ave_avvp_order.h5", "ave_avvp_labels.h5"
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,20 +45,20 @@ class AVEAVVPData:
 
 
 def read_ave_avvp(data_root: str | Path) -> AVEAVVPData:
-    """Open the folders `AVE`, `AVVP` and `AVE_AVVP` of a data root.
+    """Open the folders `AVE`, `AVVP` (its splits and features) and `AVE_AVVP` of a data root.
 
     Raises:
         InputError: As `read_ave` and `read_avvp`; or the files of `AVE_AVVP` do not fit those.
     """
     root = Path(data_root)
-    ave, avvp = read_ave(root / "AVE"), read_avvp(root / "AVVP")
+    ave, splits = read_ave(root / "AVE"), read_splits(data_folder(root / "AVVP"))
     tables = data_folder(root / "AVE_AVVP")
-    classes = read_classes(tables / _CATEGORIES, _CLASSES)
-    labels = read_array(tables / _LABELS, KEY).astype(np.float32)
-    check_shape(labels.shape, (*ave.labels.shape[:2], len(classes) + 1), where=tables / _LABELS)
-    order = read_order(tables / _ORDER, len(ave.labels))
+    classes = read_classes(tables / CATEGORIES, tuple(avvp for avvp, _ in ave_avvp_classes()))
+    labels = read_array(tables / LABELS, KEY).astype(np.float32)
+    check_shape(labels.shape, (*ave.labels.shape[:2], len(classes) + 1), where=tables / LABELS)
+    order = read_order(tables / ORDER, len(ave.labels))
     return AVEAVVPData(
-        classes, ave, order, labels, read_events(root / "AVVP", tables, "AVE_AVVP", classes, avvp.splits)
+        classes, ave, order, labels, read_events(root / "AVVP", tables, "AVE_AVVP", classes, splits)
     )
 
 
@@ -81,7 +72,7 @@ def write_ave_avvp(
     """Write the folder `root`; arguments as the attributes of `AVEAVVPData`, events by modality."""
     tables = root / "data"
     tables.mkdir(parents=True)
-    (tables / _CATEGORIES).write_text("\n".join(classes) + "\n", encoding="utf-8")
-    write_array(tables / _ORDER, ORDER_KEY, order)
-    write_array(tables / _LABELS, KEY, ave_labels)
+    (tables / CATEGORIES).write_text("\n".join(classes) + "\n", encoding="utf-8")
+    write_array(tables / ORDER, ORDER_KEY, order)
+    write_array(tables / LABELS, KEY, ave_labels)
     write_events(tables, "AVE_AVVP", events, separators={"_checked": ",", "_checked_combined": "\t"})

@@ -2,46 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float32, Int64
 from numpy.typing import NDArray
 
+from unicode_cmg.data.categories import avvp_classes
+from unicode_cmg.data.layouts._events import (
+    FORMS,
+    STEPS,
+    WORDS,
+    Event,
+    EventRow,
+    event_labels,
+    event_table,
+    read_event_table,
+    write_events,
+)
 from unicode_cmg.data.layouts._tables import data_folder, read_names, read_table, write_table
 from unicode_cmg.data.layouts.zips import read_clips, write_clip
-from unicode_cmg.errors import InputError
 
-STEPS = 10
+__all__ = ["STEPS", "Event", "EventClips", "EventRow", "event_labels", "read_avvp", "write_avvp"]
+
 SPLITS = {"train": "AVVP_train.csv", "val": "AVVP_val_pd.csv", "test": "AVVP_test_pd.csv"}
-EVENT_COLUMNS = ("filename", "onset", "offset", "event_labels")
 _ID_LENGTH = 11  # of a YouTube id; features are looked up by it, whatever follows
-_CATEGORIES = "AVVP_Categories.txt"
-# the class order of the cross-modal-generalization code, used where the folder has no list of its own
-_CLASSES = (
-    "Fire_alarm Accordion Frying_(food) Baby_laughter Speech Helicopter Banjo Chainsaw Violin_fiddle "
-    "Acoustic_guitar Car Dog Baby_cry_infant_cry Cat Cheering Cello Lawn_mower Vacuum_cleaner Clapping "
-    "Telephone_bell_ringing Chicken_rooster Motorcycle Singing Basketball_bounce Blender"
-)
-
-
-class Event(NamedTuple):
-    """Something heard or seen from second `onset` to `offset`, `offset` exclusive."""
-
-    label: str
-    onset: int
-    offset: int
-
-
-class EventRow(NamedTuple):
-    """A clip and its events in one modality."""
-
-    filename: str
-    events: tuple[Event, ...]
+CATEGORIES = "AVVP_Categories.txt"
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,9 +64,12 @@ class EventClips:
             InputError: A clip has no readable features, or their dimensions differ from the others'.
         """
         folder = self.feature_folders[modality]
-        return read_clips(
-            [folder / f"{self.rows[modality][i].filename[:_ID_LENGTH]}.zip" for i in rows], STEPS
-        )
+        return read_clips([folder / f"{clip_id(self.rows[modality][i].filename)}.zip" for i in rows], STEPS)
+
+
+def clip_id(filename: str) -> str:
+    """By which features are looked up: the YouTube id, which is not parsed, as a few names are malformed."""
+    return filename[:_ID_LENGTH]
 
 
 def read_avvp(root: str | Path) -> EventClips:
@@ -89,17 +80,25 @@ def read_avvp(root: str | Path) -> EventClips:
     """
     root = Path(root)
     tables = data_folder(root)
-    classes = read_classes(tables / _CATEGORIES, _CLASSES)
-    splits = {
+    classes = read_classes(tables / CATEGORIES, avvp_classes())
+    return read_events(root, tables, "AVVP", classes, read_splits(tables))
+
+
+def read_classes(path: Path, default: tuple[str, ...]) -> tuple[str, ...]:
+    """The list in `path` if there is one, else the published one; either order of AVVP's classes will do."""
+    return read_names(path) if path.is_file() else default
+
+
+def read_splits(tables: Path) -> dict[str, frozenset[str]]:
+    """The file names of each split.
+
+    Raises:
+        InputError: A list is missing or damaged.
+    """
+    return {
         split: frozenset(name for (name,) in read_table(tables / file, ("filename",)))
         for split, file in SPLITS.items()
     }
-    return read_events(root, tables, "AVVP", classes, splits)
-
-
-def read_classes(path: Path, default: str) -> tuple[str, ...]:
-    """The list in `path` if there is one, else the published one."""
-    return read_names(path) if path.is_file() else tuple(default.split())
 
 
 def read_events(
@@ -107,44 +106,13 @@ def read_events(
 ) -> EventClips:
     """The `<prefix>_eval_{audio,visual}` tables of `tables`, about the clips of the AVVP folder `root`."""
     rows, labels = {}, {}
-    for modality, word in (("audio", "audio"), ("video", "visual")):
-        forms = [tables / f"{prefix}_eval_{word}{form}.csv" for form in ("_checked_combined", "_checked", "")]
+    for modality in WORDS:
+        forms = [event_table(tables, prefix, modality, form) for form in FORMS]
         path = next((form for form in forms if form.is_file()), forms[0])
-        rows[modality] = _read_event_table(path, classes)
+        rows[modality] = read_event_table(path, classes)
         labels[modality] = np.stack([event_labels(row.events, classes) for row in rows[modality]])
     folders = {modality: root / "feature" / modality / "zip" for modality in rows}
     return EventClips(folders, classes, rows, labels, splits)
-
-
-def event_labels(events: Iterable[Event], classes: tuple[str, ...]) -> Float32[np.ndarray, "10 columns"]:
-    """1 where a class occurs; the last column is 1 where none does."""
-    labels = np.zeros((STEPS, len(classes) + 1), np.float32)
-    for event in events:
-        labels[event.onset : event.offset, classes.index(event.label)] = 1
-    labels[:, -1] = ~labels.any(axis=1)
-    return labels
-
-
-def _read_event_table(path: Path, classes: tuple[str, ...]) -> tuple[EventRow, ...]:
-    """One event a row, or aligned comma lists; consecutive rows of one clip are joined."""
-    events = []
-    for filename, *lists in read_table(path, EVENT_COLUMNS):
-        onsets, offsets, labels = (column.split(",") for column in lists)
-        where = f"{path}: {filename}"
-        if not len(onsets) == len(offsets) == len(labels):
-            raise InputError("onset, offset and event_labels are lists of different length", where=where)
-        for onset, offset, label in zip(onsets, offsets, labels, strict=True):
-            if label not in classes:
-                raise InputError(f"the class '{label}'", where=where, expected=f"one of {', '.join(classes)}")
-            if not (onset.isdigit() and offset.isdigit() and int(onset) <= int(offset) <= STEPS):
-                raise InputError(
-                    f"an event from {onset} to {offset}", where=where, expected=f"seconds in 0..{STEPS}"
-                )
-            events.append((filename, Event(label, int(onset), int(offset))))
-    return tuple(
-        EventRow(name, tuple(event for _, event in group))
-        for name, group in groupby(events, key=lambda e: e[0])
-    )
 
 
 def write_avvp(
@@ -165,7 +133,7 @@ def write_avvp(
     """
     tables = root / "data"
     tables.mkdir(parents=True)
-    (tables / _CATEGORIES).write_text("\n".join(classes) + "\n", encoding="utf-8")
+    (tables / CATEGORIES).write_text("\n".join(classes) + "\n", encoding="utf-8")
     for split, file in SPLITS.items():
         rows = [(name, ",".join(labels)) for name, labels in splits[split].items()]
         write_table(tables / file, ("filename", "event_labels"), rows)
@@ -174,29 +142,4 @@ def write_avvp(
         folder = root / "feature" / modality / "zip"
         folder.mkdir(parents=True)
         for name, values in clips.items():
-            write_clip(folder / f"{name[:_ID_LENGTH]}.zip", values)
-
-
-def write_events(
-    tables: Path, prefix: str, events: Mapping[str, Sequence[EventRow]], separators: Mapping[str, str]
-) -> None:
-    """Write `<prefix>_eval_{audio,visual}<form>.csv` for each form; the combined one has a clip a row."""
-    for modality, word in (("audio", "audio"), ("video", "visual")):
-        for form, separator in separators.items():
-            if form.endswith("_combined"):
-                rows = [
-                    (
-                        row.filename,
-                        ",".join(str(event.onset) for event in row.events),
-                        ",".join(str(event.offset) for event in row.events),
-                        ",".join(event.label for event in row.events),
-                    )
-                    for row in events[modality]
-                ]
-            else:
-                rows = [
-                    (row.filename, str(e.onset), str(e.offset), e.label)
-                    for row in events[modality]
-                    for e in row.events
-                ]
-            write_table(tables / f"{prefix}_eval_{word}{form}.csv", EVENT_COLUMNS, rows, separator)
+            write_clip(folder / f"{clip_id(name)}.zip", values)

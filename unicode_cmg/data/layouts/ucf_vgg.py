@@ -17,9 +17,9 @@ from unicode_cmg.data.layouts.zips import read_clips, write_clip
 from unicode_cmg.errors import InputError
 
 STEPS = 10
-_UCF_CLASSES, _VGG_CLASSES = "UCF101sameVGGSound.txt", "VGGSoundsameUCF101.txt"
-_UCF_CLIPS, _VGG_CLIPS = "ucf2vggsound.csv", "vggsound2ucf.csv"
-_UCF_FEATURES, _VGG_FEATURES = Path("UCF101/feature/video/zip"), Path("vggsound40k/feature/audio/zip")
+UCF_CLASSES, VGG_CLASSES = "UCF101sameVGGSound.txt", "VGGSoundsameUCF101.txt"
+UCF_CLIPS, VGG_CLIPS = "ucf2vggsound", "vggsound2ucf"
+UCF_FEATURES, VGG_FEATURES = Path("UCF101/feature/video/zip"), Path("vggsound40k/feature/audio/zip")
 
 
 class LabelledClip(NamedTuple):
@@ -65,28 +65,66 @@ class UCFVGGData:
         """Pairs with clips on both sides; the published lists have two without."""
         return tuple(sorted({*self.video.labels.tolist()} & {*self.audio.labels.tolist()}))
 
+    def broken_pairs(self) -> tuple[str, ...]:
+        """A sentence for each pair that has clips on one side only, or on none."""
+        found = []
+        for index, (ucf, vgg) in enumerate(self.classes):
+            video = int((self.video.labels == index).sum())
+            audio = int((self.audio.labels == index).sum())
+            if not (video and audio):
+                found.append(f"pair {index}: {video} clips of '{ucf}', {audio} of '{vgg}'")
+        return tuple(found)
 
-def read_ucf_vgg(data_root: str | Path) -> UCFVGGData:
+
+def read_ucf_vgg(data_root: str | Path, subset: int | None = None) -> UCFVGGData:
     """Open the folders `UCF101` (with the lists) and `vggsound40k` of a data root.
+
+    Args:
+        data_root: The folder of both.
+        subset: Only the first so many pairs: what the published lists whose names end in `_8` and `_12` hold.
 
     Raises:
         InputError: A file is missing, the lists differ in length, or a clip's class is not in its list.
     """
     root = Path(data_root)
     tables = data_folder(root / "UCF101")
-    ucf, vgg = read_names(tables / _UCF_CLASSES), read_names(tables / _VGG_CLASSES)
+    ucf, vgg = read_class_list(tables / UCF_CLASSES), read_class_list(tables / VGG_CLASSES)
     if len(ucf) != len(vgg):
         raise InputError(
-            f"{len(vgg)} classes", where=tables / _VGG_CLASSES, expected=f"{len(ucf)}, one a pair"
+            f"{len(vgg)} classes", where=tables / VGG_CLASSES, expected=f"{len(ucf)}, one a pair"
         )
+    if subset is not None and not 0 < subset <= len(ucf):
+        raise InputError(f"the first {subset} pairs", where=tables / UCF_CLASSES, expected=f"1 to {len(ucf)}")
+    video = read_labelled(tables / f"{UCF_CLIPS}.csv", ucf, None)
+    audio = read_labelled(tables / f"{VGG_CLIPS}.csv", vgg, "split")
     return UCFVGGData(
-        tuple(zip(ucf, vgg, strict=True)),
-        _read_clips(tables / _UCF_CLIPS, ucf, root / _UCF_FEATURES, None),
-        _read_clips(tables / _VGG_CLIPS, vgg, root / _VGG_FEATURES, "split"),
+        tuple(zip(ucf, vgg, strict=True))[:subset],
+        _side(video, ucf[:subset], root / UCF_FEATURES),
+        _side(audio, vgg[:subset], root / VGG_FEATURES),
     )
 
 
-def _read_clips(path: Path, classes: tuple[str, ...], folder: Path, part: str | None) -> LabelledClips:
+def _side(clips: Sequence[LabelledClip], classes: tuple[str, ...], folder: Path) -> LabelledClips:
+    kept = tuple(clip for clip in clips if clip.category in classes)
+    labels = [classes.index(clip.category) for clip in kept]
+    return LabelledClips(folder, kept, np.array(labels, dtype=np.int64))
+
+
+def read_class_list(path: Path) -> tuple[str, ...]:
+    """One class a line, without what follows a tab: line 11 of the published UCF101 list has a second word.
+
+    Raises:
+        InputError: The file is missing or empty, or a name occurs twice.
+    """
+    return tuple(name.split("\t")[0].strip() for name in read_names(path))
+
+
+def read_labelled(path: Path, classes: tuple[str, ...], part: str | None) -> tuple[LabelledClip, ...]:
+    """The clips of a list; `part` is the column that keeps train and test apart, or None for UCF101's groups.
+
+    Raises:
+        InputError: The file is missing or damaged, or a class is not among `classes`.
+    """
     clips = []
     for category, video_id, *rest in read_table(path, ("category", "video_id", *([part] if part else []))):
         if category not in classes:
@@ -95,7 +133,7 @@ def _read_clips(path: Path, classes: tuple[str, ...], folder: Path, part: str | 
             )
         group = re.search(r"_(g\d+)_", video_id)
         clips.append(LabelledClip(video_id, category, rest[0] if rest else group[1] if group else ""))
-    return LabelledClips(folder, tuple(clips), np.array([classes.index(clip.category) for clip in clips]))
+    return tuple(clips)
 
 
 def write_ucf_vgg(
@@ -107,12 +145,13 @@ def write_ucf_vgg(
     """Write both folders; `video` and `audio` map each clip to its features `[T, ...]`."""
     tables = data_root / "UCF101" / "data"
     tables.mkdir(parents=True)
-    (tables / _UCF_CLASSES).write_text("\n".join(ucf for ucf, _ in classes), encoding="utf-8")
-    (tables / _VGG_CLASSES).write_text("\n".join(vgg for _, vgg in classes), encoding="utf-8")
-    write_table(tables / _UCF_CLIPS, ("category", "video_id"), [(c.category, c.video_id) for c in video], ",")
+    (tables / UCF_CLASSES).write_text("\n".join(ucf for ucf, _ in classes), encoding="utf-8")
+    (tables / VGG_CLASSES).write_text("\n".join(vgg for _, vgg in classes), encoding="utf-8")
+    rows: list[tuple[str, ...]] = [(c.category, c.video_id) for c in video]
+    write_table(tables / f"{UCF_CLIPS}.csv", ("category", "video_id"), rows, ",")
     rows = [(c.category, c.video_id, c.part) for c in audio]
-    write_table(tables / _VGG_CLIPS, ("category", "video_id", "split"), rows, ",")
-    for folder, clips in ((_UCF_FEATURES, video), (_VGG_FEATURES, audio)):
+    write_table(tables / f"{VGG_CLIPS}.csv", ("category", "video_id", "split"), rows, ",")
+    for folder, clips in ((UCF_FEATURES, video), (VGG_FEATURES, audio)):
         (data_root / folder).mkdir(parents=True)
         for clip, values in clips.items():
             write_clip(data_root / folder / f"{clip.video_id}.zip", values)

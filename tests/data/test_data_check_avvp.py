@@ -1,0 +1,154 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tiny_sets
+from tiny_sets import append, edit, h5, one, told
+
+from unicode_cmg.data.categories import avvp_classes
+from unicode_cmg.data.check import check_data
+from unicode_cmg.data.layouts import (
+    write_clip,
+)
+
+COMBINED = "data/AVVP_eval_audio_checked_combined.csv"
+
+
+@pytest.mark.parametrize(
+    ("spoil", "problem"),
+    [
+        (lambda d: append(d / COMBINED, "X\t0\t3\tWhale"), "X: the class 'Whale'; expected one of Speech"),
+        (lambda d: append(d / COMBINED, "X\t0,1\t3\tDog"), "X: onset, offset and event_labels are lists of"),
+        (
+            lambda d: append(d / COMBINED, "X\t0\t11\tDog"),
+            "X: an event from 0 to 11; expected seconds in 0..10",
+        ),
+        (lambda d: append(d / COMBINED, "X\t0"), "line 5: a row with too few columns"),
+        (lambda d: (d / "data/AVVP_test_pd.csv").unlink(), "AVVP_test_pd.csv: no such file"),
+        (
+            lambda d: [f.unlink() for f in (d / "data").glob("*visual*")],
+            "AVVP_eval_visual_checked_combined.csv: no such file, and no other form",
+        ),
+        (
+            lambda d: (d / "feature/video/zip/CCCCCCCCCCC.zip").unlink(),
+            "AVVP/feature/video/zip: 1 of 2 clips have no zip: CCCCCCCCCCC",
+        ),
+        (
+            lambda d: (d / "feature/video").rename(d / "feature/visual"),
+            "AVVP/feature/video/zip: no such folder; expected 2 zips",
+        ),
+        (lambda d: append(d / "data/AVVP_Categories.txt", "Dog"), "AVVP_Categories.txt: 'Dog' occurs twice"),
+    ],
+)
+def test_what_the_avvp_reader_would_refuse_is_a_problem(
+    tmp_path: Path, spoil: Callable[[Path], object], problem: str
+) -> None:
+    spoil(tiny_sets.avvp(tmp_path))
+    one(told(check_data("avvp", tmp_path), "problem"), problem)
+
+
+def test_leaks_and_oddities_of_avvp_are_notes(tmp_path: Path) -> None:
+    folder = tiny_sets.avvp(tmp_path)
+    for line in (
+        "AAAAAAAAAAA_30_40\t0\t1\tDog",  # a second time, not next to the first
+        "BBB_5_15\t4\t4\tDog",
+        "CCCCCCCCCC`_0_10\t0\t1\tDog",
+        "Speech\t0\t10\tSpeech",
+    ):
+        append(folder / COMBINED, line)
+    for name in ("BBB_5_15", "CCCCCCCCCC`", "Speech"):
+        write_clip(folder / f"feature/audio/zip/{name}.zip", np.ones((10, 5)))
+    append(folder / "data/AVVP_val_pd.csv", "BBBBBBBBBBB_90_99\tDog")
+    append(folder / "data/AVVP_val_pd.csv", "AAAAAAAAAAA_30_40\tDog")
+    findings = check_data("avvp", tmp_path)
+    assert findings.usable
+    notes = told(findings, "note")
+    one(notes, COMBINED, "events that begin and end at the same second, and count for nothing: 1")
+    one(notes, COMBINED, "clips listed twice, each time with some of their events: 1 (AAAAAAAAAAA_30_40)")
+    one(notes, COMBINED, "malformed names", "3 (BBB_5_15, CCCCCCCCCC`_0_10, Speech)")
+    one(notes, COMBINED, "names that are a class: 1 (Speech)")
+    one(notes, COMBINED, "clips in no split: 3 (")
+    one(notes, COMBINED, "not what joining the consecutive rows of AVVP_eval_audio_checked.csv gives")
+    one(notes, "videos in val and in test: 1 (BBBBBBBBBBB)")
+    one(notes, "AVVP_val_pd.csv: clips listed twice: 1 (AAAAAAAAAAA_30_40)")
+    one(notes, "clips in the audio and in the visual table: 2;")
+    one(notes, "3 classes, which are not those of AVVP")
+
+
+def test_errors_in_a_table_that_nobody_reads_prevent_nothing(tmp_path: Path) -> None:
+    folder = tiny_sets.avvp(tmp_path)
+    append(folder / "data/AVVP_eval_audio.csv", "X\t0\t3\tWhale")
+    (folder / "data/AVVP_eval_visual_checked.csv").write_text("")
+    findings = check_data("avvp", tmp_path)
+    assert findings.usable
+    one(told(findings, "note"), "AVVP_eval_audio.csv: X: the class 'Whale'")
+    one(told(findings, "note"), "AVVP_eval_visual_checked.csv: the file is empty")
+    for form in ("_checked_combined", "_checked"):
+        (folder / f"data/AVVP_eval_audio{form}.csv").unlink()
+    one(told(check_data("avvp", tmp_path), "problem"), "AVVP_eval_audio.csv: X: the class 'Whale'")
+
+
+def test_published_classes_of_avvp_are_known_in_both_orders_and_counts_are_compared(tmp_path: Path) -> None:
+    folder = tiny_sets.avvp(tmp_path)
+    for file in (folder / "data").glob("*.csv"):
+        file.write_text(file.read_text().replace("Bell", "Cat"))
+    for order, name in (("cmg", "CMG"), ("official", "the data set itself")):
+        names = avvp_classes(order)
+        (folder / "data/AVVP_Categories.txt").write_text("\n".join(names))
+        findings = check_data("avvp", tmp_path)
+        one(told(findings, "ok"), f"25 classes, in the order of {name}")
+        one(told(findings, "note"), "AVVP_train.csv: 1 train (published 10000)")
+        one(told(findings, "note"), COMBINED, "3 lines (published 1846), 3 clips (published 1844)")
+        one(told(findings, "note"), COMBINED, "classes without an event: 22 (")
+    (folder / "data/AVVP_Categories.txt").write_text("\n".join(sorted(avvp_classes())))
+    one(told(check_data("avvp", tmp_path), "note"), "in an order of their own")
+    (folder / "data/AVVP_Categories.txt").unlink()
+    one(told(check_data("avvp", tmp_path), "ok"), "not there; the 25 published classes are used")
+
+
+def test_ave_avvp_labels_orders_and_shared_videos_are_looked_at(tmp_path: Path) -> None:
+    folder = tiny_sets.ave_avvp(tmp_path)
+    edit(folder / "ave_avvp_labels.h5", lambda x: x.__setitem__((0, 0), [1, 0, 0]))
+    h5(folder / "ave_avvp_order.h5", np.array([0, 1, 2, 3, 4]), "order")
+    text = tmp_path / "AVE/data/Annotations.txt"
+    text.write_text(text.read_text().replace("vid-0000001", NAME := "AAAAAAAAAAA"))
+    findings = check_data("ave-avvp", tmp_path)
+    assert findings.usable
+    notes = told(findings, "note")
+    one(notes, "ave_avvp_labels.h5: rows that are not in the order have labels")
+    one(notes, "ave_avvp_labels.h5: rows that differ from AVE's own labels: 1 (row 0)")
+    one(notes, f"videos that train in AVE and test in AVVP: 1 ({NAME})")
+    fine = told(findings, "ok")
+    one(fine, "ave_avvp_order.h5: 2 train, 2 val, 1 test")
+    one(fine, "AVE_AVVP_eval_audio_checked.csv: separated by commas")
+    one(fine, "AVE_AVVP_eval_audio_checked_combined.csv: separated by tabs")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "problem"),
+    [
+        (lambda d: h5(d / "ave_avvp_labels.h5", np.zeros((6, 10, 4))), "[6, 10, 4]; expected [6, 10, 3]"),
+        (lambda d: edit(d / "ave_avvp_labels.h5", lambda x: x[1].fill(0)), "seconds without any label"),
+        (
+            lambda d: h5(d / "ave_avvp_order.h5", np.array([6]), "order"),
+            "ave_avvp_order.h5: row numbers from 6",
+        ),
+        (lambda d: (d / "../../AVE/data/labels.h5").unlink(), "AVE/data/labels.h5: no such file"),
+        (
+            lambda d: (d / "../../AVVP/data/AVVP_val_pd.csv").unlink(),
+            "AVVP/data/AVVP_val_pd.csv: no such file",
+        ),
+        (
+            lambda d: (d / "../../AVVP/feature/audio/zip/BBBBBBBBBBB.zip").unlink(),
+            "AVVP/feature/audio/zip: 1 of 3 clips have no zip",
+        ),
+    ],
+)
+def test_what_the_ave_avvp_reader_would_refuse_is_a_problem(
+    tmp_path: Path, spoil: Callable[[Path], object], problem: str
+) -> None:
+    spoil(tiny_sets.ave_avvp(tmp_path))
+    one(told(check_data("ave-avvp", tmp_path), "problem"), problem)

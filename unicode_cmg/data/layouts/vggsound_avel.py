@@ -1,0 +1,163 @@
+"""The published VGGSound-AVEL layout, for pretraining: video and audio of each clip, a sentence a class."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+from jaxtyping import Float32, Int64
+from numpy.typing import NDArray
+
+from unicode_cmg.data.categories import vggsound_avel_classes
+from unicode_cmg.data.layouts._tables import data_folder, read_names, read_table, write_table
+from unicode_cmg.data.layouts.zips import read_clips, read_stored, write_clip
+from unicode_cmg.errors import InputError
+
+STEPS = 10
+SPLITS = ("train", "test", "val")  # the order in which the 40K list is put together
+CLIPS, CATEGORIES = "vggsound-avel40k.csv", "VggsoundAVEL40kCategories.txt"
+PROMPTS = "vggsoundCategories2Prompts.csv"
+_FOLDER = "vggsound40k"
+
+
+class AVELClip(NamedTuple):
+    """A line of the list."""
+
+    category: str
+    video_id: str
+    split: str
+
+
+@dataclass(frozen=True, eq=False)
+class AVELData:
+    """Clips for pretraining; features stay on disk until asked for.
+
+    Attributes:
+        folder: Where the files are.
+        classes: In the order of the published list of categories.
+        clips: In file order.
+        prompts: Class -> its sentence; empty if there is no table of prompts.
+    """
+
+    folder: Path
+    classes: tuple[str, ...]
+    clips: tuple[AVELClip, ...]
+    prompts: Mapping[str, str]
+
+    def rows(self, subset: Literal["24k", "40k"]) -> Int64[np.ndarray, " rows"]:
+        """24K is the train split; 40K is all, with train first, then test, then val, as published."""
+        splits = SPLITS[:1] if subset == "24k" else SPLITS
+        return np.array(
+            [i for split in splits for i, clip in enumerate(self.clips) if clip.split == split],
+            dtype=np.int64,
+        )
+
+    def labels(self, rows: NDArray[np.int64]) -> Int64[np.ndarray, " rows"]:
+        """The class of each clip."""
+        return np.array([self.classes.index(self.clips[row].category) for row in rows], dtype=np.int64)
+
+    def features(self, modality: str, rows: NDArray[np.int64]) -> Float32[np.ndarray, "rows 10 ..."]:
+        """Features of some rows, "video" or "audio", cut or padded with their last second to ten.
+
+        Raises:
+            InputError: A clip has no readable features, or their dimensions differ from the others'.
+        """
+        return read_clips([self._path(modality, self.clips[row]) for row in rows], STEPS)
+
+    def chunks(
+        self, modality: str, rows: NDArray[np.int64], size: int = 64
+    ) -> Iterator[Float32[np.ndarray, "some 10 ..."]]:
+        """Features of many rows, some at a time, as `FeatureStore.write` takes them."""
+        return (self.features(modality, rows[start : start + size]) for start in range(0, len(rows), size))
+
+    def events(self, rows: NDArray[np.int64]) -> Float32[np.ndarray, "rows 10"]:
+        """1 in each second in which the event is both seen and heard, from the zips called "label".
+
+        Raises:
+            InputError: A clip has none, or another shape than `[10]` or `[10, 1]`.
+        """
+        values = []
+        for row in rows:
+            path = self._path("label", self.clips[row])
+            stored = read_stored(path)
+            if stored.shape not in ((STEPS,), (STEPS, 1)):
+                raise InputError(
+                    f"the array is {list(stored.shape)}", where=path, expected=f"[{STEPS}] or [{STEPS}, 1]"
+                )
+            values.append(stored.reshape(STEPS).astype(np.float32))
+        return np.stack(values)
+
+    def _path(self, kind: str, clip: AVELClip) -> Path:
+        return self.folder / "feature" / kind / "zip" / f"{clip.video_id}.zip"
+
+
+def read_vggsound_avel(data_root: str | Path) -> AVELData:
+    """Open the folder `vggsound40k` of a data root, or the root itself.
+
+    Without a list of categories the published one is used; without prompts there is no text.
+
+    Raises:
+        InputError: A file is missing or damaged, a clip has an unknown class or split.
+    """
+    root = Path(data_root)
+    folder = root / _FOLDER if (root / _FOLDER).is_dir() else root
+    tables = data_folder(folder)
+    categories = tables / CATEGORIES
+    classes = read_names(categories) if categories.is_file() else vggsound_avel_classes()
+    table = tables / CLIPS
+    clips = tuple(AVELClip(*row) for row in read_table(table, AVELClip._fields))
+    for clip in clips:
+        check_clip(clip, classes, where=table)
+    return AVELData(folder, classes, clips, read_prompts(tables / PROMPTS, classes))
+
+
+def check_clip(clip: AVELClip, classes: Sequence[str], *, where: object) -> None:
+    """Refuse a clip of an unknown class or split."""
+    if clip.category not in classes:
+        raise InputError(
+            f"the class '{clip.category}' of '{clip.video_id}'", where=where, expected="a class of the list"
+        )
+    if clip.split not in SPLITS:
+        raise InputError(
+            f"the split '{clip.split}' of '{clip.video_id}'", where=where, expected=" or ".join(SPLITS)
+        )
+
+
+def read_prompts(path: Path, classes: Sequence[str]) -> dict[str, str]:
+    """The sentence of each class; none if there is no such file.
+
+    Raises:
+        InputError: A class has no sentence, or two.
+    """
+    if not path.is_file():
+        return {}
+    rows = read_table(path, ("label", "prompt"))
+    prompts = {row[0]: row[1] for row in rows}
+    missing = [name for name in classes if not prompts.get(name, "").strip()]
+    if missing or len(prompts) != len(rows):
+        what = f"no sentence for '{missing[0]}'" if missing else "two sentences for one class"
+        raise InputError(what, where=path, expected="one for each class")
+    return prompts
+
+
+def write_vggsound_avel(
+    data_root: Path,
+    classes: Sequence[str],
+    clips: Sequence[AVELClip],
+    features: Mapping[str, Mapping[str, NDArray[np.floating]]],
+    prompts: Mapping[str, str],
+) -> None:
+    """Write the folder `vggsound40k`; `features` map "video", "audio" and "label" to arrays by clip."""
+    tables = data_root / _FOLDER / "data"
+    tables.mkdir(parents=True)
+    (tables / CATEGORIES).write_text("\n".join(classes) + "\n", encoding="utf-8")
+    write_table(tables / CLIPS, AVELClip._fields, clips, ",")
+    write_table(tables / PROMPTS, ("label", "prompt"), prompts.items(), ",")
+    for kind, arrays in features.items():
+        folder = data_root / _FOLDER / "feature" / kind / "zip"
+        folder.mkdir(parents=True, exist_ok=True)
+        for video_id, values in arrays.items():
+            write_clip(folder / f"{video_id}.zip", values)
