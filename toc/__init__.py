@@ -11,19 +11,29 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from toc.codebooks import NamedCodebook, load_codebook
 from toc.errors import CodebookError
+from toc.fingerprint import codebook_sha256
+from toc.optimization import optimize
 from toc.ranking import best_and_worst_dims, best_dims
-from toc.scores import VARIANTS, TOCScores, toc_scores
-from toc.selection import TOCSelection, codebook_sha256, optimize
+from toc.requantizing import requantize
+from toc.scores import TOCScores, toc_scores
+from toc.selection import TOCSelection
+from toc.variants import VARIANTS
 
 if TYPE_CHECKING:
+    from toc.codebooks import FoundCodebook as FoundCodebook
+    from toc.codebooks import FoundCodebooks as FoundCodebooks
+    from toc.codebooks import NamedCodebook as NamedCodebook
+    from toc.codebooks import find_codebooks as find_codebooks
+    from toc.codebooks import load_codebook as load_codebook
     from toc.figure import draw_selection as draw_selection
     from toc.selector import TOCSelector as TOCSelector
 
 __all__ = [
     "VARIANTS",
     "CodebookError",
+    "FoundCodebook",
+    "FoundCodebooks",
     "NamedCodebook",
     "TOCScores",
     "TOCSelection",
@@ -32,13 +42,23 @@ __all__ = [
     "best_dims",
     "codebook_sha256",
     "draw_selection",
+    "find_codebooks",
     "load_codebook",
     "optimize",
+    "requantize",
     "toc_scores",
 ]
 
-# scikit-learn takes a second to import and matplotlib half of one; scoring a codebook needs neither.
-_LAZY = {"TOCSelector": "toc.selector", "draw_selection": "toc.figure"}
+# scikit-learn takes a second to import and matplotlib half of one; scoring an array needs neither, nor files.
+_LAZY = {
+    "FoundCodebook": "toc.codebooks",
+    "FoundCodebooks": "toc.codebooks",
+    "NamedCodebook": "toc.codebooks",
+    "TOCSelector": "toc.selector",
+    "draw_selection": "toc.figure",
+    "find_codebooks": "toc.codebooks",
+    "load_codebook": "toc.codebooks",
+}
 
 
 def __getattr__(name: str) -> Any:

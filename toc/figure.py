@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int64
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 from scipy.cluster.hierarchy import leaves_list, linkage
 
+from toc._shapes import Float, Int64
+from toc.auto import automatic_size
+from toc.errors import CodebookError
+from toc.ranking import best_dims
 from toc.scores import as_codebook
 from toc.selection import TOCSelection
 
@@ -20,6 +24,7 @@ _INK, _MUTED = "#222222", "#6b6b6b"
 _MOST_CODES = 400
 _RANDOM_CHOICES = 60
 _CURVE_POINTS = 40
+_LEGEND: dict[str, Any] = {"framealpha": 0.8, "edgecolor": "none"}
 
 
 def draw_selection(codebook: ArrayLike, selection: TOCSelection, path: str | Path | None = None) -> Figure:
@@ -28,8 +33,8 @@ def draw_selection(codebook: ArrayLike, selection: TOCSelection, path: str | Pat
     The heat maps are figure 8 of the FCID paper (figure 2 of the TOC paper), with similar codes as neighbours
     and one colour scale. Distinctiveness is measured as there, by the mean cosine similarity between
     different codes (lower is more distinct); the band holds the middle 90 % of random choices of as many
-    dimensions. Of more than 400 codes, 400 evenly spaced ones are drawn and measured. Zero codes have no
-    direction and are left out.
+    dimensions. Dotted lines mark how many `n_dims="auto"` would keep. Of more than 400 codes, 400 evenly
+    spaced ones are drawn and measured. Zero codes have no direction and are left out.
 
     Args:
         codebook: `[H, D]`, the codebook the selection was made for.
@@ -37,25 +42,29 @@ def draw_selection(codebook: ArrayLike, selection: TOCSelection, path: str | Pat
         path: Where to save the figure; the suffix chooses the format.
 
     Raises:
-        CodebookError: The selection was made for another codebook.
+        CodebookError: The selection was made for another codebook, or fewer than two codes are not zero.
     """
     selection.check(codebook)
-    codes = as_codebook(codebook).astype(np.float64)
-    total = len(codes)
-    codes = codes[codes.any(axis=1)]
-    codes = codes[np.unique(np.linspace(0, len(codes) - 1, _MOST_CODES).astype(np.int64))]
+    whole = as_codebook(codebook)
+    total = len(whole)
+    nonzero = np.flatnonzero([row.any() for row in whole])
+    if len(nonzero) < 2:
+        raise CodebookError("fewer than two codes are not zero, so there is no similarity to draw")
+    drawn = np.unique(np.linspace(0, len(nonzero) - 1, _MOST_CODES).astype(np.int64))
+    codes = whole[nonzero[drawn]].astype(np.float64)
+    auto = automatic_size(whole, selection.scores, selection.normalize)
     figure = Figure(figsize=(10.5, 8.4), layout="constrained")
     figure.get_layout_engine().set(w_pad=0.12, h_pad=0.1)  # type: ignore[union-attr,call-arg]
     grid = figure.add_gridspec(2, 2, height_ratios=(1.3, 1))
     shown = f"{total} codes" if len(codes) == total else f"{len(codes)} of {total} codes"
     figure.suptitle(
         f"TOC keeps {len(selection.indices)} of {selection.n_dims} dimensions of {selection.layer}"
-        f"  ({shown}, λ = {selection.lam:g})",
+        f"  ({shown}, {selection.variant}, λ = {selection.lam:g})",
         color=_INK,
     )
     _draw_similarities(figure, [figure.add_subplot(grid[0, column]) for column in range(2)], codes, selection)
-    _draw_scores(_plain(figure.add_subplot(grid[1, 0])), selection)
-    _draw_curve(_plain(figure.add_subplot(grid[1, 1])), codes, selection)
+    _draw_scores(_plain(figure.add_subplot(grid[1, 0])), selection, auto)
+    _draw_curve(_plain(figure.add_subplot(grid[1, 1])), codes, selection, auto)
     if path is not None:
         figure.savefig(path, dpi=160)
     return figure
@@ -106,30 +115,35 @@ def _draw_similarities(
     bar.outline.set_visible(False)
 
 
-def _draw_scores(axes: Axes, selection: TOCSelection) -> None:
-    score = np.sort(selection.scores.score)[::-1]
-    places, kept = np.arange(len(score)), np.sort(selection.scores.score[list(selection.indices)])[::-1]
-    axes.bar(places, score, width=1, color=_DROPPED, label=f"dropped ({len(score) - len(kept)})")
-    axes.bar(places[: len(kept)], kept, width=1, color=_KEPT, label=f"kept ({len(kept)})")
+def _draw_scores(axes: Axes, selection: TOCSelection, auto: int) -> None:
+    ranked = _ranked(selection)
+    score, kept = selection.scores.score[ranked], selection.mask[ranked]
+    edges = np.arange(len(score) + 1)
+    for chosen, label, colour in ((kept, "kept", _KEPT), (~kept, "dropped", _DROPPED)):
+        label = f"{label} ({np.count_nonzero(chosen)})"
+        axes.stairs(np.where(chosen, score, 0), edges, fill=True, color=colour, label=label)
     axes.axhline(0, color=_MUTED, linewidth=0.8)
+    _mark_auto(axes, auto)
     axes.set(xlabel="dimensions, best first", ylabel=r"score $U_k=\lambda V_k-(1-\lambda)S_k$")
-    axes.set_xlim(-0.5, len(score) - 0.5)
+    axes.set_xlim(0, len(score))
+    axes.locator_params(axis="x", integer=True)
     axes.ticklabel_format(axis="y", style="sci", scilimits=(-2, 3), useMathText=True)
-    axes.legend(frameon=False, reverse=True)
+    axes.legend(**_LEGEND)
 
 
-def _draw_curve(axes: Axes, codes: Float[np.ndarray, "codes dim"], selection: TOCSelection) -> None:
+def _draw_curve(
+    axes: Axes, codes: Float[np.ndarray, "codes dim"], selection: TOCSelection, auto: int
+) -> None:
     dims = selection.n_dims
-    ranked = np.argsort(-selection.scores.score, kind="stable")
     sizes = np.unique(np.linspace(1, dims, _CURVE_POINTS).astype(np.int64))
     rng = np.random.default_rng(0)
-    orders = [rng.permutation(dims) for _ in range(_RANDOM_CHOICES)]
-    random = [[mean_similarity(codes[:, order[:size]]) for order in orders] for size in sizes]
-    low, middle, high = np.quantile(random, (0.05, 0.5, 0.95), axis=1)
+    random = [_prefix_similarities(codes[:, rng.permutation(dims)], sizes) for _ in range(_RANDOM_CHOICES)]
+    low, middle, high = np.quantile(random, (0.05, 0.5, 0.95), axis=0)
     axes.fill_between(sizes, low, high, color=_BAND, alpha=0.55, linewidth=0, label="random, middle 90 %")
     axes.plot(sizes, middle, color=_MEDIAN, linewidth=1, linestyle="--", label="random, median")
-    chosen = [mean_similarity(codes[:, ranked[:size]]) for size in sizes]
+    chosen = _prefix_similarities(codes[:, _ranked(selection)], sizes)
     axes.plot(sizes, chosen, color=_KEPT, linewidth=2, label="best by TOC")
+    _mark_auto(axes, auto)
     kept = len(selection.indices)
     here = mean_similarity(selection.select(codes))
     axes.plot(kept, here, "o", color=_KEPT, markersize=8, markeredgecolor="white", zorder=5, clip_on=False)
@@ -142,9 +156,30 @@ def _draw_curve(axes: Axes, codes: Float[np.ndarray, "codes dim"], selection: TO
         horizontalalignment=side,
         color=_KEPT,
         fontsize=9,
+        bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 1},
     )
     axes.set(xlabel="dimensions kept", ylabel="mean cosine similarity of codes", xlim=(0, dims))
-    axes.legend(frameon=False)
+    axes.locator_params(axis="x", integer=True)
+    axes.legend(**_LEGEND)
+
+
+def _ranked(selection: TOCSelection) -> Int64[np.ndarray, " dim"]:
+    return best_dims(selection.scores.score, selection.n_dims)
+
+
+def _prefix_similarities(
+    codes: Float[np.ndarray, "codes dim"], sizes: Int64[np.ndarray, " sizes"]
+) -> Float[np.ndarray, " sizes"]:
+    """`mean_similarity` of the first dimensions, for each number of them, at a matrix-vector product each."""
+    squares = np.cumsum(codes**2, axis=1)[:, sizes - 1].T
+    scales = np.divide(1, np.sqrt(squares), out=np.zeros_like(squares), where=squares > 0)
+    sums = [((scale @ codes[:, :size]) ** 2).sum() for scale, size in zip(scales, sizes, strict=True)]
+    pairs = len(codes) * (len(codes) - 1)
+    return np.asarray((sums - np.count_nonzero(scales, axis=1)) / pairs)
+
+
+def _mark_auto(axes: Axes, auto: int) -> None:
+    axes.axvline(auto, color=_INK, linewidth=1, linestyle=":", label=f"auto ({auto})")
 
 
 def _plain(axes: Axes) -> Axes:

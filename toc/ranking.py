@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int64
 
+from toc._shapes import Float, Int64
 from toc.errors import CodebookError
 
 
@@ -23,17 +23,18 @@ def best_dims(
     Raises:
         CodebookError: `n_dims` is neither, or is out of range.
     """
-    return np.argsort(-score, kind="stable")[: _how_many(n_dims, len(score))].astype(np.int64)
+    return np.argsort(-score, kind="stable")[: how_many(n_dims, len(score))].astype(np.int64)
 
 
 def best_and_worst_dims(
-    score: Float[np.ndarray, " dim"], n_dims: int, best: int, worst: int
+    score: Float[np.ndarray, " dim"], n_dims: int | float | np.integer[Any], best: int, worst: int
 ) -> Int64[np.ndarray, " kept"]:
     """The selection of the released scripts, which can also keep the *worst* dimensions.
 
     With u = n_dims // (best + worst), the u * best largest scores (descending) are followed by the u * worst
     smallest (ascending), so fewer than `n_dims` are kept when the ratio does not divide it. The papers
     mention no such step (their ratio is 1 : 0); the released AVE and AVVP scripts use 1 : 1 and 3 : 1.
+    Among the worst, of equal scores the larger index comes first, so that none is kept twice.
 
     Raises:
         CodebookError: A number is negative, or nothing would be kept.
@@ -42,16 +43,22 @@ def best_and_worst_dims(
         raise CodebookError(
             f"the ratio of best to worst dimensions is {best}:{worst}; expected for example 3:1"
         )
-    unit = _how_many(n_dims, len(score)) // (best + worst)
+    kept = how_many(n_dims, len(score))
+    unit = kept // (best + worst)
     if unit == 0:
         raise CodebookError(
-            f"{n_dims} dimensions cannot be divided {best}:{worst}; keep at least {best + worst}"
+            f"{kept} dimensions cannot be divided {best}:{worst}; keep at least {best + worst}"
         )
     order = np.argsort(-score, kind="stable")
     return np.concatenate([order[: unit * best], order[::-1][: unit * worst]]).astype(np.int64)
 
 
-def _how_many(n_dims: int | float | np.integer[Any], dim: int) -> int:
+def how_many(n_dims: object, dim: int) -> int:
+    """`n_dims` of `dim` as a number of dimensions.
+
+    Raises:
+        CodebookError: As `best_dims`.
+    """
     if isinstance(n_dims, (int, np.integer)) and not isinstance(n_dims, bool):
         kept = int(n_dims)
     elif isinstance(n_dims, float) and 0 < n_dims <= 1:

@@ -4,20 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from jaxtyping import Float
 from numpy.typing import ArrayLike
 
+from toc._shapes import Float
 from toc.errors import CodebookError
-
-DIVISORS = ("H^2", "H(H-1)")
-VARIANTS: dict[str, dict[str, Any]] = {
-    "paper": {"normalize": True, "divisor": "H^2", "ddof": 0},
-    "released": {"normalize": False, "divisor": "H(H-1)", "ddof": 1},
-}
-"""Options of `toc_scores` as the papers define them, and as their released code computes them."""
+from toc.variants import DIVISORS
 
 _BLOCK_VALUES = 1 << 17  # float64 values of one block: 1 MiB, so that a block stays in the cache
 
@@ -52,13 +45,16 @@ def toc_scores(
     blocks of about 1 MiB and accumulated in float64: the extra memory does not grow with H, and no copy of it
     is made.
 
-    The two papers rank alike: the TOC paper keeps the smallest J_k = lam' S_k - (1 - lam') V_k, which is -U_k
-    for lam' = 1 - lam.
+    The two papers rank alike. Their similarity and variance are the same, both over H^2 and over H (called L
+    in the TOC paper and in eq 8 of the FCID paper). The TOC paper weighs the similarity instead of the
+    variance and keeps the smallest J_k = lam' S_k - (1 - lam') V_k, which is -U_k for lam' = 1 - lam. Both
+    measure kept dimensions by dot products of codes that had unit length in all of them (eq 6; TOC paper,
+    eq 8), so what is minimised is not the cosine similarity of the shortened codes.
 
     The released code does not normalise, divides by H(H-1), uses the unbiased variance
     (`toc_scores(codebook, **VARIANTS["released"])`) and accumulates the similarity in float32, which is off
-    by about 4e-6 for H = 400, D = 256. Its scripts for AVVP, AVE-AVVP and UCF-VGG rank by similarity alone:
-    `lam=0`.
+    by about 4e-6 for H = 400, D = 256. The FCID paper's scripts for AVVP, AVE-AVVP and UCF-VGG rank by
+    similarity alone (`"released-similarity"`).
 
     Args:
         codebook: `[H, D]` floats, H >= 2.
@@ -84,10 +80,10 @@ def toc_scores(
     codes = as_codebook(codebook)
     count, dim = codes.shape
     mean, scatter, seen = np.zeros(dim), np.zeros(dim), 0
-    for block in _blocks(codes, normalize):
+    for block in blocks(codes, normalize):
         # Merging means and centred sums keeps the digits that a running sum of squares would cancel away.
         added = len(block)
-        block_mean = block.mean(axis=0)
+        block_mean = np.full(added, 1 / added) @ block
         block -= block_mean
         step = block_mean - mean
         scatter += np.einsum("hd,hd->d", block, block) + step**2 * (seen * added / (seen + added))
@@ -123,15 +119,19 @@ def as_codebook(values: ArrayLike) -> Float[np.ndarray, "codes dim"]:
     return codes
 
 
-def _blocks(
-    codes: Float[np.ndarray, "codes dim"], normalize: bool
+def blocks(
+    codes: Float[np.ndarray, "codes dim"], normalize: bool, at_least: int = 1
 ) -> Iterator[Float[np.ndarray, "block dim"]]:
-    """Consecutive rows as float64 arrays of their own, finite and, if asked, of unit length."""
-    rows = max(1, _BLOCK_VALUES // codes.shape[1])
+    """Consecutive rows, `at_least` so many, as float64 arrays of their own; of unit length, if asked.
+
+    Raises:
+        CodebookError: A code is not finite, or zero where unit length is asked for.
+    """
+    rows = max(at_least, _BLOCK_VALUES // codes.shape[1])
     for start in range(0, len(codes), rows):
         block = codes[start : start + rows].astype(np.float64)
         with np.errstate(over="ignore"):
-            norms = np.sqrt(np.einsum("hd,hd->h", block, block))
+            norms = np.sqrt(np.vecdot(block, block))
         if not np.isfinite(norms).all():
             row = int(np.argmin(np.isfinite(norms)))
             large = np.isfinite(block[row]).all()
@@ -143,5 +143,5 @@ def _blocks(
                 raise CodebookError(
                     f"code {code} is zero and has no direction; drop it, or use normalize=False"
                 )
-            block /= norms[:, None]
+            block *= 1 / norms[:, None]
         yield block

@@ -2,33 +2,27 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, version
+from operator import index
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Shaped
 from numpy.typing import ArrayLike
 
 from toc._files import write_atomically
+from toc._shapes import Bool, Shaped
+from toc.auto import AUTO
 from toc.errors import CodebookError
-from toc.ranking import best_dims
-from toc.scores import DIVISORS, VARIANTS, TOCScores, as_codebook, toc_scores
+from toc.fingerprint import codebook_sha256
+from toc.ranking import how_many
+from toc.scores import TOCScores, as_codebook
+from toc.variants import DIVISORS, parse_ratio, variant_name
 
 FILE_NAME = "toc.json"
 _FORMAT_VERSION = 1
-
-
-def codebook_sha256(codebook: ArrayLike) -> str:
-    """SHA-256 of "HxD" in ASCII, then of the values of the codebook as little-endian float32, row by row."""
-    codes = as_codebook(codebook)
-    digest = hashlib.sha256("x".join(map(str, codes.shape)).encode())
-    digest.update(np.ascontiguousarray(codes, dtype="<f4").tobytes())
-    return digest.hexdigest()
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,10 +32,12 @@ class TOCSelection:
     Attributes:
         indices: Kept dimensions, best first.
         scores: The criteria of all D dimensions, kept or not.
+        asked: The number of dimensions that was asked for: an int, a fraction of D, or `"auto"`.
         lam: Weight of the variance.
         normalize: Whether the codes were scaled to unit length before scoring.
         divisor: What the sum over pairs was divided by.
         ddof: 0 for the biased variance, 1 for the unbiased one.
+        ratio: Best to worst dimensions among the kept ones, `"1:0"` for the best alone.
         layer: Name of the codebook in its model.
         n_codes: H, the number of codes.
         codebook_sha256: Fingerprint of the codebook, see `codebook_sha256`.
@@ -50,10 +46,12 @@ class TOCSelection:
 
     indices: tuple[int, ...]
     scores: TOCScores
+    asked: int | float | str
     lam: float
     normalize: bool
     divisor: str
     ddof: int
+    ratio: str
     layer: str
     n_codes: int
     codebook_sha256: str
@@ -73,9 +71,8 @@ class TOCSelection:
 
     @property
     def variant(self) -> str:
-        """`"paper"`, `"released"`, or `"custom"` for any other combination of options."""
-        options = {"normalize": self.normalize, "divisor": self.divisor, "ddof": self.ddof}
-        return next((name for name, known in VARIANTS.items() if known == options), "custom")
+        """The name of its options in `VARIANTS`, or `"custom"` for any other combination."""
+        return variant_name({name: getattr(self, name) for name in _OPTIONS})
 
     def select(self, values: Shaped[np.ndarray, "... dim"]) -> Shaped[np.ndarray, "... kept"]:
         """The kept dimensions of the last axis, best first.
@@ -146,13 +143,11 @@ class TOCSelection:
             "codebook_sha256": self.codebook_sha256,
             "n_codes": self.n_codes,
             "n_dims": self.n_dims,
+            "asked": self.asked,
             "kept": len(self.indices),
             "indices": list(self.indices),
             "variant": self.variant,
-            "lam": self.lam,
-            "normalize": self.normalize,
-            "divisor": self.divisor,
-            "ddof": self.ddof,
+            **{name: getattr(self, name) for name in _OPTIONS},
             "scores": {
                 "score": self.scores.score.tolist(),
                 "similarity": self.scores.similarity.tolist(),
@@ -175,77 +170,47 @@ class TOCSelection:
             )
         try:
             selection = cls(
-                indices=tuple(int(i) for i in values["indices"]),
+                indices=tuple(index(k) for k in values["indices"]),
                 scores=TOCScores(
                     **{name: np.array(values["scores"][name], dtype=np.float64) for name in _SCORE_NAMES}
                 ),
+                asked=values["asked"],
                 lam=float(values["lam"]),
                 normalize=bool(values["normalize"]),
                 divisor=str(values["divisor"]),
-                ddof=int(values["ddof"]),
+                ddof=index(values["ddof"]),
+                ratio=str(values["ratio"]),
                 layer=str(values["layer"]),
-                n_codes=int(values["n_codes"]),
+                n_codes=index(values["n_codes"]),
                 codebook_sha256=str(values["codebook_sha256"]),
                 versions=dict(values["versions"]),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise CodebookError(f"not a TOC selection ({type(error).__name__}: {error})") from None
-        shapes = {getattr(selection.scores, name).shape for name in _SCORE_NAMES}
-        if selection.divisor not in DIVISORS or selection.ddof not in (0, 1):
-            raise CodebookError(f"divisor is '{selection.divisor}' and ddof {selection.ddof}")
-        kept = set(selection.indices)
+        selection._check_itself()
+        return selection
+
+    def _check_itself(self) -> None:
+        scores = [getattr(self.scores, name) for name in _SCORE_NAMES]
+        kept = set(self.indices)
         if (
-            len(shapes) != 1
-            or not kept
-            or len(kept) != len(selection.indices)
-            or not kept <= set(range(selection.n_dims))
+            scores[0].ndim != 1
+            or len({score.shape for score in scores}) != 1
+            or len(kept) != len(self.indices)
+            or not kept <= set(range(self.n_dims))
         ):
             raise CodebookError("not a TOC selection: its indices do not fit its scores")
-        return selection
+        if not np.isfinite(scores).all() or not 0 <= self.lam <= 1:
+            raise CodebookError(f"not a TOC selection: its scores are not finite, or lam is {self.lam}")
+        if self.divisor not in DIVISORS or self.ddof not in (0, 1):
+            raise CodebookError(f"not a TOC selection: divisor is {self.divisor!r} and ddof {self.ddof}")
+        parts = sum(parse_ratio(self.ratio))
+        size = len(kept) if self.asked == AUTO else how_many(self.asked, self.n_dims)
+        if not kept or len(kept) != size // parts * parts:
+            raise CodebookError(
+                f"not a TOC selection: {len(kept)} indices, but {self.asked} were asked for at {self.ratio}"
+            )
 
 
 _SCORE_NAMES = ("similarity", "variance", "score")
-
-
-def optimize(
-    codebook: ArrayLike,
-    n_dims: int | float | np.integer[Any] = 0.5,
-    lam: float = 0.3,
-    normalize: bool = True,
-    *,
-    divisor: str = "H^2",
-    ddof: int = 0,
-    layer: str = "layer0",
-) -> TOCSelection:
-    """Training-free optimization of a codebook: score its dimensions and keep the best.
-
-    Args:
-        codebook: `[H, D]` floats.
-        n_dims: How many dimensions to keep: an int, or a fraction of D.
-        lam, normalize, divisor, ddof: See `toc_scores`.
-        layer: Name of the codebook in its model, kept in the record.
-
-    Raises:
-        CodebookError: As `toc_scores`, or `n_dims` is out of range.
-    """
-    codes = as_codebook(codebook)
-    scores = toc_scores(codes, lam, normalize, divisor=divisor, ddof=ddof)
-    return TOCSelection(
-        indices=tuple(best_dims(scores.score, n_dims).tolist()),
-        scores=scores,
-        lam=float(lam),
-        normalize=normalize,
-        divisor=divisor,
-        ddof=ddof,
-        layer=layer,
-        n_codes=len(codes),
-        codebook_sha256=codebook_sha256(codes),
-        versions={"numpy": np.__version__, "unicode-cmg": _library_version()},
-    )
-
-
-def _library_version() -> str:
-    try:
-        return version("unicode-cmg")
-    except PackageNotFoundError:  # run from a checkout that is not installed
-        return "unknown"
+_OPTIONS = ("lam", "normalize", "divisor", "ddof", "ratio")

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Shaped
 from sklearn.base import BaseEstimator
 from sklearn.feature_selection import SelectorMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from toc.ranking import best_dims
+from toc._shapes import Bool
+from toc.optimization import choose_dims
 from toc.scores import toc_scores
 
 
@@ -18,16 +19,20 @@ class TOCSelector(SelectorMixin, BaseEstimator):  # type: ignore[misc]  # scikit
     """Keep the dimensions that tell the codes of a codebook apart best (FCID paper, section 4.1).
 
     `fit` looks at a codebook alone: no data, no labels, no gradient. `transform` then drops the other
-    dimensions of anything quantized with it.
+    dimensions of anything quantized with it. Inside a pipeline that is fitted to data, freeze a fitted
+    selector: `make_pipeline(FrozenEstimator(TOCSelector().fit(codebook)), LogisticRegression())`.
 
     Args:
-        n_dims: How many dimensions to keep: an int, or a fraction of D.
-        lam, normalize, divisor, ddof: See `toc.toc_scores`.
+        n_dims: How many dimensions to keep: an int, a fraction of D, or `"auto"` (see
+            `toc.auto.automatic_size`).
+        lam, normalize, divisor, ddof, ratio: See `toc.optimize`; `TOCSelector(128, **VARIANTS["released"])`
+            sets those of a named variant.
 
     Attributes:
         scores_: `TOCScores` of all dimensions.
         indices_: `[kept]` kept dimensions, best first. `get_support` and `transform` keep the input order.
         n_features_in_: D.
+        feature_names_in_: `[D]` names of the dimensions, where the codebook was a table with column names.
 
     >>> selector = TOCSelector(n_dims=1).fit([[1.0, 0.1], [1.0, 0.9], [1.0, -0.8]])
     >>> selector.get_support(indices=True)
@@ -36,32 +41,34 @@ class TOCSelector(SelectorMixin, BaseEstimator):  # type: ignore[misc]  # scikit
 
     def __init__(
         self,
-        n_dims: int | float | np.integer[Any] = 0.5,
+        n_dims: int | float | np.integer[Any] | str = 0.5,
         lam: float = 0.3,
         normalize: bool = True,
         divisor: str = "H^2",
         ddof: int = 0,
+        ratio: str = "1:0",
     ) -> None:
         self.n_dims = n_dims
         self.lam = lam
         self.normalize = normalize
         self.divisor = divisor
         self.ddof = ddof
+        self.ratio = ratio
 
     def fit(self, X: Any, y: object = None) -> TOCSelector:
-        """Score the dimensions of a codebook.
+        """Score the dimensions of a codebook and choose.
 
         Args:
             X: `[H, D]` codebook of floats.
             y: Ignored.
 
         Raises:
-            CodebookError: As `toc.toc_scores`, or `n_dims` is out of range.
+            CodebookError: As `toc.optimize`.
         """
         # Values are judged by toc_scores, whose errors speak of codes.
         codes = validate_data(self, X, dtype=None, ensure_all_finite=False, ensure_min_samples=0)
         self.scores_ = toc_scores(codes, self.lam, self.normalize, divisor=self.divisor, ddof=self.ddof)
-        self.indices_ = best_dims(self.scores_.score, self.n_dims)
+        self.indices_ = choose_dims(codes, self.scores_, self.n_dims, self.normalize, self.ratio)
         return self
 
     def transform(self, X: Any) -> Any:
@@ -73,13 +80,29 @@ class TOCSelector(SelectorMixin, BaseEstimator):  # type: ignore[misc]  # scikit
         Returns:
             `[..., kept]`, in the order of the input.
         """
-        if getattr(X, "ndim", 2) <= 2:
-            return super().transform(X)
-        rows: Shaped[np.ndarray, "rows kept"] = super().transform(np.reshape(X, (-1, X.shape[-1])))
-        return rows.reshape(*X.shape[:-1], -1)
+        return _by_rows(super().transform, X)
+
+    def inverse_transform(self, X: Any) -> Any:
+        """Put zeros where a dimension was dropped.
+
+        Args:
+            X: `[..., kept]` what `transform` returned.
+
+        Returns:
+            `[..., D]`.
+        """
+        return _by_rows(super().inverse_transform, X)
 
     def _get_support_mask(self) -> Bool[np.ndarray, " dim"]:
         check_is_fitted(self)
         mask = np.zeros(self.n_features_in_, dtype=bool)
         mask[self.indices_] = True
         return mask
+
+
+def _by_rows(function: Callable[[Any], Any], values: Any) -> Any:
+    """What `function`, which takes two axes, makes of an array of any number of leading axes."""
+    if getattr(values, "ndim", 2) <= 2:
+        return function(values)
+    *leading, last = values.shape
+    return np.asarray(function(np.reshape(values, (-1, last)))).reshape(*leading, -1)

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import struct
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -50,9 +51,7 @@ def test_the_record_holds_what_was_asked_and_what_came_out() -> None:
     assert selection.indices == tuple(best_dims(selection.scores.score, 4).tolist())
     assert np.flatnonzero(selection.mask).tolist() == sorted(selection.indices)
     assert (selection.lam, selection.layer, selection.n_dims, selection.n_codes) == (0.2, "layer1", 10, 20)
-    assert selection.variant == "released"
-    assert optimize(codes).variant == "paper"
-    assert optimize(codes, ddof=1).variant == "custom"
+    assert (selection.asked, selection.variant, selection.ratio) == (4, "released", "1:0")
     assert selection.versions["numpy"] == np.__version__
 
 
@@ -72,8 +71,26 @@ def test_the_fingerprint_is_of_shape_and_little_endian_float32() -> None:
     assert codebook_sha256(codes.reshape(3, 2)) != codebook_sha256(codes)
 
 
-def test_a_saved_selection_comes_back_whole(tmp_path: Path) -> None:
-    selection = optimize(codebook(), 0.3)
+def test_the_fingerprint_of_a_huge_codebook_needs_no_copy_of_it() -> None:
+    codes = np.ones((100_000, 64))
+    tracemalloc.start()
+    codebook_sha256(codes)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < codes.nbytes / 10
+    written = hashlib.sha256(b"100000x64" + codes.astype("<f4").tobytes()).hexdigest()
+    assert codebook_sha256(codes) == written
+
+
+def test_values_beyond_float32_have_a_fingerprint_too() -> None:
+    codes = np.array([[1e100, 1.0], [2.0, 3.0]])
+    optimize(codes, normalize=False).check(codes)
+
+
+@pytest.mark.parametrize("n_dims", [0.3, 7, "auto", np.int32(2), np.float64(0.25)])
+@pytest.mark.parametrize("ratio", ["1:0", "1:1"])
+def test_a_saved_selection_comes_back_whole(tmp_path: Path, n_dims: int | float | str, ratio: str) -> None:
+    selection = optimize(codebook(), n_dims, ratio=ratio)
     path = selection.save(tmp_path / "new" / "toc")
     assert path == tmp_path / "new" / "toc" / "toc.json"
     for where in (path, path.parent):
@@ -121,6 +138,17 @@ def test_a_selection_is_bound_to_its_codebook() -> None:
         (lambda v: v.update(scores=3), "TOC selection"),
         (lambda v: v.update(lam="much"), "TOC selection"),
         (lambda v: v.update(divisor="H"), "divisor"),
+        (lambda v: v.update(indices=[0.5, 1]), "float"),
+        (lambda v: v.update(lam=1.5), "lam"),
+        (lambda v: v["scores"]["score"].__setitem__(0, float("nan")), "finite"),
+        (lambda v: v.update(scores={name: [v["scores"][name]] for name in v["scores"]}), "scores"),
+        (lambda v: v.pop("asked"), "asked"),
+        (lambda v: v.update(asked=3), "2 indices, but 3 were asked for"),
+        (lambda v: v.update(asked="most"), "n_dims is 'most'"),
+        (lambda v: v.update(asked=True), "n_dims is True"),
+        (lambda v: v.update(ratio="3:1"), "at 3:1"),
+        (lambda v: v.update(ratio="3"), "ratio"),
+        (lambda v: v.update(asked="auto", indices=[1, 2, 3], ratio="1:1"), "at 1:1"),
     ],
 )
 def test_a_damaged_record_is_refused_in_one_line(tmp_path: Path, change: object, message: str) -> None:

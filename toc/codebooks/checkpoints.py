@@ -1,0 +1,132 @@
+"""Files and folders that hold tensors, and which of their tensors a native checkpoint calls codebooks."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from toc.codebooks.numpy_files import read_npy, read_npz
+from toc.codebooks.safetensors_files import read_safetensors
+from toc.codebooks.stored import Stored
+from toc.codebooks.torch_files import read_torch
+from toc.errors import CodebookError
+
+_READERS = {
+    ".safetensors": ("safetensors file", read_safetensors),
+    ".npy": ("NumPy file", read_npy),
+    ".npz": ("NumPy file", read_npz),
+    **dict.fromkeys((".pt", ".pth", ".bin", ".ckpt"), ("file of torch.save", read_torch)),
+}
+_CONFIG, _WEIGHTS = "config.json", "model.safetensors"
+_LAYOUT = (_WEIGHTS, "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
+
+
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """Tensors by their keys.
+
+    Attributes:
+        path: The file or folder.
+        kind: What it is, in words.
+        tensors: Key -> tensor, not read yet.
+        declared: Name -> key of each codebook, where the checkpoint says so itself.
+        arrays: Whether it holds arrays that somebody picked, and not all that a model consists of.
+    """
+
+    path: Path
+    kind: str
+    tensors: Mapping[str, Stored]
+    declared: Mapping[str, str] | None = None
+    arrays: bool = False
+
+
+def open_checkpoint(path: Path) -> Checkpoint:
+    """See `toc.find_codebooks`.
+
+    Raises:
+        CodebookError: It cannot be opened.
+    """
+    if path.is_dir():
+        return _open_folder(_model_folder(path), path)
+    if not path.exists():
+        raise CodebookError(f"{path}: no such file or folder; check the path")
+    if path.name == _WEIGHTS and _codebooks_of(path.parent) is not None:
+        return _open_folder(path.parent, path)
+    if path.suffix not in _READERS:
+        raise CodebookError(
+            f"{path}: not a kind of file that holds codebooks; expected a folder with a checkpoint or"
+            f" {', '.join(_READERS)}"
+        )
+    kind, read = _READERS[path.suffix]
+    return Checkpoint(path, kind, read(path), arrays=kind == "NumPy file")
+
+
+def _model_folder(path: Path) -> Path:
+    """The folder itself, or the model or the newest checkpoint of a run."""
+    steps = sorted(path.glob("checkpoints/step-*"), reverse=True)
+    for folder in (path, path / "model", *steps):
+        if (folder / _CONFIG).is_file():
+            return folder
+    raise CodebookError(
+        f"{path}: holds no checkpoint (no {_CONFIG}); expected a model or run folder, or name the file with"
+        " the weights"
+    )
+
+
+def _open_folder(folder: Path, path: Path) -> Checkpoint:
+    declared = _codebooks_of(folder)
+    files = (_WEIGHTS,) if declared is not None else _LAYOUT
+    file = next((folder / name for name in files if (folder / name).is_file()), None)
+    if file is None:
+        raise CodebookError(f"{folder}: has {_CONFIG} but no weights; expected {' or '.join(files)}")
+    tensors = _sharded(file) if file.suffix == ".json" else _READERS[file.suffix][1](file)
+    if declared is None:
+        return Checkpoint(path, "model folder", tensors)
+    missing = [key for key in declared.values() if key not in tensors]
+    if missing:
+        raise CodebookError(f"{file}: has no tensor '{missing[0]}', which {_CONFIG} names")
+    return Checkpoint(path, "unicode-cmg checkpoint", tensors, declared)
+
+
+def _codebooks_of(folder: Path) -> dict[str, str] | None:
+    """Name -> key of each codebook, as `config.json` says; None where it is not ours."""
+    file = folder / _CONFIG
+    if not file.is_file():
+        return None
+    config = _json(file)
+    if not isinstance(config, dict) or not isinstance(config.get("codebooks"), dict):
+        return None
+    return {str(name): str(key) for name, key in config["codebooks"].items()}
+
+
+def _sharded(index: Path) -> dict[str, Stored]:
+    """The tensors of all the files that an index names."""
+    try:
+        places = {str(key): str(name) for key, name in _json(index)["weight_map"].items()}
+    except (KeyError, TypeError, AttributeError):
+        raise CodebookError(
+            f'{index}: has no "weight_map"; expected the index of a sharded checkpoint'
+        ) from None
+    tensors: dict[str, Stored] = {}
+    for name in dict.fromkeys(places.values()):
+        file = index.parent / name
+        if Path(name).name != name or file.suffix not in _READERS or not file.is_file():
+            raise CodebookError(f"{index}: names '{name}', and there is no such file beside it")
+        inside = _READERS[file.suffix][1](file)
+        for key in (key for key, place in places.items() if place == name):
+            if key not in inside:
+                raise CodebookError(f"{file}: has no tensor '{key}', which {index.name} puts there")
+            tensors[key] = inside[key]
+    return tensors
+
+
+def _json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise CodebookError(f"{path}: cannot be read ({error.strerror})") from None
+    except (ValueError, RecursionError):
+        raise CodebookError(f"{path}: not valid JSON; it may have been truncated") from None
