@@ -54,13 +54,14 @@ class Lookup(Untrained):
                 f"{features.shape[-1]} channels", where="model", expected="others", fix="mend it"
             )
         left = general = self.dropout(features) @ self.maps[modality]
-        codes, indices = [], []
+        codes, indices, inputs = [], [], []
         for book in self.books:
             chosen = (left.unsqueeze(-2) - book).square().sum(-1).argmin(-1)
             codes.append(left + (book[chosen] - left))
             indices.append(chosen)
+            inputs.append(left)
             left = left - book[chosen]
-        return Encoding(general, torch.cat(codes, dim=-1), torch.stack(indices, dim=-1))
+        return Encoding(general, torch.cat(codes, -1), torch.stack(indices, -1), inputs=torch.cat(inputs, -1))
 
     def code_layers(self) -> dict[str, int]:
         names = [f"layer0.{k}" for k in range(len(self.books))] if len(self.books) > 1 else ["layer0"]

@@ -39,6 +39,11 @@ class Kept(_Read):
     layer: str
     kept: int
     n_dims: int
+    use: str = "slice"
+
+    def __str__(self) -> str:
+        anew = " and chooses codes anew in them" if self.use == "requantize" else ""
+        return f"TOC keeps {self.kept} of {self.n_dims} dimensions of {self.layer}{anew}"
 
 
 class Checkpoint(_Read):
@@ -62,7 +67,7 @@ class Evaluation(_Read):
 
     def heading(self) -> str:
         """What was measured, in one line."""
-        kept = "".join(f", TOC keeps {k.kept} of {k.n_dims} dimensions of {k.layer}" for k in self.toc or ())
+        kept = "".join(f", {layer}" for layer in self.toc or ())
         seeds = f"{len(self.seeds)} seed{'s' * (len(self.seeds) > 1)}"
         return f"{self.task}, protocol {self.protocol}, {seeds}{kept}"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from unicode_cmg.codebook.build import CodebookConfig, build_quantizer
+from unicode_cmg.codebook.distances import squared_distances
 from unicode_cmg.codebook.finite_scalar import FiniteScalar
 from unicode_cmg.codebook.quantized import Lookup, Quantized
 from unicode_cmg.codebook.quantizer import Quantizer
@@ -33,5 +34,6 @@ __all__ = [
     "modality_share",
     "perplexity",
     "perplexity_of_counts",
+    "squared_distances",
     "usage_statistics",
 ]

@@ -67,7 +67,7 @@ class FiniteScalar(Quantizer):
                 codewords = functional.embedding(indices, table)
             norms = table.square().sum(-1) + exact.square().sum(-1, keepdim=True)
             distances = (norms - 2 * exact @ table.t()).clamp(min=0)
-        return Quantized(codes.to(z.dtype), (Lookup(codewords, indices, distances),))
+        return Quantized(codes.to(z.dtype), (Lookup(exact, codewords, indices, distances),))
 
     def update(
         self,

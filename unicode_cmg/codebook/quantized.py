@@ -15,12 +15,15 @@ class Lookup:
     """What one codebook has to say about the steps of one modality.
 
     Attributes:
+        inputs: `[B, T, D]` what it quantized, in its own dtype: the features, or what the codebooks before it
+            left of them.
         codewords: `[B, T, D]` the nearest codewords, without gradient, in the codebook's dtype.
         indices: `[B, T]` which codewords, in `[0, H)`.
         squared_distances: `[B, T, H]` squared Euclidean distance to every codeword, with gradient into the
             features.
     """
 
+    inputs: Float[Tensor, "batch time dim"]
     codewords: Float[Tensor, "batch time dim"]
     indices: Int64[Tensor, "batch time"]
     squared_distances: Float[Tensor, "batch time codes"]
@@ -54,3 +57,8 @@ class Quantized:
         if len(self.lookups) == 1:
             return self.codes
         return torch.cat([lookup.codewords for lookup in self.lookups], dim=-1).to(self.codes.dtype)
+
+    @property
+    def inputs(self) -> Float[Tensor, "batch time code_dim"]:
+        """`[B, T, K*D]` what each of the K codebooks quantized, side by side."""
+        return torch.cat([lookup.inputs for lookup in self.lookups], dim=-1)

@@ -13,6 +13,7 @@ from torch.nn import functional
 from unicode_cmg.codebook import _ema, _revival
 from unicode_cmg.codebook._assignments import Assignments, Steps, assignments_by_modality
 from unicode_cmg.codebook._checks import check_batch, check_settings
+from unicode_cmg.codebook.distances import squared_distances
 from unicode_cmg.codebook.quantized import Lookup, Quantized
 from unicode_cmg.codebook.quantizer import Quantizer
 from unicode_cmg.errors import InputError
@@ -129,16 +130,16 @@ class SharedCodebook(Quantizer):
             )
         with torch.autocast(z.device.type, enabled=False):
             flat = z.to(self.embedding.dtype).flatten(0, 1)
-            norms = self.embedding.square().sum(-1) + flat.square().sum(-1, keepdim=True)
-            distances = torch.addmm(norms, flat, self.embedding.t(), alpha=-2)
-            with torch.no_grad():
-                distances.relu_()  # rounding can fall below zero; the gradient there is right as it is
+            distances = squared_distances(flat, self.embedding)
             indices = distances.detach().argmin(-1)
             codewords = functional.embedding(indices, self.embedding)
             codes = (flat + (codewords - flat).detach()).to(z.dtype)
         batch, time = z.shape[:2]
         lookup = Lookup(
-            codewords.view(batch, time, -1), indices.view(batch, time), distances.view(batch, time, -1)
+            flat.view(batch, time, -1),
+            codewords.view(batch, time, -1),
+            indices.view(batch, time),
+            distances.view(batch, time, -1),
         )
         return Quantized(codes.view(batch, time, -1), (lookup,))
 

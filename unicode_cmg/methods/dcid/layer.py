@@ -192,7 +192,12 @@ class DisentanglingLayer(nn.Module):
         """Codes of one modality."""
         general = self.general[modality](inputs, mask)
         quantized = self.codebook.quantize(general)
-        return Encoding(general=general, codes=quantized.side_by_side, indices=quantized.indices)
+        return Encoding(
+            general=general,
+            codes=quantized.side_by_side,
+            indices=quantized.indices,
+            inputs=quantized.inputs,
+        )
 
     def encoders(self) -> nn.ModuleList:
         """What turns features into codes."""

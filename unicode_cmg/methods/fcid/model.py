@@ -214,7 +214,12 @@ class FCID(Method[FCIDRepresentation]):
             steps = clip_mean(steps, mask)
         general = self.coarse.encode(modality, steps) if self.config.coarse else steps
         quantized = self.codebook.quantize(general)
-        return Encoding(general=general, codes=quantized.side_by_side, indices=quantized.indices)
+        return Encoding(
+            general=general,
+            codes=quantized.side_by_side,
+            indices=quantized.indices,
+            inputs=quantized.inputs,
+        )
 
     def encode_fine(
         self,
