@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 data_app = typer.Typer()
-app.add_typer(data_app, name="data", help="Write data sets.")
+app.add_typer(data_app, name="data", help="Write and check data sets.")
 
 
 class Recipe(StrEnum):
@@ -43,6 +43,13 @@ class Protocol(StrEnum):
     held_out = "held-out"
     paper = "paper"
     paper_f1 = "paper-f1"
+
+
+class TOCUse(StrEnum):
+    """How heads use the kept dimensions of `evaluate --toc`."""
+
+    slice = "slice"
+    requantize = "requantize"
 
 
 class Resume(StrEnum):
@@ -118,6 +125,27 @@ def digits(
     _finish({"to": str(to), **manifest}, f"{to}: {clips} clips", as_json)
 
 
+@data_app.command()
+def check(
+    task: Annotated[str, typer.Argument(metavar="TASK", help="Such as ave, avvp or clotho.")],
+    root: Annotated[Path, typer.Argument(help="Folder of the data set, or the one that contains it.")],
+    every: Annotated[
+        bool, typer.Option("--all", help="Read the features of every clip, not only of a sample.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Tell whether the files of a task are complete, readable and as published.
+
+    Lists what is fine, what one should know, and every problem. The exit code is 2 if there is a problem.
+    """
+    from unicode_cmg.data.check import check_data
+
+    findings = check_data(task, root, every=every)
+    _finish(findings.to_json(), findings.text(), as_json)
+    if not findings.usable:
+        raise typer.Exit(2)
+
+
 @app.command()
 def pretrain(
     config: Annotated[Path, typer.Argument(help="YAML file, such as benchmarks/quickstart.yaml.")],
@@ -158,31 +186,48 @@ def pretrain(
 @app.command()
 def toc(
     checkpoint: Annotated[
-        Path, typer.Argument(help="Folder of a model or a run, or an .npy or .npz codebook.")
+        Path,
+        typer.Argument(help="Folder of a model or a run, or a .safetensors, .pt, .npy or .npz file."),
     ],
-    to: Annotated[Path, typer.Option(help="Folder to write.")],
+    to: Annotated[Path | None, typer.Option(help="Folder to write; needed without --list.")] = None,
     keep: Annotated[
-        str, typer.Option(help="Dimensions to keep: a number such as 128, or a part such as 0.5.")
+        str, typer.Option(help="Dimensions to keep: a number such as 128, a part such as 0.5, or auto.")
     ] = "0.5",
     lam: Annotated[
-        float, typer.Option(min=0, max=1, help="Weight of the variance against the similarity.")
-    ] = 0.3,
-    layer: Annotated[str | None, typer.Option(help="Which codebook, where the model has several.")] = None,
+        float | None,
+        typer.Option(min=0, max=1, help="Weight of the variance against the similarity.", show_default="0.3"),
+    ] = None,
+    variant: Annotated[
+        str,
+        typer.Option(metavar="paper|released|...", help="Whose scores: the papers' or the released code's."),
+    ] = "paper",
+    codebook: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Which codebook, where there are several; all for each of them."),
+    ] = None,
+    list_only: Annotated[
+        bool, typer.Option("--list", help="Print which codebooks there are, and write nothing.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Refine a codebook without training.
 
     Keeps the dimensions that tell its codes apart, and writes toc.json, codebook.npy and toc.png.
     """
-    from toc import load_codebook, optimize
-    from toc.outputs import write_outputs
+    from toc import find_codebooks
+    from toc.outputs import ALL, refine
 
-    codebook = load_codebook(checkpoint, layer)
-    selection = optimize(codebook.vectors, _amount(keep), lam, layer=codebook.name)
-    file = write_outputs(to, codebook, selection)
+    found = find_codebooks(checkpoint)
+    if list_only:
+        _finish(found.to_json(), found.table(), as_json)
+        return
+    if to is None:
+        raise InputError("--to is missing", expected="a folder to write", fix="--list only looks")
+    refined = refine(found, to, codebook, n_dims=_amount(keep), lam=lam, variant=variant)
+    values = [each.to_json() for each in refined]
     _finish(
-        {"toc": str(file), **selection.to_json()},
-        f"{codebook.name}: {len(selection.indices)} of {selection.n_dims} dimensions kept\nselection: {file}",
+        {"codebooks": values} if codebook == ALL else values[0],
+        "\n".join(each.summary() for each in refined),
         as_json,
     )
 
@@ -190,12 +235,20 @@ def toc(
 @app.command()
 def evaluate(
     checkpoint: Checkpoint,
-    task: Annotated[str, typer.Option(metavar="ave|avvp", help="Which task.")],
+    task: Annotated[str, typer.Option(metavar="ave|avvp|ave-avvp|ucf-vgg|retrieval|...", help="Which task.")],
     data: Annotated[Path, typer.Option(help="Folder of the task's data set.")],
-    toc_file: Annotated[
-        list[Path] | None,
-        typer.Option("--toc", metavar="FILE", help="toc.json, one for each code layer that heads see."),
+    toc_files: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--toc",
+            metavar="FILE|auto",
+            help="toc.json, one for each code layer that heads see; auto refines the codebooks here.",
+        ),
     ] = None,
+    toc_use: Annotated[
+        TOCUse,
+        typer.Option(help="Look at the kept dimensions of the codes, or choose the codes anew in them."),
+    ] = TOCUse.slice,
     layers: Annotated[
         str | None,
         typer.Option(metavar="NAMES", help="Code layers that heads see, such as layer1; all by default."),
@@ -204,6 +257,15 @@ def evaluate(
         Protocol, typer.Option(help="held-out is clean; the others have published leaks and list them.")
     ] = Protocol.held_out,
     seeds: Annotated[str, typer.Option(help="Seeds of the heads, with commas between.")] = "0,1,2",
+    exclude: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Leave out videos whose ids are in this list, such as those of pretraining."
+        ),
+    ] = None,
+    published: Annotated[
+        bool, typer.Option("--published", help="Show the papers' numbers, on other data, beside these.")
+    ] = False,
     to: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Also write the result here, as JSON.")
     ] = None,
@@ -219,12 +281,14 @@ def evaluate(
         data,
         protocol.value,
         _numbers(seeds),
-        toc=toc_file or None,
+        toc="auto" if toc_files == ["auto"] else toc_files or None,
+        toc_use=toc_use.value,
         layers=None if layers is None else [name.strip() for name in layers.split(",")],
+        exclude=exclude or (),
     )
     if to is not None:
         write_json(to, result.to_json())
-    _finish(result.to_json(), result.table(), as_json)
+    _finish(result.to_json(), result.table(published=published), as_json)
 
 
 @app.command()
@@ -330,13 +394,15 @@ def _load(checkpoint: Path) -> Method[Any]:
     return load_pretrained(checkpoint, map_location="cuda" if torch.cuda.is_available() else "cpu")
 
 
-def _amount(text: str) -> int | float:
-    """`128` is a number of dimensions, `0.5` a part of them."""
+def _amount(text: str) -> int | float | Literal["auto"]:
+    """`128` is a number of dimensions, `0.5` a part of them, and `auto` leaves it to TOC."""
+    if text == "auto":
+        return "auto"
     try:
         return float(text) if "." in text else int(text)
     except ValueError:
         raise InputError(
-            f"cannot read '{text}'", where="--keep", expected="a number such as 128 or 0.5"
+            f"cannot read '{text}'", where="--keep", expected="a number such as 128 or 0.5, or auto"
         ) from None
 
 

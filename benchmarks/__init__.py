@@ -5,13 +5,14 @@ from __future__ import annotations
 from benchmarks.codes import CodeUsage, code_usage
 from benchmarks.evaluate import evaluate
 from benchmarks.heads import HeadConfig
-from benchmarks.results import DirectionResult, Measure, TaskResult
+from benchmarks.results import DirectionResult, JointResult, Measure, TaskResult
 from benchmarks.tasks import available_protocols, available_tasks
 
 __all__ = [
     "CodeUsage",
     "DirectionResult",
     "HeadConfig",
+    "JointResult",
     "Measure",
     "TaskResult",
     "available_protocols",

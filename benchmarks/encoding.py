@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,7 @@ from benchmarks.tables import CodebookTable, CodeTable, ObservedTable
 from unicode_cmg.errors import InputError
 from unicode_cmg.methods.base import Method
 
-_BATCH_CLIPS = 64
+BATCH_CLIPS = 64
 
 
 @dataclass(frozen=True)
@@ -24,18 +24,21 @@ class EncodedClips:
     """Codes of the needed clips of one modality.
 
     Attributes:
-        tables: For each of K code layers, `[U_k, D_k]`: the vectors of the codes that occur.
+        tables: For each of K code layers, `[U_k, D_k]`: the vectors of the codes that occur; `[S, U_k, D_k]`
+            where each of S heads sees others.
         used: For each layer, `[U_k]`: their numbers in the layer, ascending.
         indices: `[N, T, K]` rows of the tables; T = 1 where the model gives a clip one code.
         mask: `[N, T]`, True where a step is real.
         rows: `[N]` rows of the data set, ascending.
+        inputs: For each layer, `[N, T, D_k]`: what was quantized; empty unless it was asked for.
     """
 
-    tables: tuple[Float[Tensor, "_ _"], ...]
+    tables: tuple[Float[Tensor, "... _ _"], ...]
     used: tuple[Int64[Tensor, " _"], ...]
     indices: Int64[Tensor, "clips time layers"]
     mask: Bool[Tensor, "clips time"]
     rows: Int64[np.ndarray, " clips"]
+    inputs: tuple[Float[Tensor, "clips time _"], ...] = ()
 
     def labelled(
         self, rows: Int64[np.ndarray, " some"], labels: Shaped[np.ndarray, " some *axes"]
@@ -59,8 +62,9 @@ def encode_clips(
     rows: Int64[np.ndarray, " clips"],
     features: Callable[[str, Int64[np.ndarray, " some"]], Float[np.ndarray, "some time ..."]],
     mask: Callable[[str, Int64[np.ndarray, " some"]], Bool[np.ndarray, "some time"]],
-    keep: Mapping[str, Int64[np.ndarray, " _"]] | None = None,
     layers: Sequence[str] | None = None,
+    *,
+    with_inputs: bool = False,
 ) -> EncodedClips:
     """Encode clips in evaluation mode, without gradient, on the model's device.
 
@@ -70,8 +74,8 @@ def encode_clips(
         rows: Rows of the data set, ascending and distinct.
         features: `(modality, rows)` -> features, read a batch at a time.
         mask: `(modality, rows)` -> valid steps.
-        keep: Code layer -> the dimensions to keep; all of them by default.
         layers: Which code layers, in the model's order; all of them by default.
+        with_inputs: Also return what was quantized, which takes the memory of a vector for each step.
 
     Raises:
         InputError: The features do not fit the model, or a clip has no valid step.
@@ -80,12 +84,12 @@ def encode_clips(
     chosen = [k for k, name in enumerate(names) if layers is None or name in layers]
     tables = _empty_tables(model, [names[k] for k in chosen])
     reference = next(model.parameters())
-    all_indices, masks = [], []
+    all_indices, masks, inputs = [], [], []
     was_training = model.training
     model.eval()
     try:
-        for start in range(0, len(rows), _BATCH_CLIPS):
-            batch = rows[start : start + _BATCH_CLIPS]
+        for start in range(0, len(rows), BATCH_CLIPS):
+            batch = rows[start : start + BATCH_CLIPS]
             valid = np.asarray(mask(modality, batch), dtype=bool)
             if not valid.any(axis=1).all():
                 row = int(batch[np.argmin(valid.any(axis=1))])
@@ -103,17 +107,34 @@ def encode_clips(
             for k, table in zip(chosen, tables, strict=True):
                 table.observe(indices[..., k].flatten(), codes[k].flatten(0, 1))
             all_indices.append(indices[..., chosen])
+            if with_inputs:
+                quantized = encoding.inputs.clone().chunk(len(names), dim=-1)
+                inputs.append([quantized[k] for k in chosen])
     finally:
         model.train(was_training)
-    numbers = torch.cat(all_indices)
+    numbers = _of_equal_length(all_indices)
     used, positions = zip(
         *(torch.unique(numbers[..., k], return_inverse=True) for k in range(len(chosen))), strict=True
     )
     vectors = [table.vectors(u) for table, u in zip(tables, used, strict=True)]
-    if keep is not None:
-        dims = [torch.from_numpy(keep[names[k]]).to(numbers.device) for k in chosen]
-        vectors = [v[:, kept] for v, kept in zip(vectors, dims, strict=True)]
-    return EncodedClips(tuple(vectors), used, torch.stack(positions, dim=-1), torch.cat(masks), rows)
+    return EncodedClips(
+        tables=tuple(vectors),
+        used=used,
+        indices=torch.stack(positions, dim=-1),
+        mask=_of_equal_length(masks, real=False),
+        rows=rows,
+        inputs=tuple(map(_of_equal_length, zip(*inputs, strict=True))),
+    )
+
+
+def _of_equal_length(
+    parts: Sequence[Shaped[Tensor, "_ _ *rest"]], *, real: bool = True
+) -> Shaped[Tensor, "clips time *rest"]:
+    """The clips of all batches; where they are shorter than others their last step, or False, is repeated."""
+    longest = max(part.shape[1] for part in parts)
+    missing = [part[:, -1:].expand(-1, longest - part.shape[1], *part.shape[2:]) for part in parts]
+    padding = [steps if real else torch.zeros_like(steps) for steps in missing]
+    return torch.cat([torch.cat(pair, dim=1) for pair in zip(parts, padding, strict=True)])
 
 
 def _empty_tables(model: Method[Any], layers: Sequence[str]) -> list[CodeTable]:

@@ -3,28 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from jaxtyping import Int64
-
-from benchmarks.directions import resolve_directions
-from benchmarks.encoding import encode_clips
+from benchmarks.encoded import encode_task
 from benchmarks.heads import HeadConfig
+from benchmarks.intervals import Bootstrap
 from benchmarks.layers import resolve_layers
-from benchmarks.protocols import Protocol
-from benchmarks.refinement import Refinement, kept_dims, match_selections, summary
+from benchmarks.protocols import DIMENSIONS_CHOSEN, Protocol
+from benchmarks.refinement import Refinement, Use, match_selections, refined, summary, view_of
 from benchmarks.results import CheckpointSummary, DataSummary, DirectionResult, Seconds, TaskResult
-from benchmarks.scoring import Setting
-from benchmarks.tasks import Task, read_task, resolve_protocol
+from benchmarks.tasks import resolve_protocol, resolve_task
 from unicode_cmg.checkpoints.fingerprint import state_fingerprint
 from unicode_cmg.errors import InputError
 from unicode_cmg.methods.base import Method
-
-Rows = dict[str, dict[str, Int64[np.ndarray, " rows"]]]
-"""Split -> modality -> rows."""
 
 
 def evaluate(
@@ -38,7 +31,9 @@ def evaluate(
     head: HeadConfig | None = None,
     *,
     layers: Sequence[str] | None = None,
+    toc_use: str = "slice",
     permute_codes_seed: int | None = None,
+    exclude: Collection[str] | str | Path = (),
 ) -> TaskResult:
     """Measure how well heads trained on one modality's codes do on another's.
 
@@ -54,9 +49,12 @@ def evaluate(
             target modality is ever used), the number comes from test clips of the target modality, and videos
             never sit on both sides. `"paper"`: the released recipe with its leaks, which the result lists.
         seeds: Seeds of the heads: initial weights and order of the batches.
-        toc: `toc.json`, or the selection in it; one for each evaluated code layer. Heads then see the kept
-            dimensions of the quantized vectors only. Which code a vector is quantized to does not change (as
-            in the papers).
+        toc: `toc.json`, or the selection in it; one for each evaluated code layer. Or `"auto"`: each codebook
+            is refined here, and keeps as many dimensions as `toc.optimize` finds right. Heads then see the
+            kept dimensions only.
+        toc_use: `"slice"`, as in the papers: a step keeps the code it has in all dimensions. `"requantize"`:
+            it gets the code that is nearest in the kept dimensions to what the layer quantized; each residual
+            codebook decides anew for the vector it was given.
         directions: Such as `["video->audio"]`; all between the common modalities by default. A modality with
             itself is the ceiling.
         head: How heads are trained; the protocol's own way by default.
@@ -64,59 +62,59 @@ def evaluate(
         permute_codes_seed: Control experiment: within the target modality the codes in use are renamed at
             random, anew for each head, so that any transfer that rests on shared codes must fall to chance.
             Rows of a modality with itself are left alone.
+        exclude: Ids of videos to leave out of every split, or a file with one a line, such as the `ids.txt`
+            of the feature store the model was pretrained on.
 
     Raises:
-        InputError: A name is unknown, the data is damaged or does not fit the model, or `toc` was made for
-            another codebook or for a layer that has none.
+        InputError: A name is unknown, the data is damaged or does not fit the model, `toc` was made for
+            another codebook or for a layer that has none, or there is a `toc_use` without `toc`.
     """
     started = time.perf_counter()
     _check_seeds(seeds)
+    task = resolve_task(task, data_root)
     rule = resolve_protocol(protocol, task)
+    if rule.head_config is None and head is not None:
+        raise InputError(f"settings of a head for task {task}", expected="none: this task trains no head")
     known_layers = model.code_layers()
     seen = resolve_layers(layers, known_layers)
     selections = None if toc is None else match_selections(toc, model.codebooks(), seen)
-    data = read_task(task, data_root)
-    pairs = resolve_directions(directions, model.modalities, data.modalities)
-    modalities = tuple(dict.fromkeys(modality for pair in pairs for modality in pair))
-    rows, dropped = _split_rows(data, rule, modalities)
-    setting = Setting(
-        rule=rule,
-        classes=len(data.classes),
-        pairs=pairs,
-        rows=rows,
-        labels={split: {m: data.labels(m, r) for m, r in part.items()} for split, part in rows.items()},
-        seeds=seeds,
-        head=rule.head if head is None else head,
-        permute_codes_seed=permute_codes_seed,
+    use = _resolve_use(toc_use, selections)
+    encoded = encode_task(
+        model, task, data_root, rule, directions, seen, exclude, with_inputs=use == "requantize"
     )
-
-    keep = None if selections is None else {layer: kept_dims(s) for layer, s in selections.items()}
-    encoded = {}
-    for modality in modalities:
-        needed = np.unique(np.concatenate([part[modality] for part in rows.values()]))
-        encoded[modality] = encode_clips(model, modality, needed, data.features, data.mask, keep, seen)
+    setting = encoded.setting(
+        seeds, head, permute_codes_seed=permute_codes_seed, bootstrap=None if rule.leaks else Bootstrap()
+    )
+    codes = encoded.codes
+    if selections is not None:
+        views = [view_of(s, use, encoded.codebooks[layer]) for layer, s in selections.items()]
+        codes = {modality: refined(clips, views) for modality, clips in codes.items()}
     encode_seconds = time.perf_counter() - started
 
     heads_started = time.perf_counter()
-    results = data.score(setting, encoded)
+    scored = encoded.data.score(setting, codes)
     heads_seconds = time.perf_counter() - heads_started
 
-    chance = rule.objective.chance(len(data.classes))
-    used = {split: {m: len(r) for m, r in part.items()} for split, part in rows.items()}
+    data, dropped = encoded.data, encoded.dropped
+    chance = rule.chance(len(data.classes))
+    used = {split: {m: len(r) for m, r in part.items()} for split, part in encoded.rows.items()}
     differ = any(len(set(part.values())) > 1 for part in (*used.values(), *dropped.values()))
     return TaskResult(
         task=task,
         protocol=rule.name,
         leaks=rule.leaks,
         departures=rule.departures,
-        seeds=tuple(seeds),
+        cautions=rule.cautions + (() if selections is None else DIMENSIONS_CHOSEN),
+        seeds=() if setting.head is None else tuple(seeds),
         classes=data.classes,
         chance=chance,
-        majority=None if chance is None else _common_constant(results),
-        directions=results,
+        majority=None if chance is None else _common_constant(scored.directions),
+        directions=scored.directions,
+        joint=scored.joint,
+        bootstrap=setting.bootstrap,
         permute_codes_seed=permute_codes_seed,
         layers=seen,
-        toc=None if selections is None else tuple(summary(s) for s in selections.values()),
+        toc=None if selections is None else tuple(summary(s, use) for s in selections.values()),
         head=setting.head,
         data=DataSummary(
             root=data.root,
@@ -131,24 +129,16 @@ def evaluate(
     )
 
 
-def _split_rows(
-    data: Task, rule: Protocol, modalities: Sequence[str]
-) -> tuple[Rows, dict[str, dict[str, int]]]:
-    """Rows of each split the protocol reads, and how many were left out of it."""
-    kept: Rows = {}
-    dropped: dict[str, dict[str, int]] = {}
-    for split in rule.splits:
-        for modality in modalities:
-            listed = data.rows(modality, split)
-            rows = listed
-            if rule.drop_shared:
-                rows = listed[~np.isin(listed, data.shared_rows(modality))]
-            if len(rows) == 0:
-                why = "" if len(listed) == 0 else " left whose video is in no other split"
-                raise InputError(f"the {split} split has no {modality} clip{why}", where=data.root)
-            kept.setdefault(split, {})[modality] = rows
-            dropped.setdefault(split, {})[modality] = len(listed) - len(rows)
-    return kept, dropped
+def _resolve_use(toc_use: str, selections: object) -> Use:
+    if toc_use == "slice":
+        return "slice"
+    if toc_use != "requantize":
+        raise InputError(f"toc_use is '{toc_use}'", expected="slice or requantize")
+    if selections is None:
+        raise InputError(
+            "toc_use is 'requantize', and there is no TOC selection", fix="give the selection, or 'auto'"
+        )
+    return "requantize"
 
 
 def _named(counts: Mapping[str, Mapping[str, int]], *, by_modality: bool) -> dict[str, int]:

@@ -17,10 +17,17 @@ _CLIPS_AT_ONCE = 512
 
 @dataclass(frozen=True)
 class FittedHeads:
-    """Trained heads and the epoch (from 1) each of them was taken from."""
+    """Trained heads, and how each of them was chosen.
+
+    Attributes:
+        heads: A stack of S.
+        epochs: The epoch (from 1) each was taken from.
+        reached: The metric, in percent, of each on the clips that chose its epoch; empty where none did.
+    """
 
     heads: Heads
     epochs: tuple[int, ...]
+    reached: tuple[float, ...] = ()
 
 
 def fit_heads(
@@ -51,7 +58,7 @@ def fit_heads(
     """
     device = train.labels.device
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-    dim = sum(table.shape[1] for table in train.tables)
+    dim = sum(table.shape[-1] for table in train.tables)
     initial = Heads.initial(dim, objective.columns(classes), generators)
     heads = Heads(*(p.to(device).requires_grad_() for p in initial.parameters))
     extra = [p.requires_grad_() for p in objective.loss_parameters(heads)]
@@ -66,6 +73,8 @@ def fit_heads(
             optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             _clip_each(heads.parameters, config.clip)
+            if objective.clips_loss_parameters:
+                _clip_each(extra, config.clip)
             optimizer.step()
         schedule.step()
         if config.select == "best-val":
@@ -118,7 +127,7 @@ class _Best:
     @torch.no_grad()
     def update(self, heads: Heads, data: LabelledCodes, epoch: int) -> None:
         logits = head_logits(self._objective, heads, data)
-        value = self._objective.judge(logits, data.labels)[self._objective.metric]
+        value = self._objective.choose(logits, data.labels)
         loss = self._objective.losses(logits, data.labels.expand(len(logits), *data.labels.shape))
         better = (value > self._value) | ((value == self._value) & (loss < self._loss))
         self._value = torch.where(better, value, self._value)
@@ -128,7 +137,7 @@ class _Best:
             kept[better] = new.detach()[better]
 
     def fitted(self) -> FittedHeads:
-        return FittedHeads(Heads(*self._parameters), tuple(self._epoch.tolist()))
+        return FittedHeads(Heads(*self._parameters), tuple(self._epoch.tolist()), tuple(self._value.tolist()))
 
 
 def _renamed(

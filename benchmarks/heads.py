@@ -41,13 +41,14 @@ class LabelledCodes:
     """Clips of one modality as frozen codes.
 
     Attributes:
-        tables: For each of K code layers, `[U_k, D_k]`: the codewords in use.
+        tables: For each of K code layers, `[U_k, D_k]`: the codewords in use; `[S, U_k, D_k]` where each of S
+            heads sees others.
         indices: `[N, T, K]` rows of the tables. A step that is not real repeats a real one of its clip, which
             the maximum over time does not notice.
         labels: `[N, ...]` what is true of each clip, in the form that the objective of the heads asks for.
     """
 
-    tables: tuple[Float[Tensor, "_ _"], ...]
+    tables: tuple[Float[Tensor, "... _ _"], ...]
     indices: Int64[Tensor, "clips time layers"]
     labels: Shaped[Tensor, " clips *axes"]
 
@@ -87,7 +88,7 @@ class Heads:
 
     def clip_logits(
         self,
-        tables: Sequence[Float[Tensor, "_ _"]],
+        tables: Sequence[Float[Tensor, "... _ _"]],
         indices: Int64[Tensor, "heads clips time layers"],
     ) -> Float[Tensor, "heads clips columns"]:
         """`max_t(x_t W1 + b1) W2 + b2`, one row a clip; each head looks at its own clips."""
@@ -96,7 +97,7 @@ class Heads:
 
     def step_logits(
         self,
-        tables: Sequence[Float[Tensor, "_ _"]],
+        tables: Sequence[Float[Tensor, "... _ _"]],
         indices: Int64[Tensor, "heads clips time layers"],
     ) -> Float[Tensor, "heads clips time columns"]:
         """`(x_t W1 + b1) W2 + b2`, one row a step.
@@ -109,12 +110,12 @@ class Heads:
 
 
 def _looked_up(
-    tables: Sequence[Float[Tensor, "_ _"]],
+    tables: Sequence[Float[Tensor, "... _ _"]],
     weight: Float[Tensor, "heads dim out"],
     indices: Int64[Tensor, "heads clips time layers"],
 ) -> Float[Tensor, "heads clips time out"]:
     """The codes of each step, side by side, under each head's map."""
-    parts = torch.split(weight, [table.shape[1] for table in tables], dim=1)
+    parts = torch.split(weight, [table.shape[-1] for table in tables], dim=1)
     return reduce(
         torch.add,
         (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -10,14 +10,12 @@ from jaxtyping import Bool, Float, Float64, Int64
 from torch import Tensor
 from torch.nn import functional
 
+from benchmarks.details import SecondDetails, second_details
 from benchmarks.heads import Heads
-from benchmarks.metrics import event_scores
+from benchmarks.metrics import event_scores, mean_over_clips, published_event_scores
 from benchmarks.objectives import Objective
+from benchmarks.parsing import match_events, match_segments, parsing_f1
 
-Scores = Callable[
-    [Bool[Tensor, "heads clips time columns"], Bool[Tensor, "clips time columns"]],
-    dict[str, Float64[Tensor, " heads"]],
-]
 _FIRST_DISCOUNT = 0.1
 
 
@@ -36,13 +34,12 @@ class LocalizeEvents(Objective):
     over segments n and columns c. The discounts a_c are learned with the head, from 0.1; nothing holds them
     back, so they only grow and the second term fades, first in the columns that cost most.
 
-    Attributes:
-        metric: The measure that is reported first and chooses the epoch.
-        scores: From predictions and labels to the measures.
+    Measures are `event_scores` and, averaged over clips, the F1 of seconds and of events as `parsing` has it.
+    Background is no class of theirs.
     """
 
     metric: str = "f1_micro"
-    scores: Scores = event_scores
+    clips_loss_parameters: bool = False
 
     def columns(self, classes: int) -> int:
         return classes + 1
@@ -53,7 +50,7 @@ class LocalizeEvents(Objective):
     def logits(
         self,
         heads: Heads,
-        tables: Sequence[Float[Tensor, "_ _"]],
+        tables: Sequence[Float[Tensor, "... _ _"]],
         indices: Int64[Tensor, "heads clips time layers"],
     ) -> Float[Tensor, "heads clips time columns"]:
         return heads.step_logits(tables, indices)
@@ -84,7 +81,40 @@ class LocalizeEvents(Objective):
         logits: Float[Tensor, "heads clips time columns"],
         labels: Float[Tensor, "clips time columns"],
     ) -> dict[str, Float64[Tensor, " heads"]]:
-        return self._measures(logits > 0, labels)
+        return self._measures(logits > 0, labels > 0)
+
+    def choose(
+        self,
+        logits: Float[Tensor, "heads clips time columns"],
+        labels: Float[Tensor, "clips time columns"],
+    ) -> Float64[Tensor, " heads"]:
+        return event_scores(logits > 0, labels > 0)[self.metric]
+
+    def resampled(
+        self,
+        logits: Float[Tensor, "heads clips time columns"],
+        labels: Float[Tensor, "clips time columns"],
+        weights: Float64[Tensor, "resamples clips"],
+    ) -> dict[str, Float64[Tensor, "resamples heads"]]:
+        return self._measures(logits > 0, labels > 0, weights)
+
+    def judge_together(
+        self,
+        targets: tuple[str, str],
+        logits: Sequence[Float[Tensor, "heads clips time columns"]],
+        labels: Sequence[Float[Tensor, "clips time columns"]],
+    ) -> dict[str, Float64[Tensor, "heads clips"]]:
+        """F1 of video parsing: of each modality, of what is in both at once, and of both together."""
+        said, true = ([(values > 0)[..., :-1] for values in part] for part in (logits, labels))
+        return {name: 100 * values for name, values in parsing_f1(targets, said, true).items()}
+
+    def details(
+        self,
+        logits: Float[Tensor, "heads clips time columns"],
+        labels: Float[Tensor, "clips time columns"],
+        clips: Sequence[str],
+    ) -> SecondDetails:
+        return second_details((logits > 0)[..., :-1], (labels > 0)[..., :-1], clips)
 
     def constant(
         self, train_labels: Float[Tensor, "_ time columns"], labels: Float[Tensor, "_ time columns"]
@@ -93,12 +123,12 @@ class LocalizeEvents(Objective):
         order = train_labels.sum(dim=(0, 1)).argsort(descending=True, stable=True)
         answers = torch.ones(len(order), len(order), dtype=torch.bool, device=order.device).tril()
         answers = torch.zeros_like(answers).scatter(1, order.expand_as(answers), answers)
-        chosen = {name: int(v.argmax()) for name, v in self._of_answers(answers, train_labels).items()}
-        reached = self._of_answers(answers, labels)
+        chosen = {name: int(v.argmax()) for name, v in self._of_answers(answers, train_labels > 0).items()}
+        reached = self._of_answers(answers, labels > 0)
         return {name: reached[name][k].item() for name, k in chosen.items()}
 
     def _of_answers(
-        self, answers: Bool[Tensor, "answers columns"], labels: Float[Tensor, "clips time columns"]
+        self, answers: Bool[Tensor, "answers columns"], labels: Bool[Tensor, "clips time columns"]
     ) -> dict[str, Float64[Tensor, " answers"]]:
         """The measures of each constant answer; one at a time, to spare memory."""
         rows = [self._measures(answer.expand(1, *labels.shape), labels) for answer in answers]
@@ -107,7 +137,47 @@ class LocalizeEvents(Objective):
     def _measures(
         self,
         predicted: Bool[Tensor, "heads clips time columns"],
+        labels: Bool[Tensor, "clips time columns"],
+        weights: Float64[Tensor, "resamples clips"] | None = None,
+    ) -> dict[str, Float64[Tensor, "*resamples heads"]]:
+        events = predicted[..., :-1], labels[..., :-1]
+        by_clip = {"f1_segment": match_segments(*events), "f1_event": match_events(*events)}
+        return event_scores(predicted, labels, weights) | {
+            name: 100 * mean_over_clips(matches.clip_f1(), weights) for name, matches in by_clip.items()
+        }
+
+
+@dataclass(frozen=True)
+class LocalizeAsReleased(LocalizeEvents):
+    """The same heads, judged as the released scripts do: see `published_event_scores`.
+
+    Attributes:
+        metric: "precision" or "f1".
+    """
+
+    metric: str = "precision"
+
+    def choose(
+        self,
+        logits: Float[Tensor, "heads clips time columns"],
         labels: Float[Tensor, "clips time columns"],
-    ) -> dict[str, Float64[Tensor, " heads"]]:
-        measures = self.scores(predicted, labels > 0)
+    ) -> Float64[Tensor, " heads"]:
+        return self.judge(logits, labels)[self.metric]
+
+    def resampled(
+        self,
+        logits: Float[Tensor, "heads clips time columns"],
+        labels: Float[Tensor, "clips time columns"],
+        weights: Float64[Tensor, "resamples clips"],
+    ) -> dict[str, Float64[Tensor, "resamples heads"]]:
+        """Nothing: averages over batches depend on which clips stand together."""
+        return {}
+
+    def _measures(
+        self,
+        predicted: Bool[Tensor, "heads clips time columns"],
+        labels: Bool[Tensor, "clips time columns"],
+        weights: Float64[Tensor, "resamples clips"] | None = None,
+    ) -> dict[str, Float64[Tensor, "*resamples heads"]]:
+        measures = published_event_scores(predicted, labels)
         return {self.metric: measures.pop(self.metric)} | measures

@@ -11,6 +11,7 @@ from jaxtyping import Float, Float64, Int64, Shaped
 from torch import Tensor
 from torch.nn import functional
 
+from benchmarks.details import ClipDetails, Details, clip_details
 from benchmarks.heads import Heads
 from benchmarks.metrics import clip_accuracy
 
@@ -22,9 +23,11 @@ class Objective(ABC):
 
     Attributes:
         metric: The measure that is reported first, and that chooses the epoch.
+        clips_loss_parameters: Whether the gradient of `loss_parameters` is clipped as the heads' is.
     """
 
     metric: str
+    clips_loss_parameters: bool
 
     @abstractmethod
     def columns(self, classes: int) -> int:
@@ -38,7 +41,7 @@ class Objective(ABC):
     def logits(
         self,
         heads: Heads,
-        tables: Sequence[Float[Tensor, "_ _"]],
+        tables: Sequence[Float[Tensor, "... _ _"]],
         indices: Int64[Tensor, "heads clips time layers"],
     ) -> Float[Tensor, "heads clips *axes"]:
         """Scores of the columns, for each clip or for each of its steps."""
@@ -68,6 +71,55 @@ class Objective(ABC):
     ) -> dict[str, Float64[Tensor, " heads"]]:
         """Measures of each head in percent, `metric` first."""
 
+    def choose(
+        self, logits: Float[Tensor, "heads clips *axes"], labels: Shaped[Tensor, " clips *_"]
+    ) -> Float64[Tensor, " heads"]:
+        """The metric alone, by which an epoch is chosen."""
+        return self.judge(logits, labels)[self.metric]
+
+    def resampled(
+        self,
+        logits: Float[Tensor, "heads clips *axes"],
+        labels: Shaped[Tensor, " clips *_"],
+        weights: Float64[Tensor, "resamples clips"],
+    ) -> dict[str, Float64[Tensor, "resamples heads"]]:
+        """`judge` on resamples that have each clip as often as `weights` says.
+
+        Empty, unless a subclass says otherwise: of measures that depend on more than the clips.
+        """
+        return {}
+
+    def judge_together(
+        self,
+        targets: tuple[str, str],
+        logits: Sequence[Float[Tensor, "heads clips *axes"]],
+        labels: Sequence[Shaped[Tensor, " clips *_"]],
+    ) -> dict[str, Float64[Tensor, "heads clips"]]:
+        """Scores of each clip, in percent, that take what is said about two modalities of it.
+
+        None, unless a subclass has such measures.
+
+        Args:
+            targets: The two modalities.
+            logits: Of each.
+            labels: Of each; the clips are the same, in the same order.
+        """
+        return {}
+
+    def details(
+        self,
+        logits: Float[Tensor, "heads clips *axes"],
+        labels: Shaped[Tensor, " clips *_"],
+        clips: Sequence[str],
+    ) -> Details | None:
+        """What the heads say, class by class; nothing, unless a subclass tells.
+
+        Args:
+            logits, labels: As for `judge`.
+            clips: Name of each clip.
+        """
+        return None
+
     @abstractmethod
     def constant(
         self, train_labels: Shaped[Tensor, " _ *axes"], labels: Shaped[Tensor, " _ *axes"]
@@ -83,6 +135,7 @@ class ClassifyClips(Objective):
     """
 
     metric = "accuracy"
+    clips_loss_parameters = False
 
     def columns(self, classes: int) -> int:
         return classes
@@ -93,7 +146,7 @@ class ClassifyClips(Objective):
     def logits(
         self,
         heads: Heads,
-        tables: Sequence[Float[Tensor, "_ _"]],
+        tables: Sequence[Float[Tensor, "... _ _"]],
         indices: Int64[Tensor, "heads clips time layers"],
     ) -> Float[Tensor, "heads clips columns"]:
         return heads.clip_logits(tables, indices)
@@ -108,6 +161,22 @@ class ClassifyClips(Objective):
         self, logits: Float[Tensor, "heads clips columns"], labels: Int64[Tensor, " clips"]
     ) -> dict[str, Float64[Tensor, " heads"]]:
         return {"accuracy": clip_accuracy(logits.argmax(dim=-1), labels)}
+
+    def resampled(
+        self,
+        logits: Float[Tensor, "heads clips columns"],
+        labels: Int64[Tensor, " clips"],
+        weights: Float64[Tensor, "resamples clips"],
+    ) -> dict[str, Float64[Tensor, "resamples heads"]]:
+        return {"accuracy": clip_accuracy(logits.argmax(dim=-1), labels, weights)}
+
+    def details(
+        self,
+        logits: Float[Tensor, "heads clips columns"],
+        labels: Int64[Tensor, " clips"],
+        clips: Sequence[str],
+    ) -> ClipDetails:
+        return clip_details(logits.argmax(dim=-1), labels, logits.shape[-1])
 
     def constant(
         self, train_labels: Int64[Tensor, " train"], labels: Int64[Tensor, " clips"]

@@ -14,6 +14,7 @@ from typing import Annotated
 
 import typer
 
+from benchmarks.command import run_command
 from benchmarks.sweep import Outcome
 from benchmarks.sweep.__main__ import run_sweep
 from benchmarks.sweep.table import outcome_table, save_table
@@ -57,4 +58,4 @@ def released(
 
 
 if __name__ == "__main__":
-    app()
+    run_command(app)

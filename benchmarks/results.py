@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, Literal
 
 from pydantic import Field
 
+from benchmarks.details import Details
 from benchmarks.heads import HeadConfig
+from benchmarks.intervals import Bootstrap
+from benchmarks.result_table import result_tables
 from unicode_cmg.config import Config
 
 
 class Measure(Config):
-    """One measure of the heads of one direction."""
+    """One measure of one direction, in percent; ranks of retrieval are places, from 1."""
 
-    mean: float = Field(description="Mean over the seeds, in percent.")
+    mean: float = Field(description="Mean over the seeds.")
     std: float | None = Field(
-        description="Sample standard deviation over the seeds, in points; none for one seed."
+        description="Sample standard deviation over the seeds; none for one seed, and where no heads are."
     )
     per_seed: tuple[float, ...]
+    interval: tuple[float, float] | None = Field(
+        None,
+        description="Where the mean lies under resampling of the tested clips, see `bootstrap`; none under "
+        "protocols that choose on the clips they report, and of measures that are no sums over clips.",
+    )
     constant: float | None = Field(
         None,
         description="What always giving the same answer reaches on these clips: the answer that is best on "
@@ -33,8 +40,25 @@ class DirectionResult(Measure):
     target: str = Field(description="Modality whose codes were judged.")
     kind: Literal["transfer", "same-modality"]
     metric: str = Field("accuracy", description="What `mean`, `std` and `per_seed` are.")
-    epochs_selected: tuple[int, ...] = Field(description="Epoch each head was taken from, counted from 1.")
+    epochs_selected: tuple[int, ...] = Field(
+        description="Epoch each head was taken from, counted from 1; none where no heads are."
+    )
     others: dict[str, Measure] = Field({}, description="Further measures of the same heads, by name.")
+    details: Details | None = Field(
+        None,
+        discriminator="kind",
+        description="What the heads said, class by class; none where no heads are, and in results older than "
+        "this field.",
+    )
+
+
+class JointResult(Config):
+    """Measures that need both what is heard and what is seen of a clip, of the heads of one source."""
+
+    source: str = Field(description="Modality whose codes trained the heads.")
+    targets: tuple[str, str] = Field(description="Modalities that the heads judged together.")
+    clips: int = Field(description="Reported clips that have both.")
+    measures: dict[str, Measure]
 
 
 class TOCSummary(Config):
@@ -46,6 +70,11 @@ class TOCSummary(Config):
     lam: float
     variant: str
     codebook_sha256: str
+    use: Literal["slice", "requantize"] = Field(
+        "slice",
+        description="Whether the kept dimensions of the codes were looked at, as in results older than this "
+        "field, or codes were chosen anew in them.",
+    )
 
 
 class DataSummary(Config):
@@ -58,7 +87,8 @@ class DataSummary(Config):
         "modalities differ."
     )
     dropped: dict[str, int] = Field(
-        description="Clips left out, by the same names: their video is in another split too."
+        description="Clips left out, by the same names: their video is in another split too, or was excluded "
+        "by the caller."
     )
 
 
@@ -87,7 +117,12 @@ class TaskResult(Config):
     protocol: str
     leaks: tuple[str, ...] = Field(description="Why the numbers are too good; empty for a clean protocol.")
     departures: tuple[str, ...] = Field(description="Where the run differs from the recipe it reproduces.")
-    seeds: tuple[int, ...] = Field(description="Seeds of the heads.")
+    cautions: tuple[str, ...] = Field(
+        (),
+        description="Leaks that lie before the evaluation; whether they apply depends on how the checkpoint "
+        "and the settings came about.",
+    )
+    seeds: tuple[int, ...] = Field(description="Seeds of the heads; none where no heads are.")
     classes: tuple[str, ...]
     chance: float | None = Field(
         description="Percent right when guessing; none where the answer is no choice of one class."
@@ -97,6 +132,12 @@ class TaskResult(Config):
         "is not one number for all directions, see their `constant`."
     )
     directions: tuple[DirectionResult, ...]
+    joint: tuple[JointResult, ...] = Field(
+        (), description="What takes two modalities of the same clips to measure, where heads judged both."
+    )
+    bootstrap: Bootstrap | None = Field(
+        None, description="How the intervals were made; none if there are none."
+    )
     permute_codes_seed: int | None = Field(
         None, description="Set for the control experiment in which the target's codes are shuffled."
     )
@@ -104,7 +145,7 @@ class TaskResult(Config):
         None, description="Code layers the heads saw; none, meaning all, in results older than this field."
     )
     toc: tuple[TOCSummary, ...] | None
-    head: HeadConfig
+    head: HeadConfig | None = Field(description="How the heads were trained; none where no heads are.")
     data: DataSummary
     checkpoint: CheckpointSummary
     seconds: Seconds
@@ -129,57 +170,28 @@ class TaskResult(Config):
                 return row
         raise KeyError(f"{source}->{target}")
 
-    def table(self) -> str:
-        """A Markdown table that also reads well as plain text."""
-        first = self.directions[0]
-        names = [first.metric, *first.others]
-        constant = self.majority is None
-        heads = [f"{name.replace('_', ' ')} %" for name in names]
-        rows = [["direction", heads[0], "std", *heads[1:], *["constant %"] * constant, "kind"]]
-        rows += [
-            [
-                f"{row.source} -> {row.target}",
-                f"{row.mean:.1f}",
-                _or_dash(row.std),
-                *(f"{row.others[name].mean:.1f}" for name in names[1:]),
-                *[_or_dash(row.constant)] * constant,
-                row.kind,
-            ]
-            for row in self.directions
-        ]
-        for name, value in (("chance", self.chance), ("majority class", self.majority)):
-            if value is not None:
-                rows.append([name, f"{value:.1f}", *["-"] * (len(rows[0]) - 3), "floor"])
-        return "\n".join([*self._heading(), "", *_markdown(rows)])
+    def table(self, *, published: bool = False) -> str:
+        """Markdown tables that also read well as plain text.
+
+        Args:
+            published: Put what the papers print for the same task and method, on other data, beside our
+                numbers.
+        """
+        return "\n".join([*self._heading(), "", *result_tables(self, published=published)])
 
     def _heading(self) -> list[str]:
-        seeds = f"{len(self.seeds)} seed{'s' * (len(self.seeds) > 1)}"
-        lines = [f"{self.task}, protocol {self.protocol}, {seeds}, {len(self.classes)} classes"]
+        parts = [self.task, f"protocol {self.protocol}"]
+        if self.seeds:
+            parts.append(f"{len(self.seeds)} seed{'s' * (len(self.seeds) > 1)}")
+        if self.classes:
+            parts.append(f"{len(self.classes)} classes")
+        lines = [", ".join(parts)]
         if self.layers is not None and len(self.layers) < len(self.checkpoint.layers):
             lines.append(f"codes: {', '.join(self.layers)} of {', '.join(self.checkpoint.layers)}")
         if self.toc is not None:
             kept = (f"{t.layer} {t.kept} of {t.n_dims} dimensions" for t in self.toc)
-            lines.append(f"TOC: {', '.join(kept)}")
+            anew = ", codes chosen anew in them" if self.toc[0].use == "requantize" else ""
+            lines.append(f"TOC: {', '.join(kept)}{anew}")
         if self.permute_codes_seed is not None:
             lines.append("CONTROL: the codes of the target modality are shuffled")
         return lines + [f"LEAK {leak}" for leak in self.leaks]
-
-
-def _or_dash(value: float | None) -> str:
-    return "-" if value is None else f"{value:.1f}"
-
-
-def _markdown(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Header first; the first and the last column are text, those between are numbers."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    last = len(widths) - 1
-    sides = ["<" if column in (0, last) else ">" for column in range(len(widths))]
-    lines = [
-        "| " + " | ".join(f"{cell:{s}{w}}" for cell, s, w in zip(row, sides, widths, strict=True)) + " |"
-        for row in rows
-    ]
-    rules = [
-        f":{'-' * (w + 1)}" if s == "<" else f"{'-' * (w + 1)}:" for s, w in zip(sides, widths, strict=True)
-    ]
-    lines.insert(1, f"|{'|'.join(rules)}|")
-    return lines

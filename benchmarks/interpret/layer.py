@@ -27,8 +27,6 @@ class CodeLayer:
         num_codes: H, how many codes the layer has.
         numbers: `[U]` the codes looked at, ascending.
         vectors: `[U, D]` their codewords.
-        residual_of: Places of the layers whose codewords were taken away before this one quantized; None if
-            what it quantized is not returned by `encode`.
     """
 
     name: str
@@ -36,24 +34,14 @@ class CodeLayer:
     num_codes: int
     numbers: Int64[Tensor, " codes"]
     vectors: Float[Tensor, "codes dim"]
-    residual_of: tuple[int, ...] | None
 
     def codes(self, encoding: Encoding) -> Int64[Tensor, "batch time"]:
         """The code of each step as a position in `numbers`."""
         return torch.searchsorted(self.numbers, encoding.indices[..., self.position].contiguous())
 
     def inputs(self, encoding: Encoding) -> Float[Tensor, "batch time dim"]:
-        """What the layer quantized: the general features, less what earlier residual layers took.
-
-        A method's further layers quantize features that `encode` does not return; there the codeword that a
-        step got stands in for them.
-        """
-        if self.residual_of is None:
-            return layer_codes(encoding, self.position)
-        left = encoding.general
-        for earlier in self.residual_of:
-            left = left - layer_codes(encoding, earlier)
-        return left
+        """What the layer quantized."""
+        return encoding.inputs.chunk(encoding.indices.shape[-1], dim=-1)[self.position]
 
 
 def layer_name(model: Method[Any], name: str | None) -> str:
@@ -71,10 +59,7 @@ def layer_name(model: Method[Any], name: str | None) -> str:
 
 
 def describe_layer(model: Method[Any], name: str, batches: Iterable[CodeBatch]) -> CodeLayer:
-    """The layer of that name; `batches` are only asked for where it has no codebook.
-
-    Residual layers are told by their names: `layer0.1` quantized what `layer0.0` left over.
-    """
+    """The layer of that name; `batches` are only asked for where it has no codebook."""
     sizes = model.code_layers()
     names = list(sizes)
     position = names.index(name)
@@ -83,9 +68,7 @@ def describe_layer(model: Method[Any], name: str, batches: Iterable[CodeBatch]) 
         numbers, vectors = torch.arange(sizes[name], device=codebook.device), codebook.detach()
     else:
         numbers, vectors = _observed(position, batches)
-    first = names[0].split(".")[0]
-    residual_of = tuple(range(position)) if name.split(".")[0] == first else None
-    return CodeLayer(name, position, sizes[name], numbers, vectors, residual_of)
+    return CodeLayer(name, position, sizes[name], numbers, vectors)
 
 
 def _observed(

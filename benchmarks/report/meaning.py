@@ -10,10 +10,7 @@ from markupsafe import Markup
 from matplotlib.colors import LinearSegmentedColormap, to_rgba
 from matplotlib.figure import Figure
 
-from benchmarks.report.svg import GRID, inline_svg, page_style, series_slot
-
-# Pictures inside an SVG cannot take the page's colours: middle tones that read on white and on black.
-_HEAT = ("#d9701a", "#3b7cf0", "#179a68", "#9a5fd4", "#d24a7a", "#179aa5", "#a08428", "#6f7984")
+from benchmarks.report.svg import GRID, HEAT, inline_svg, page_style, series_slot
 
 
 def class_shares(
@@ -51,7 +48,7 @@ def draw_contingency(
         figure = Figure(figsize=(8.2, 3.9), layout="constrained")
         panels = figure.subplots(1, len(shares), sharey=True, squeeze=False)[0]
         for axes, (modality, values) in zip(panels, shares.items(), strict=True):
-            hue = _HEAT[series_slot(modality, list(shares))]
+            hue = HEAT[series_slot(modality, list(shares))]
             colours = LinearSegmentedColormap.from_list(modality, [to_rgba(hue, 0), to_rgba(hue, 1)])
             shown = np.sqrt(values[order] / max(values.max(), 1e-12))  # the eye sees small shares too
             axes.imshow(shown, cmap=colours, vmin=0, vmax=1, aspect="auto", interpolation="nearest")

@@ -41,6 +41,16 @@ class RunRecord:
     toc: TOCSelection | None = None
     stages: list[Json] = field(default_factory=list)
 
+    @property
+    def modalities(self) -> list[str]:
+        """Names of the modalities that the configuration declares."""
+        return list(self.config.get("method", {}).get("modalities", {}))
+
+    @property
+    def last_loss(self) -> Json | None:
+        """The last line of the log that has losses."""
+        return next((line for line in reversed(self.metrics) if "loss" in line), None)
+
 
 def read_run(path: Path) -> RunRecord:
     """Read a run folder, finished or not.

@@ -19,6 +19,8 @@ SERIES = tuple(f"#0102{value:02x}" for value in range(0x10, 0x18))
 _VARIABLES = {INK: "--ink", MUTED: "--muted", GRID: "--line"} | {
     colour: f"--series-{slot}" for slot, colour in enumerate(SERIES)
 }
+# Pictures inside an SVG cannot take the page's colours: middle tones that read on white and on black.
+HEAT = ("#d9701a", "#3b7cf0", "#179a68", "#9a5fd4", "#d24a7a", "#179aa5", "#a08428", "#6f7984")
 _KNOWN_MODALITIES = ("audio", "video", "text")
 
 _STYLE: dict[Any, Any] = {
@@ -74,12 +76,13 @@ def page_style() -> Iterator[None]:
         yield
 
 
-def inline_svg(figure: Figure, label: str) -> Markup:
+def inline_svg(figure: Figure, label: str, description: str = "") -> Markup:
     """The figure as one `<svg>` element.
 
     Args:
         figure: Drawn under `page_style`.
         label: What a reader who cannot see the figure is told.
+        description: More of it, for who asks.
     """
     buffer = io.StringIO()
     with page_style():
@@ -103,4 +106,5 @@ def inline_svg(figure: Figure, label: str) -> Markup:
         f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" '
         f'viewBox="{view_box.group(1)}" role="img" aria-label="{escape(label)}">'
     )
-    return Markup(opening + body)  # matplotlib escapes its texts
+    more = f"<desc>{escape(description)}</desc>" if description else ""
+    return Markup(opening + more + body)  # matplotlib escapes its texts

@@ -17,12 +17,14 @@ class Score:
         mean: Mean over the seeds.
         std: Standard deviation over the seeds; None of a single seed.
         gain: Points above the variant without TOC; None where that comparison makes no sense.
+        interval: Where the mean lies under resampling of the tested clips; None if that was not measured.
     """
 
     label: str
     mean: float
     std: float | None
     gain: float | None
+    interval: tuple[float, float] | None = None
 
     def __str__(self) -> str:
         return f"{self.mean:.1f}" + ("" if self.std is None else f" ± {self.std:.1f}")
@@ -48,7 +50,7 @@ class TransferTable:
     @property
     def metric(self) -> str:
         """What the scores are, such as `accuracy`."""
-        return self.results[0].directions[0].metric.replace("_", " ")
+        return self.results[0].directions[0].metric.replace("_", " ").replace("f1", "F1")
 
     @property
     def floors(self) -> str:
@@ -61,9 +63,11 @@ class TransferTable:
 
 
 def transfer_tables(evaluations: Iterable[TaskResult]) -> list[TransferTable]:
-    """One table per task and protocol, in the order of their names."""
+    """One table per task and protocol of those that train heads, in the order of their names."""
     groups: dict[tuple[str, str], list[TaskResult]] = {}
     for result in evaluations:
+        if result.head is None:
+            continue
         groups.setdefault((result.task, result.protocol), []).append(result)
     return [_table(task, protocol, group) for (task, protocol), group in sorted(groups.items())]
 
@@ -74,7 +78,8 @@ def variant(result: TaskResult) -> str:
         return "codes shuffled"
     parts = [", ".join(result.layers or ())] if _chosen_layers(result) else []
     if result.toc is not None:
-        parts.append("TOC, " + ", ".join(f"{layer.kept} of {layer.n_dims}" for layer in result.toc))
+        kept = ", ".join(f"{layer.kept} of {layer.n_dims}" for layer in result.toc)
+        parts.append(f"TOC, {kept}" + ", requantized" * (result.toc[0].use == "requantize"))
     return "; ".join(parts) or "all dimensions"
 
 
@@ -108,7 +113,7 @@ def _table(task: str, protocol: str, results: Sequence[TaskResult]) -> TransferT
             scores = cells.setdefault((row.source, row.target), [])
             compared = scores and not any(_rank(results[0])) and _rank(result) == (False, True, False)
             gain = row.mean - scores[0].mean if compared else None
-            scores.append(Score(variant(result), row.mean, row.std, gain))
+            scores.append(Score(variant(result), row.mean, row.std, gain, row.interval))
     names = dict.fromkeys(name for pair in cells for name in pair)
     return TransferTable(task, protocol, list(names), cells, results)
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from benchmarks.command import run_command
 from benchmarks.sweep.plan import load_sweep
 from benchmarks.sweep.runs import Measurements, Outcome, run_rows
 from benchmarks.sweep.table import outcome_table, save_table
@@ -29,13 +29,18 @@ def sweep(
     workers: Annotated[int, typer.Option(min=1, help="Processes at a time.")] = 2,
     threads: Annotated[int, typer.Option(min=1, help="Threads of each process.")] = 1,
 ) -> None:
-    """Pretrain and evaluate every variant a sweep file names, and print the table.
+    """Evaluate every variant and checkpoint a sweep file names, pretrain those that are not there, and print
+    the tables.
 
     Interrupted, the same command goes on where it was.
     """
     to = to or Path("runs") / file.stem
     outcomes = run_sweep(file, data=data, to=to, seeds=seeds, workers=workers, threads=threads)
     save_table(to, outcome_table(outcomes), outcomes)
+    if load_sweep(file)[0].refine:
+        from benchmarks.sweep.refinements import save_refinements
+
+        save_refinements(to, outcomes)
 
 
 def run_sweep(
@@ -52,7 +57,15 @@ def run_sweep(
         plan.seeds if seeds is None else _numbers(seeds),
         data=_data(plan.digits, data, to),
         to=to,
-        measure=Measurements(plan.tasks, plan.directions, plan.report, plan.head),
+        measure=Measurements(
+            tasks=plan.tasks,
+            directions=plan.directions,
+            report=plan.report,
+            head=plan.head,
+            head_seeds=plan.head_seeds,
+            refine=plan.refine,
+            choose=plan.choose,
+        ),
         workers=workers,
         threads=threads,
     )
@@ -81,14 +94,5 @@ def _numbers(text: str) -> tuple[int, ...]:
         ) from None
 
 
-def main() -> None:
-    """Run the command in `sys.argv`; a user's mistake is one line and exit code 2."""
-    try:
-        app()
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
-
-
 if __name__ == "__main__":
-    main()
+    run_command(app)

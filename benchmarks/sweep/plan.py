@@ -1,19 +1,21 @@
-"""What a sweep file says: a configuration, what to vary in it, and what to measure."""
+"""What a sweep file says: configurations or checkpoints, what to vary in them, and what to measure."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from benchmarks.heads import HeadConfig
-from unicode_cmg.config import Config, apply_overrides, load_yaml
+from benchmarks.refinement.choice import Choice, check_choices
+from benchmarks.refinement.ways import RefineSection
+from benchmarks.sweep.rows import Read, Row, SavedRow, TrainedRow
+from unicode_cmg.config import Config, load_yaml
 from unicode_cmg.errors import InputError
-from unicode_cmg.training import PretrainConfig
+
+_READ: Read = {"": ()}
 
 
 class Option(Config):
@@ -23,24 +25,38 @@ class Option(Config):
         default=None, description="another configuration, relative to the sweep file; default: the sweep's"
     )
     set: tuple[str, ...] = Field(default=(), description="changes, as for `--set`")
-    read: dict[str, tuple[str, ...]] = Field(
-        default={"": ()},
+    read: Read = Field(
+        default=_READ,
         description="rows to read from each run: suffix of the row's name -> code layers that heads see; "
         "none stands for all; `layer0` stands for `layer0.0`, `layer0.1`, ... too",
     )
 
 
-class SweepConfig(Config):
+class Saved(Config):
+    """Models that are there already; several count as the seeds of one row."""
+
+    models: tuple[str, ...] = Field(
+        min_length=1, description="model or run folders, or released .pt files, relative to the sweep file"
+    )
+    read: Read = Field(default=_READ, description="as for an option of an axis")
+
+
+class SweepConfig(RefineSection):
     """A sweep: every combination of one option from each axis is pretrained with every seed and evaluated."""
 
-    config: str = Field(description="the pretraining configuration, relative to the sweep file")
+    config: str | None = Field(
+        default=None, description="the pretraining configuration, relative to the sweep file"
+    )
     set: tuple[str, ...] = Field(default=(), description="changes that all runs have, as for `--set`")
     digits: Literal["default", "reference"] | None = Field(
         default=None,
         description="use the embedded digits, drawn by this recipe; null: `--data` names a folder",
     )
     axes: tuple[dict[str, Option], ...] = Field(
-        min_length=1, description="what varies: for each axis, name of an option -> the option"
+        default=(), description="what varies: for each axis, name of an option -> the option"
+    )
+    checkpoints: dict[str, Saved] = Field(
+        default={}, description="name of a row -> models to evaluate, which are not trained here"
     )
     tasks: tuple[str, ...] = Field(default=("ave",), min_length=1, description="what to evaluate on")
     directions: tuple[str, ...] = Field(
@@ -51,33 +67,20 @@ class SweepConfig(Config):
         default="test", description="split of the numbers: val to choose settings, test to report them"
     )
     head: HeadConfig | None = Field(default=None, description="how heads train; default: the protocol's way")
+    head_seeds: tuple[int, ...] = Field(default=(0, 1, 2), min_length=1, description="seeds of the heads")
     seeds: tuple[int, ...] = Field(default=(0, 1, 2), min_length=1, description="pretraining seeds")
+    choose: dict[str, Choice] = Field(
+        default={}, description="name -> a refinement chosen among others, for every run and task"
+    )
 
-
-@dataclass(frozen=True)
-class Row:
-    """One pretraining configuration of a sweep.
-
-    Attributes:
-        name: Names of its options, with commas between.
-        config: File of the configuration.
-        overrides: Changes to it.
-        read: Suffix of a table row -> code layers its heads see; empty for all.
-    """
-
-    name: str
-    config: Path
-    overrides: tuple[str, ...]
-    read: Mapping[str, tuple[str, ...]]
-
-    def pretraining(self, *changes: str) -> PretrainConfig:
-        """The configuration of its run.
-
-        Raises:
-            InputError: The file or a change is wrong.
-        """
-        values = apply_overrides(load_yaml(self.config), [*self.overrides, *changes])
-        return PretrainConfig.parse(values, where=f"{self.config}: {self.name}")
+    @model_validator(mode="after")
+    def _whole(self) -> SweepConfig:
+        if not self.axes and not self.checkpoints:
+            raise ValueError("nothing to evaluate; expected 'axes' or 'checkpoints'")
+        if self.axes and self.config is None:
+            raise ValueError("there are 'axes' but no 'config' to vary")
+        check_choices(self.choose, self.refine)
+        return self
 
 
 def load_sweep(path: Path) -> tuple[SweepConfig, list[Row]]:
@@ -87,25 +90,32 @@ def load_sweep(path: Path) -> tuple[SweepConfig, list[Row]]:
         InputError: The file, or a configuration it leads to, is wrong.
     """
     sweep = SweepConfig.parse(load_yaml(path), where=path)
-    rows = [
-        _row(sweep, path.parent, combination) for combination in product(*(a.items() for a in sweep.axes))
-    ]
-    for row in rows:
+    trained = []
+    if sweep.config is not None:
+        combinations = product(*(axis.items() for axis in sweep.axes)) if sweep.axes else ()
+        trained = [_row(sweep, sweep.config, path.parent, combination) for combination in combinations]
+    for row in trained:
         row.pretraining()
-    return sweep, rows
+    saved = [
+        SavedRow(name, dict(entry.read), tuple(path.parent / model for model in entry.models))
+        for name, entry in sweep.checkpoints.items()
+    ]
+    return sweep, [*trained, *saved]
 
 
-def _row(sweep: SweepConfig, folder: Path, combination: tuple[tuple[str, Option], ...]) -> Row:
+def _row(
+    sweep: SweepConfig, config: str, folder: Path, combination: tuple[tuple[str, Option], ...]
+) -> TrainedRow:
     name = ", ".join(name for name, _ in combination)
     configs = [option.config for _, option in combination if option.config is not None]
-    reads = [option.read for _, option in combination if option.read != {"": ()}]
+    reads = [option.read for _, option in combination if option.read != _READ]
     if len(configs) > 1 or len(reads) > 1:
         raise InputError(
             "two axes give a 'config' or a 'read'", where=f"sweep row '{name}'", expected="one axis that does"
         )
-    return Row(
+    return TrainedRow(
         name=name,
-        config=folder / (configs or [sweep.config])[0],
+        read=(reads or [_READ])[0],
+        config=folder / (configs or [config])[0],
         overrides=(*sweep.set, *(change for _, option in combination for change in option.set)),
-        read=(reads or [{"": ()}])[0],
     )

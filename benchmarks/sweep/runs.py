@@ -6,14 +6,16 @@ import hashlib
 import multiprocessing
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from benchmarks.heads import HeadConfig
-from benchmarks.sweep.plan import Row
-from unicode_cmg.errors import InputError
-from unicode_cmg.files import read_json, write_json
+from benchmarks.refinement import Way
+from benchmarks.refinement.choice import Choice, chosen
+from benchmarks.refinement.comparison import ALL, RefinedResult
+from benchmarks.sweep.kept import KeptResults
+from benchmarks.sweep.rows import Row
 
 Direction = tuple[str, str]
 
@@ -27,32 +29,40 @@ class Measurements:
         directions: Such as `video->audio`.
         report: Split of the numbers.
         head: How heads train; None: the protocol's way.
+        head_seeds: Seeds of the heads.
+        refine: Name -> a way to refine the codebooks.
+        choose: Name -> a refinement to choose among others.
     """
 
     tasks: tuple[str, ...]
     directions: tuple[str, ...]
     report: Literal["val", "test"]
     head: HeadConfig | None = None
+    head_seeds: tuple[int, ...] = (0, 1, 2)
+    refine: Mapping[str, Way] = field(default_factory=dict)
+    choose: Mapping[str, Choice] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one row of the table says of one pretraining run.
+    """What one row of the table says of one run.
 
     Attributes:
         row: Name of the row.
-        seed: Pretraining seed.
-        seconds: Wall-clock time of pretraining alone.
-        scores: Task -> (source, target) -> percent, mean over the seeds of the heads.
+        seed: Pretraining seed, or number of the checkpoint.
+        seconds: Wall-clock time of pretraining alone; None where that happened elsewhere.
+        scores: Task -> (source, target) -> percent with all dimensions, mean over the seeds of the heads.
         same_code: Percent of event seconds in which audio and video have the same code of the row's first
             code layer; None where that was not measured.
+        refined: Task -> all dimensions, every refinement and every choice.
     """
 
     row: str
     seed: int
-    seconds: float
+    seconds: float | None
     scores: Mapping[str, Mapping[Direction, float]]
     same_code: float | None
+    refined: Mapping[str, Sequence[RefinedResult]] = field(default_factory=dict)
 
 
 def run_rows(
@@ -65,13 +75,13 @@ def run_rows(
     workers: int = 1,
     threads: int = 1,
 ) -> list[Outcome]:
-    """Pretrain every row with every seed and evaluate it.
+    """Evaluate every model of every row, and pretrain those that are not there.
 
-    A run whose result is already under `to` is read instead of repeated, so an interrupted sweep goes on.
+    A result that is already under `to` is read instead of measured again, so an interrupted sweep goes on.
 
     Args:
         rows: What to compare.
-        seeds: Pretraining seeds; heads always use seeds 0, 1 and 2.
+        seeds: Pretraining seeds.
         data: Folder of the data sets; its feature store `pretrain` is trained on.
         to: Folder of the runs.
         measure: What to measure.
@@ -85,9 +95,9 @@ def run_rows(
     with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
         futures = {
             pool.submit(
-                _outcomes, row, seed, data, to / _folder(row.name) / f"seed-{seed}", measure, threads
+                _outcomes, row, run, data, to / _folder(row.name) / f"seed-{run}", measure, threads
             ): i
-            for i, (row, seed) in enumerate((row, seed) for row in rows for seed in seeds)
+            for i, (row, run) in enumerate((row, run) for row in rows for run in row.runs(seeds))
         }
         try:
             for done in as_completed(futures):
@@ -101,91 +111,47 @@ def run_rows(
 
 
 def _outcomes(
-    row: Row, seed: int, data: Path, folder: Path, measure: Measurements, threads: int
+    row: Row, run: int, data: Path, folder: Path, measure: Measurements, threads: int
 ) -> list[Outcome]:
     """The rows of the table that one run gives."""
-    config = row.pretraining(f"data.store={data / 'pretrain'}", f"training.seed={seed}")
     settings = {
-        # where the data lies says nothing about the run
-        **{key: value for key, value in config.model_dump(mode="json").items() if key != "data"},
+        **row.identity(run, data),
         "head": None if measure.head is None else measure.head.model_dump(mode="json"),
+        "head_seeds": list(measure.head_seeds),
         "directions": list(measure.directions),
     }
-    file = folder / f"result-{measure.report}.json"
-    if file.exists():
-        kept = read_json(file)
-        if kept["settings"] != settings:
-            raise InputError("holds a run with other settings", where=folder, fix="choose another --to")
-    else:
-        kept = {"settings": settings, "seconds": None, "rows": {}}
-    missing = {
-        (suffix, task)
+    kept = KeptResults.open(folder / f"result-{measure.report}.json", settings)
+    if any(
+        kept.missing(suffix, task, measure.refine) is not None
         for suffix in row.read
         for task in measure.tasks
-        if task not in kept["rows"].get(suffix, {}).get("scores", {})
-    }
-    if missing:
-        _measure(kept, config, row, data, folder, measure, threads)
-        write_json(file, kept)
-    return [
-        Outcome(
-            row=f"{row.name}, {suffix}" if suffix else row.name,
-            seed=seed,
-            seconds=kept["seconds"],
-            scores={
-                task: {(s, t): value for s, t, value in kept["rows"][suffix]["scores"][task]}
-                for task in measure.tasks
-            },
-            same_code=kept["rows"][suffix]["same_code"],
-        )
-        for suffix in row.read
-    ]
+    ):
+        import torch
 
+        from benchmarks.sweep.measure import measure_run
 
-def _measure(
-    kept: dict[str, Any], config: Any, row: Row, data: Path, folder: Path, measure: Measurements, threads: int
-) -> None:
-    import torch
-
-    from benchmarks import code_usage, evaluate
-    from benchmarks.tasks import resolve_protocol
-    from unicode_cmg import load_pretrained
-    from unicode_cmg.training import fit
-
-    torch.set_num_threads(threads)
-    run = fit(config, folder, resume="auto", progress=False)
-    kept["seconds"] = run.seconds
-    model = load_pretrained(run.model)
-    for suffix, chosen in row.read.items():
-        layers = _layers(chosen, tuple(model.code_layers()))
-        entry = kept["rows"].setdefault(suffix, {"scores": {}, "same_code": None})
-        for task in measure.tasks:
-            result = evaluate(
-                model,
-                task,
-                data,
-                protocol=resolve_protocol("held-out", task).reporting_on(measure.report),
-                head=measure.head,
-                directions=measure.directions,
-                layers=layers,
+        torch.set_num_threads(threads)
+        model = row.model(run, data, folder)
+        kept.seconds = kept.seconds or model.seconds
+        for suffix, layers in row.read.items():
+            measure_run(model.method, suffix, layers, kept, measure, data)
+    outcomes = []
+    for suffix in row.read:
+        refined = {task: kept.rows(suffix, task, measure.refine) for task in measure.tasks}
+        outcomes.append(
+            Outcome(
+                row=f"{row.name}, {suffix}" if suffix else row.name,
+                seed=run,
+                seconds=kept.seconds,
+                scores={
+                    task: {(r.source, r.target): r.mean for r in rows if r.refinement == ALL}
+                    for task, rows in refined.items()
+                },
+                same_code=kept.same_code(suffix),
+                refined={task: [*rows, *chosen(rows, measure.choose)] for task, rows in refined.items()},
             )
-            entry["scores"][task] = [[d.source, d.target, d.mean] for d in result.directions]
-        if {"audio", "video"} <= set(model.modalities):
-            usage = code_usage(model, data, split=measure.report, layer=layers[0])
-            same = {frozenset(a.modalities): a.steps for a in usage.agreement}
-            entry["same_code"] = 100 * (same[frozenset({"audio", "video"})] or 0.0)
-
-
-def _layers(chosen: tuple[str, ...], known: tuple[str, ...]) -> tuple[str, ...]:
-    """The code layers meant by names of layers; all of them by none."""
-    if not chosen:
-        return known
-    found = tuple(k for k in known if any(k == name or k.startswith(f"{name}.") for name in chosen))
-    if not found:
-        raise InputError(
-            f"no code layer '{chosen[0]}'", where="sweep: read", expected=f"some of {', '.join(known)}"
         )
-    return found
+    return outcomes
 
 
 def _folder(name: str) -> str:
@@ -199,4 +165,5 @@ def _line(outcome: Outcome) -> str:
         f"{task} " + ", ".join(f"{s[0]}->{t[0]} {value:.1f}" for (s, t), value in by_direction.items())
         for task, by_direction in outcome.scores.items()
     )
-    return f"{outcome.row}, seed {outcome.seed}: {scores} ({outcome.seconds:.0f} s)"
+    seconds = "" if outcome.seconds is None else f" ({outcome.seconds:.0f} s)"
+    return f"{outcome.row}, seed {outcome.seed}: {scores}{seconds}"

@@ -45,7 +45,9 @@ def outcome_table(outcomes: Sequence[Outcome]) -> str:
         same = [o.same_code for o in runs if o.same_code is not None]
         if shared:
             cells.append(mean_std(same) if same else "not measured")
-        lines.append([name, str(len(runs)), *cells, f"{statistics.median(o.seconds for o in runs):.0f}"])
+        seconds = [o.seconds for o in runs if o.seconds is not None]
+        cells.append(f"{statistics.median(seconds):.0f}" if seconds else "not measured")
+        lines.append([name, str(len(runs)), *cells])
     return markdown(header, lines)
 
 
@@ -59,7 +61,8 @@ def tidy_csv(outcomes: Sequence[Outcome]) -> str:
             writer.writerows([o.row, o.seed, task, s, t, value] for (s, t), value in by_direction.items())
         if o.same_code is not None:
             writer.writerow([o.row, o.seed, "same code", "audio", "video", o.same_code])
-        writer.writerow([o.row, o.seed, "seconds", "", "", o.seconds])
+        if o.seconds is not None:
+            writer.writerow([o.row, o.seed, "seconds", "", "", o.seconds])
     return text.getvalue()
 
 

@@ -7,11 +7,28 @@ from pathlib import Path
 
 from benchmarks.protocols import Protocol
 from benchmarks.tasks.ave import AVETask
+from benchmarks.tasks.ave_avvp import AVEAVVPTask
 from benchmarks.tasks.avvp import AVVPTask
 from benchmarks.tasks.base import Task
+from benchmarks.tasks.retrieval import (
+    ClothoTask,
+    COCOTask,
+    FlickrSoundTask,
+    MSVDTask,
+    RetrievalTask,
+    ValorTask,
+)
+from benchmarks.tasks.ucf_vgg import UCFVGGTask
 from unicode_cmg.errors import InputError
 
-_TASKS: Mapping[str, type[Task]] = {"ave": AVETask, "avvp": AVVPTask}
+_RETRIEVAL: tuple[type[RetrievalTask], ...] = (ClothoTask, COCOTask, FlickrSoundTask, MSVDTask, ValorTask)
+_TASKS: Mapping[str, type[Task]] = {
+    "ave": AVETask,
+    "avvp": AVVPTask,
+    "ave-avvp": AVEAVVPTask,
+    "ucf-vgg": UCFVGGTask,
+    **{f"retrieval-{task.layout}": task for task in _RETRIEVAL},
+}
 
 
 def available_tasks() -> tuple[str, ...]:
@@ -42,6 +59,34 @@ def resolve_protocol(protocol: str | Protocol, task: str) -> Protocol:
     return known[protocol]
 
 
+def resolve_task(name: str, data_root: str | Path) -> str:
+    """The task of that name; "retrieval" stands for the one set that is in the folder.
+
+    Raises:
+        InputError: "retrieval", and there is none or several.
+    """
+    if name != "retrieval":
+        return name
+    found = [task for task in _RETRIEVAL if _readable(task, Path(data_root))]
+    if len(found) != 1:
+        sets = ", ".join(f"retrieval-{task.layout}" for task in found or _RETRIEVAL)
+        raise InputError(
+            f"{len(found)} retrieval sets" if found else "no retrieval set",
+            where=data_root,
+            expected="the folder of one" if found else f"what one of {sets} reads",
+            fix=f"name the task: {sets}" if found else None,
+        )
+    return f"retrieval-{found[0].layout}"
+
+
+def _readable(task: type[Task], data_root: Path) -> bool:
+    try:
+        task.read(data_root)
+    except InputError:
+        return False
+    return True
+
+
 def read_task(name: str, data_root: str | Path) -> Task:
     """Open the data of a task.
 
@@ -61,4 +106,4 @@ def _task(name: str) -> type[Task]:
     return _TASKS[name]
 
 
-__all__ = ["Task", "available_protocols", "available_tasks", "read_task", "resolve_protocol"]
+__all__ = ["Task", "available_protocols", "available_tasks", "read_task", "resolve_protocol", "resolve_task"]

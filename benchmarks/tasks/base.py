@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Bool, Float, Int64, Shaped
 
+from benchmarks.directions import Direction
 from benchmarks.encoding import EncodedClips
 from benchmarks.protocols import Protocol
-from benchmarks.results import DirectionResult
-from benchmarks.scoring import Setting, head_scores
+from benchmarks.scoring import Scored, Setting, head_scores
 
 _SAMPLED_ROWS = 16  # features are gigabytes; ids, labels and splits are hashed whole
 
@@ -27,10 +27,12 @@ class Task(ABC):
 
     Attributes:
         protocols: Name -> protocol; "held-out" is among them.
+        held_out_splits: Splits that must not share a video.
         root: Name of the folder the clips were read from.
     """
 
     protocols: ClassVar[Mapping[str, Protocol]]
+    held_out_splits: ClassVar[tuple[str, ...]] = ("train", "val", "test")
     root: str
 
     @classmethod
@@ -42,6 +44,10 @@ class Task(ABC):
             InputError: It is damaged or not there.
         """
 
+    def under(self, rule: Protocol) -> Task:
+        """The clips as a protocol takes them; the same under all, unless a task says otherwise."""
+        return self
+
     @property
     @abstractmethod
     def classes(self) -> tuple[str, ...]:
@@ -52,13 +58,36 @@ class Task(ABC):
     def modalities(self) -> tuple[str, ...]:
         """Names of the modalities."""
 
+    def directions(self, pairs: tuple[Direction, ...]) -> tuple[Direction, ...]:
+        """Those of the wanted directions that make sense; all, unless a task says otherwise.
+
+        Raises:
+            InputError: None does.
+        """
+        return pairs
+
+    @abstractmethod
+    def names(self, modality: str) -> Sequence[str]:
+        """A name for each row of one modality; the same clip in another modality has the same name."""
+
+    @abstractmethod
+    def videos(self, modality: str) -> Sequence[str]:
+        """The id of the source video of each row of one modality; a video may have several clips."""
+
     @abstractmethod
     def rows(self, modality: str, split: str) -> Int64[np.ndarray, " rows"]:
         """Rows of one modality in a split that a protocol names."""
 
-    @abstractmethod
     def shared_rows(self, modality: str) -> Int64[np.ndarray, " shared"]:
         """Rows of one modality whose source video is also the source of a row of another split."""
+        splits: dict[str, set[str]] = {}
+        for name in self.held_out_splits:
+            for other in self.modalities:
+                videos = self.videos(other)
+                for row in self.rows(other, name):
+                    splits.setdefault(videos[row], set()).add(name)
+        found = [i for i, video in enumerate(self.videos(modality)) if len(splits.get(video, ())) > 1]
+        return np.array(found, dtype=np.int64)
 
     @abstractmethod
     def labels(
@@ -78,7 +107,7 @@ class Task(ABC):
     def fingerprint(self) -> str:
         """SHA-256 of what the clips are: equal for equal data, whatever the folder is called."""
 
-    def score(self, setting: Setting, encoded: Mapping[str, EncodedClips]) -> tuple[DirectionResult, ...]:
+    def score(self, setting: Setting, encoded: Mapping[str, EncodedClips]) -> Scored:
         """One row for each direction: by heads on the codes, unless a task judges codes in another way."""
         return head_scores(setting, encoded)
 

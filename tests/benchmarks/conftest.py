@@ -3,8 +3,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from tiny_across import write_tiny_across
 from tiny_ave import write_tiny_ave
 from tiny_avvp import write_tiny_avvp
+from tiny_retrieval import write_tiny_retrieval
+from tiny_ucf_vgg import write_tiny_ucf_vgg
 
 
 @pytest.fixture(scope="session")
@@ -17,3 +20,21 @@ def ave(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def avvp(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder that holds `AVVP`."""
     return write_tiny_avvp(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture(scope="session")
+def across(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that holds `AVE`, `AVVP` and `AVE_AVVP`."""
+    return write_tiny_across(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture(scope="session")
+def ucf_vgg(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that holds `UCF101` and `vggsound40k`."""
+    return write_tiny_ucf_vgg(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture(scope="session")
+def retrieval(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that holds Clotho, MSCOCO and FlickrSoundNet."""
+    return write_tiny_retrieval(tmp_path_factory.mktemp("tiny"))

@@ -14,7 +14,9 @@ import torch
 from tiny_ave import CLASSES, CODES, COUNTS, DIM, tiny_model, write_tiny_ave
 
 from benchmarks import HeadConfig, TaskResult, available_protocols, available_tasks, evaluate
+from benchmarks.encoding import encode_clips
 from benchmarks.protocols import HELD_OUT
+from benchmarks.refinement import refined, view_of
 from benchmarks.tasks import read_task
 from benchmarks.tasks.ave import PAPER
 from toc import optimize
@@ -211,16 +213,13 @@ def test_heads_see_exactly_the_kept_dimensions(ave: Path) -> None:
     """A model whose codebook lacks the dropped dimensions gives the same numbers, once it quantizes alike."""
     model = tiny_model()
     selection = optimize(model.codebooks()["layer0"].numpy(), 5)
-    refined = evaluate(model, "ave", ave, toc=selection, head=FAST, directions=["video->audio"])
+    result = evaluate(model, "ave", ave, toc=selection, head=FAST, directions=["video->audio"])
     task = read_task("ave", ave)
-    from benchmarks.encoding import encode_clips
-
-    keep, rows = {"layer0": np.flatnonzero(selection.mask)}, task.rows("video", "train")
-    encoded = encode_clips(model, "video", rows, task.features, task.mask, keep)
-    full = encode_clips(model, "video", rows, task.features, task.mask)
-    torch.testing.assert_close(encoded.tables[0], full.tables[0][:, sorted(selection.indices)])
-    torch.testing.assert_close(encoded.indices, full.indices)
-    assert refined.directions[0].mean > 50
+    full = encode_clips(model, "video", task.rows("video", "train"), task.features, task.mask)
+    seen = refined(full, [view_of(selection, "slice", model.codebooks()["layer0"])])
+    torch.testing.assert_close(seen.tables[0], full.tables[0][:, sorted(selection.indices)])
+    torch.testing.assert_close(seen.indices, full.indices)
+    assert result.directions[0].mean > 50
 
 
 def test_a_selection_is_read_from_its_file(ave: Path, tmp_path: Path) -> None:
@@ -260,15 +259,18 @@ def test_results_come_back_from_json(ave: Path) -> None:
 
 
 def test_results_of_the_first_release_are_read(ave: Path) -> None:
-    """They know no layers, no further measures and no constant answers."""
+    """They know no layers, no further measures, no constant answers, no intervals and no cautions."""
     result = evaluate(tiny_model(), "ave", ave, seeds=(0,), head=FAST)
     values = result.to_json()
     del values["layers"], values["checkpoint"]["layers"]
+    del values["cautions"], values["joint"], values["bootstrap"]
     for row in values["directions"]:
-        del row["constant"], row["others"]
+        del row["constant"], row["others"], row["interval"]
     old = TaskResult.from_json(values)
-    assert old.layers is None
-    assert old.table() == result.table()
+    assert (old.layers, old.bootstrap, old.directions[0].interval) == (None, None, None)
+    assert [row.mean for row in old.directions] == [row.mean for row in result.directions]
+    assert "interval" in result.table()
+    assert f"| {'direction':14} | accuracy % | std | kind" in old.table()
 
 
 def test_the_table_names_every_direction(ave: Path) -> None:
@@ -311,7 +313,10 @@ def test_a_data_set_without_text_is_evaluated_without_text(tmp_path: Path) -> No
 
 
 def test_the_tasks_are_listed() -> None:
-    assert available_tasks() == ("ave", "avvp")
+    assert available_tasks() == (
+        *("ave", "avvp", "ave-avvp", "ucf-vgg"),
+        *(f"retrieval-{name}" for name in ("clotho", "coco", "flickr-sound", "msvd", "valor")),
+    )
     assert available_protocols("ave") == ("held-out", "paper")
 
 

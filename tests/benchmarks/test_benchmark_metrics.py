@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, f1_score, precision_score, recall_score
 
-from benchmarks.localization import LocalizeEvents
+from benchmarks.localization import LocalizeAsReleased, LocalizeEvents
 from benchmarks.metrics import clip_accuracy, event_scores, mean_and_std, published_event_scores
 from benchmarks.objectives import ClassifyClips
 
@@ -91,12 +91,12 @@ def test_the_constant_answer_is_the_best_on_the_training_labels() -> None:
     g = torch.Generator().manual_seed(0)
     rates = torch.tensor([0.6, 0.1, 0.3, 0.2])
     train, test = ((torch.rand(40, 5, 4, generator=g) < rates).float() for _ in range(2))
-    for objective in (LocalizeEvents(), LocalizeEvents("precision", published_event_scores)):
+    for objective in (LocalizeEvents(), LocalizeAsReleased("precision")):
         constant = objective.constant(train, test)
         for name, value in constant.items():
-            answers = [torch.tensor([n >> c & 1 for c in range(4)]).bool() for n in range(1, 16)]
+            answers = [torch.tensor([n >> c & 1 for c in range(4)]).float() for n in range(1, 16)]
             on = {
-                split: [objective.scores(a.expand(1, 40, 5, 4), labels > 0)[name].item() for a in answers]
+                split: [objective.judge(a.expand(40, 5, 4)[None] - 0.5, labels)[name].item() for a in answers]
                 for split, labels in (("train", train), ("test", test))
             }
             best = max(on["train"])

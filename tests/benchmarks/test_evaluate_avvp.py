@@ -63,6 +63,8 @@ def test_planted_events_are_found_in_all_directions(result: TaskResult) -> None:
             "f1_macro": 100,
             "precision_micro": 100,
             "recall_micro": 100,
+            "f1_segment": 100,
+            "f1_event": 100,
         }
 
 
@@ -222,8 +224,8 @@ def test_results_come_back_from_json(result: TaskResult) -> None:
 def test_the_table_shows_every_measure_and_the_constant_answer(result: TaskResult) -> None:
     header, _, row, *_ = [line for line in result.table().splitlines() if line.startswith("|")]
     assert [cell.strip() for cell in header.split("|")[1:-1]] == [
-        *("direction", "f1 micro %", "std", "f1 macro %", "precision micro %", "recall micro %"),
-        *("constant %", "kind"),
+        *("direction", "f1 micro %", "std", "95 % interval", "f1 macro %", "precision micro %"),
+        *("recall micro %", "f1 segment %", "f1 event %", "constant %", "kind"),
     ]
     assert f" {result.directions[0].constant:.1f} " in row
     assert len(row) == len(header)

@@ -52,13 +52,14 @@ class TinyMethod(Untrained):
                 expected=str(len(self.maps[modality])),
             )
         general = self.dropout(features) @ self.maps[modality]
-        codes, indices, rest = [], [], general
+        codes, indices, inputs, rest = [], [], [], general
         for book in self.books:
             chosen = torch.cdist(rest, book).argmin(dim=-1)
             codes.append(book[chosen])
             indices.append(chosen)
+            inputs.append(rest)
             rest = rest - book[chosen]
-        return Encoding(general, torch.cat(codes, dim=-1), torch.stack(indices, dim=-1))
+        return Encoding(general, torch.cat(codes, -1), torch.stack(indices, -1), inputs=torch.cat(inputs, -1))
 
     def code_layers(self) -> dict[str, int]:
         return {f"layer{i}": len(book) for i, book in enumerate(self.books)}

@@ -82,7 +82,7 @@ CONFIGS = sorted(
     path
     for folder in ("benchmarks", "configs")
     for path in (ROOT / folder).rglob("*.yaml")
-    if path.parent.name != "sweeps"
+    if path.parent.name not in ("sweeps", "published")
 )
 SWEEPS = sorted((ROOT / "configs").rglob("sweeps/*.yaml"))
 

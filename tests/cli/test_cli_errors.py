@@ -198,7 +198,7 @@ def test_a_selection_for_another_codebook_is_refused(command, toy, tmp_path: Pat
         (["--keep", "many"], "--keep"),
         (["--keep", "9"], "8"),
         (["--keep", "0"], "0"),
-        (["--layer", "layer7"], "layer7"),
+        (["--codebook", "layer7"], "layer7"),
     ],
 )
 def test_a_bad_selection_is_refused(command, toy, tmp_path: Path, arguments: list[str], says: str) -> None:

@@ -65,3 +65,11 @@ def test_layers_are_chosen_by_name(command, toy, avvp: Path) -> None:
 def test_a_protocol_of_another_task_is_refused(command, toy) -> None:
     error = command("evaluate", toy.run, "--task", "ave", "--data", toy.ave, "--protocol", "paper-f1").error
     assert error == "unknown protocol 'paper-f1' for task ave; expected held-out or paper"
+
+
+def test_codebooks_are_refined_on_the_way_and_codes_chosen_anew(command, toy, avvp: Path) -> None:
+    options = ("--toc", "auto", "--toc-use", "requantize", "--json")
+    result = json.loads(command(*arguments(toy, avvp, *options)).out)
+    assert [(kept["layer"], kept["use"]) for kept in result["toc"]] == [("layer0", "requantize")]
+    error = command(*arguments(toy, avvp, "--toc-use", "requantize")).error
+    assert error == "toc_use is 'requantize', and there is no TOC selection; give the selection, or 'auto'"

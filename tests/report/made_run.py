@@ -10,6 +10,7 @@ import numpy as np
 import yaml
 from safetensors.numpy import save_file
 
+from benchmarks.results import TaskResult
 from toc import load_codebook, optimize
 
 MODALITIES = ("audio", "video", "text")
@@ -28,9 +29,9 @@ def make_run(path: Path, *, steps: int = 1200, finished: bool = True) -> Path:
         _write_model(rng, path / "model")
         codebook = load_codebook(path)
         optimize(codebook.vectors, n_dims=16, layer=codebook.name).save(path / "toc")
-        _write(path / "evaluation" / "ave.json", evaluation(rng))
-        _write(path / "evaluation" / "ave-toc.json", evaluation(rng, kept=16))
-        _write(path / "evaluation" / "ave-shuffled.json", evaluation(rng, shuffled=True))
+        _write_result(path / "evaluation" / "ave.json", evaluation(rng))
+        _write_result(path / "evaluation" / "ave-toc.json", evaluation(rng, kept=16))
+        _write_result(path / "evaluation" / "ave-shuffled.json", evaluation(rng, shuffled=True))
         _write(path / "evaluation" / "codes.json", code_usage(rng))
         stages = [{"name": "data", "seconds": 3.5}, {"name": "pretraining", "seconds": 141.2}]
         _write(path / "quickstart.json", {"format_version": 1, "stages": stages})
@@ -40,6 +41,11 @@ def make_run(path: Path, *, steps: int = 1200, finished: bool = True) -> Path:
 def _write(path: Path, value: dict[str, Any]) -> None:
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps(value), encoding="utf-8")
+
+
+def _write_result(path: Path, value: dict[str, Any]) -> None:
+    """As `evaluate` would: with every field."""
+    _write(path, TaskResult.from_json(value).to_json())
 
 
 def _config() -> dict[str, Any]:
@@ -146,6 +152,71 @@ def evaluation(rng: np.random.Generator, kept: int | None = None, shuffled: bool
         },
         "checkpoint": {"method": "dcid", "fingerprint": "2" * 64, "layers": {"layer0": CODES}},
         "seconds": {"encode": 3.1, "heads": 4.2, "total": 7.5},
+    }
+
+
+def with_confusion(result: dict[str, Any], rng: np.random.Generator) -> dict[str, Any]:
+    """The same result, with counts of what was taken for what: mostly right, and a class without clips."""
+    size = len(result["classes"])
+    for row in result["directions"]:
+        counts = rng.integers(0, 4, (size, size)) + np.diag(rng.integers(20, 60, size))
+        counts[-1] = 0
+        by_class = [float(100 * c[k] / c.sum()) if c.any() else None for k, c in enumerate(counts)]
+        row["details"] = {"kind": "clips", "confusion": counts.tolist(), "by_class": by_class}
+    return result
+
+
+def event_evaluation(rng: np.random.Generator) -> dict[str, Any]:
+    """A result of a task that asks for events, with a clip of each target, under a protocol with a leak."""
+    result = evaluation(rng) | {
+        "task": "avvp",
+        "protocol": "paper",
+        "chance": None,
+        "majority": None,
+        "leaks": ["P4: the same clips <train> and test."],
+        "cautions": ["P2: chosen by AVE."],
+    }
+    result["directions"] = [
+        row | {"metric": "precision", "details": _seconds(row["source"], row["target"])}
+        for row in result["directions"]
+        if "text" not in (row["source"], row["target"])
+    ]
+    measure = {"mean": 41.0, "std": 1.5, "per_seed": [40.0, 42.0], "interval": [38.25, 44.75]}
+    names = [f"{unit} {what}" for unit in ("segment", "event") for what in ("audio", "video", "both")]
+    result["joint"] = [
+        {"source": m, "targets": ["audio", "video"], "clips": 77, "measures": dict.fromkeys(names, measure)}
+        for m in ("audio", "video")
+    ]
+    return result
+
+
+def _seconds(source: str, target: str) -> dict[str, Any]:
+    true = [[2, 3, 7], [5, 0, 1]]
+    said = true if source == target else [[2, 3, 5], [8, 9, 10]]
+    clip = {"clip": f"{target}-clip_<1>", "seconds": 10, "true": true, "said": said}
+    return {
+        "kind": "seconds",
+        "present": [1] * len(CLASSES),
+        "by_class": [50.0] * (len(CLASSES) - 1) + [None],
+        "timelines": [clip],
+    }
+
+
+def retrieval_evaluation(rng: np.random.Generator) -> dict[str, Any]:
+    """A result of retrieval, which has no heads."""
+    shares = {"mean": 12.5, "std": None, "per_seed": [12.5], "interval": [10.25, 15.75], "constant": 1.5}
+    rank = {"mean": 31.0, "std": None, "per_seed": [31.0], "constant": 250.5}
+    pair = {"source": "audio", "target": "text", "kind": "transfer", "metric": "R@10", "epochs_selected": []}
+    others = {"R@1": shares, "R@5": shares, "mean rank": rank, "median rank": rank}
+    return evaluation(rng) | {
+        "task": "retrieval-clotho",
+        "classes": [],
+        "seeds": [],
+        "chance": None,
+        "majority": None,
+        "head": None,
+        "bootstrap": {},
+        "directions": [pair | shares | {"others": others}],
     }
 
 

@@ -4,53 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
 import pytest
 from made_run import evaluation, make_run
+from page_reader import Page
 
 from benchmarks.report import build_report
 from unicode_cmg.errors import InputError
-
-_VOID = {"meta", "br", "img", "link", "input", "hr"}
-
-
-class _Page(HTMLParser):
-    """Tags, attributes and texts of a page; refuses tags that are not closed in order."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.attributes: list[tuple[str, str, str]] = []
-        self.tags: list[str] = []
-        self.words: list[str] = []
-        self._open: list[str] = []
-        self.feed(text)
-        self.close()
-        assert self._open == []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.handle_startendtag(tag, attrs)
-        if tag not in _VOID:
-            self._open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-        self.attributes += [(tag, name, value or "") for name, value in attrs]
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self._open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        self.words.append(data)
-
-    @property
-    def text(self) -> str:
-        return " ".join(" ".join(self.words).split())
-
-    def values(self, name: str) -> list[str]:
-        return [value for _, attribute, value in self.attributes if attribute == name]
 
 
 @pytest.fixture(scope="module")
@@ -61,11 +23,11 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def page(finished: Path) -> _Page:
-    return _Page((finished / "report.html").read_text(encoding="utf-8"))
+def page(finished: Path) -> Page:
+    return Page((finished / "report.html").read_text(encoding="utf-8"))
 
 
-def test_the_page_needs_no_network(finished: Path, page: _Page) -> None:
+def test_the_page_needs_no_network(finished: Path, page: Page) -> None:
     assert not {"script", "link", "iframe", "object"} & set(page.tags)
     assert all(value.startswith("data:") for value in page.values("src"))
     assert all(value.startswith(("#", "data:")) for value in page.values("href") + page.values("xlink:href"))
@@ -74,7 +36,7 @@ def test_the_page_needs_no_network(finished: Path, page: _Page) -> None:
     assert all(target.startswith("#") for target in re.findall(r"url\(([^)]*)\)", text))
 
 
-def test_ids_are_unique_and_links_lead_to_them(page: _Page) -> None:
+def test_ids_are_unique_and_links_lead_to_them(page: Page) -> None:
     ids = page.values("id")
     assert len(ids) == len(set(ids))
     links = page.values("href") + page.values("xlink:href")
@@ -87,21 +49,21 @@ def test_figures_take_the_colours_of_the_page(finished: Path) -> None:
     assert set(re.findall(r"var\((--[\w-]+)\)", text)) <= set(re.findall(r"(--[\w-]+):", text))
 
 
-def test_every_figure_can_be_read_aloud(page: _Page) -> None:
+def test_every_figure_can_be_read_aloud(page: Page) -> None:
     assert len(
         [tag for tag, name, value in page.attributes if (tag, name) == ("svg", "aria-label") and value]
     ) == (page.tags.count("svg"))
     assert page.tags.count("svg") > 10
 
 
-def test_the_page_shows_every_direction_of_every_evaluation(finished: Path, page: _Page) -> None:
+def test_the_page_shows_every_direction_of_every_evaluation(finished: Path, page: Page) -> None:
     for name in ("ave", "ave-toc", "ave-shuffled"):
         for row in json.loads((finished / "evaluation" / f"{name}.json").read_text())["directions"]:
             if name != "ave-shuffled" or row["source"] != row["target"]:
                 assert f"{row['mean']:.1f} ± {row['std']:.1f}" in page.text
 
 
-def test_the_page_counts_the_codes(finished: Path, page: _Page) -> None:
+def test_the_page_counts_the_codes(finished: Path, page: Page) -> None:
     counts = json.loads((finished / "evaluation" / "codes.json").read_text())["counts"]
     unused = int((np.sum(list(counts.values()), axis=0) == 0).sum())
     assert unused >= 2
@@ -128,7 +90,7 @@ def test_the_same_run_gives_the_same_bytes(finished: Path) -> None:
 
 def test_a_run_under_way_has_a_report(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", steps=50, finished=False)
-    page = _Page(build_report(run).read_text(encoding="utf-8"))
+    page = Page(build_report(run).read_text(encoding="utf-8"))
     assert "This run has not been evaluated yet" in page.text
     assert "TOC has not been run on this model yet" in page.text
     assert "reconstruction" in page.text
@@ -138,14 +100,14 @@ def test_a_run_under_way_has_a_report(tmp_path: Path) -> None:
 
 def test_a_run_without_a_step_has_a_report(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", steps=0, finished=False)
-    assert "No step has been logged yet" in _Page(build_report(run).read_text(encoding="utf-8")).text
+    assert "No step has been logged yet" in Page(build_report(run).read_text(encoding="utf-8")).text
 
 
 def test_a_selection_of_an_older_codebook_is_said_so(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", steps=10)
     weights = run / "model" / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-4] + b"\x00\x00\x80\x3f")
-    assert "made for another codebook" in _Page(build_report(run).read_text(encoding="utf-8")).text
+    assert "made for another codebook" in Page(build_report(run).read_text(encoding="utf-8")).text
 
 
 def test_a_line_cut_off_at_the_end_of_the_log_is_left_out(tmp_path: Path) -> None:
@@ -184,6 +146,6 @@ def test_names_from_files_are_escaped(tmp_path: Path) -> None:
     result = evaluation(np.random.default_rng(0)) | {"task": "<script>alert(1)</script>"}
     (run / "evaluation").mkdir()
     (run / "evaluation" / "other.json").write_text(json.dumps(result))
-    page = _Page(build_report(run).read_text(encoding="utf-8"))
+    page = Page(build_report(run).read_text(encoding="utf-8"))
     assert "script" not in page.tags
     assert "<script>alert(1)</script> · held-out" in page.text

@@ -13,7 +13,6 @@ import pytest
 from benchmarks.sweep import Outcome, load_sweep, run_rows
 from benchmarks.sweep.runs import Measurements
 from benchmarks.sweep.table import outcome_table, tidy_csv
-from unicode_cmg.data.digits import write_digits
 from unicode_cmg.errors import InputError
 from unicode_cmg.files import read_json
 
@@ -60,13 +59,6 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "tiny.yaml").write_text(TINY)
     (tmp_path / "sweep.yaml").write_text(SWEEP)
     return tmp_path
-
-
-@pytest.fixture(scope="module")
-def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("sweep") / "digits"
-    write_digits(root)
-    return root
 
 
 def test_rows_are_all_combinations_and_later_axes_have_the_last_word(folder: Path) -> None:

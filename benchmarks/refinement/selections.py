@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
-from jaxtyping import Float, Int64
+from jaxtyping import Float
 from torch import Tensor
 
+from benchmarks.refinement.views import KeptDims, Requantized
 from benchmarks.results import TOCSummary
-from toc import CodebookError, TOCSelection
+from toc import CodebookError, TOCSelection, optimize
 from unicode_cmg.errors import InputError
 
 Refinement = str | Path | TOCSelection
 """A `toc.json`, the folder that holds it, or what is in it."""
+
+Use = Literal["slice", "requantize"]
+"""Look at the kept dimensions of the codes as they are, or choose the codes anew in these dimensions."""
+
+AUTO = "auto"
 
 
 def match_selections(
@@ -25,7 +32,7 @@ def match_selections(
     """The selection of each evaluated code layer, in their order.
 
     Args:
-        toc: One for each of `layers`.
+        toc: One for each of `layers`, or `"auto"` to select here, as many dimensions as TOC finds right.
         codebooks: The codebooks of the model.
         layers: The code layers that heads will see.
 
@@ -39,26 +46,11 @@ def match_selections(
                 expected=f"layers with a codebook: {', '.join(codebooks)}" if codebooks else None,
                 fix="evaluate it without a TOC selection",
             )
+    books = {layer: codebooks[layer].detach().float().cpu().numpy() for layer in layers}
+    if toc == AUTO:
+        return {layer: _optimized(book, layer) for layer, book in books.items()}
     items = [toc] if isinstance(toc, (str, Path, TOCSelection)) else list(toc)
-    selections = {}
-    for item in items:
-        where = "TOC selection" if isinstance(item, TOCSelection) else item
-        try:
-            selection = item if isinstance(item, TOCSelection) else TOCSelection.load(item)
-        except CodebookError as error:
-            raise InputError(str(error)) from None
-        layer = selection.layer
-        if layer not in layers:
-            raise InputError(f"made for layer '{layer}'", where=where, expected=f"one of {', '.join(layers)}")
-        if layer in selections:
-            raise InputError(
-                f"a second selection for layer '{layer}'", where=where, expected="one for each layer"
-            )
-        try:
-            selection.check(codebooks[layer].detach().float().cpu().numpy())
-        except CodebookError as error:
-            raise InputError(str(error), where=where) from None
-        selections[layer] = selection
+    selections = _by_layer(items, books)
     for layer in layers:
         if layer not in selections:
             raise InputError(
@@ -67,12 +59,45 @@ def match_selections(
     return {layer: selections[layer] for layer in layers}
 
 
-def kept_dims(selection: TOCSelection) -> Int64[np.ndarray, " kept"]:
-    """Kept dimensions in the order of the codebook, so that keeping all of them changes nothing."""
-    return np.flatnonzero(selection.mask).astype(np.int64)
+def _by_layer(
+    items: Iterable[Refinement], books: Mapping[str, Float[np.ndarray, "_ _"]]
+) -> dict[str, TOCSelection]:
+    selections: dict[str, TOCSelection] = {}
+    for item in items:
+        where = "TOC selection" if isinstance(item, TOCSelection) else item
+        try:
+            selection = item if isinstance(item, TOCSelection) else TOCSelection.load(item)
+        except CodebookError as error:
+            raise InputError(str(error)) from None
+        layer = selection.layer
+        if layer not in books:
+            raise InputError(f"made for layer '{layer}'", where=where, expected=f"one of {', '.join(books)}")
+        if layer in selections:
+            raise InputError(
+                f"a second selection for layer '{layer}'", where=where, expected="one for each layer"
+            )
+        try:
+            selection.check(books[layer])
+        except CodebookError as error:
+            raise InputError(str(error), where=where) from None
+        selections[layer] = selection
+    return selections
 
 
-def summary(selection: TOCSelection) -> TOCSummary:
+def _optimized(codebook: Float[np.ndarray, "codes dim"], layer: str) -> TOCSelection:
+    try:
+        return optimize(codebook, AUTO, layer=layer)
+    except CodebookError as error:
+        raise InputError(str(error), where=f"code layer {layer}") from None
+
+
+def view_of(selection: TOCSelection, use: Use, codebook: Float[Tensor, "codes dim"]) -> KeptDims:
+    """What heads see of a layer through a selection."""
+    dims = np.flatnonzero(selection.mask).astype(np.int64)
+    return KeptDims(dims) if use == "slice" else Requantized(dims, codebook.detach())
+
+
+def summary(selection: TOCSelection, use: Use) -> TOCSummary:
     return TOCSummary(
         layer=selection.layer,
         kept=len(selection.indices),
@@ -80,4 +105,5 @@ def summary(selection: TOCSelection) -> TOCSummary:
         lam=selection.lam,
         variant=selection.variant,
         codebook_sha256=selection.codebook_sha256,
+        use=use,
     )

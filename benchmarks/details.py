@@ -1,0 +1,143 @@
+"""What the heads of one direction said, class by class: what a result keeps beside its measures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Int64
+from pydantic import Field
+from torch import Tensor
+
+from unicode_cmg.config import Config
+
+TIMELINES = 6
+"""How many clips a result shows second by second."""
+
+
+class Event(NamedTuple):
+    """Seconds `start` to `stop`, the latter not included, of the class with this number."""
+
+    event: int
+    start: int
+    stop: int
+
+
+class Timeline(Config):
+    """What is true of one clip, and what one head says about it."""
+
+    clip: str
+    seconds: int
+    true: tuple[Event, ...]
+    said: tuple[Event, ...] = Field(description="By the head of the first seed.")
+
+
+class ClipDetails(Config):
+    """Of heads that name one class a clip."""
+
+    kind: Literal["clips"] = "clips"
+    confusion: tuple[tuple[int, ...], ...] = Field(
+        description="How many clips of each class, a row, were called each class, a column; of all heads."
+    )
+    by_class: tuple[float | None, ...] = Field(
+        description="Percent of the clips of each class that are called it; none of a class without clips."
+    )
+
+
+class SecondDetails(Config):
+    """Of heads that name any number of events in each second."""
+
+    kind: Literal["seconds"] = "seconds"
+    present: tuple[int, ...] = Field(description="Seconds that each class is in.")
+    by_class: tuple[float | None, ...] = Field(
+        description="F1 of each class over seconds, in percent, mean over the heads; none of a class that "
+        "neither occurs nor is named."
+    )
+    timelines: tuple[Timeline, ...] = Field(
+        description="Some of the clips with an event: evenly spread over their order, however well they do."
+    )
+
+
+Details = ClipDetails | SecondDetails
+
+
+def clip_details(
+    said: Int64[Tensor, "heads clips"], true: Int64[Tensor, " clips"], classes: int
+) -> ClipDetails:
+    """Which classes are taken for which.
+
+    Args:
+        said: The class that each head names.
+        true: The class of each clip.
+        classes: How many there are.
+    """
+    from sklearn.metrics import confusion_matrix  # here, because it takes a second
+
+    counts = confusion_matrix(
+        true.expand_as(said).flatten().cpu().numpy(), said.flatten().cpu().numpy(), labels=range(classes)
+    )
+    clips = counts.sum(axis=1)
+    return ClipDetails(
+        confusion=tuple(tuple(row) for row in counts.tolist()),
+        by_class=tuple(
+            100.0 * right / total if total else None
+            for right, total in zip(counts.diagonal().tolist(), clips.tolist(), strict=True)
+        ),
+    )
+
+
+def second_details(
+    said: Bool[Tensor, "heads clips time classes"],
+    true: Bool[Tensor, "clips time classes"],
+    clips: Sequence[str],
+) -> SecondDetails:
+    """How well each class is found, and some clips second by second.
+
+    Args:
+        said: The events that each head names, without background.
+        true: The events that are there.
+        clips: Name of each clip.
+    """
+    from sklearn.metrics import f1_score  # here, because it takes a second
+
+    labels, answers = true.cpu().numpy(), said.cpu().numpy()
+    columns = labels.shape[-1]
+    scores = np.mean(
+        [
+            f1_score(labels.reshape(-1, columns), head.reshape(-1, columns), average=None, zero_division=0.0)
+            for head in answers
+        ],
+        axis=0,
+    )
+    known = np.asarray(np.concatenate([labels[None], answers]).any(axis=(0, 1, 2)))
+    shown = _spread(np.flatnonzero(labels.any(axis=(1, 2))), TIMELINES)
+    return SecondDetails(
+        present=tuple(labels.sum(axis=(0, 1)).tolist()),
+        by_class=tuple(100.0 * float(f1) if there else None for f1, there in zip(scores, known, strict=True)),
+        timelines=tuple(
+            Timeline(
+                clip=clips[row],
+                seconds=labels.shape[1],
+                true=events_of(labels[row]),
+                said=events_of(answers[0, row]),
+            )
+            for row in shown
+        ),
+    )
+
+
+def events_of(active: Bool[np.ndarray, "time classes"]) -> tuple[Event, ...]:
+    """The unbroken runs of seconds of each class, class by class."""
+    edges = np.diff(np.pad(active.astype(np.int8), ((1, 1), (0, 0))), axis=0)
+    found = []
+    for number, column in enumerate(edges.T):
+        starts, stops = np.flatnonzero(column == 1).tolist(), np.flatnonzero(column == -1).tolist()
+        found += [Event(number, start, stop) for start, stop in zip(starts, stops, strict=True)]
+    return tuple(found)
+
+
+def _spread(rows: Int64[np.ndarray, " rows"], count: int) -> Int64[np.ndarray, " some"]:
+    """So many of the rows, first and last among them, at equal distances; all, if there are no more."""
+    places = np.unique(np.linspace(0, len(rows) - 1, min(count, len(rows))).round().astype(np.int64))
+    return np.asarray(rows[places])

@@ -1,0 +1,137 @@
+"""Some clips second by second: which events are there, and which the heads of each modality hear or see."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from markupsafe import Markup
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from benchmarks.details import Event, SecondDetails, Timeline
+from benchmarks.report.svg import MUTED, SERIES, css_colour, inline_svg, page_style, series_slot
+from benchmarks.results import DirectionResult
+
+_LANE, _NAME, _GAP = 0.3, 0.42, 0.18
+_INCHES, _ABOVE, _BELOW = 0.3, 0.04, 0.3
+_MOST_CLASSES = 8
+_TRUE: dict[str, Any] = {"color": MUTED, "alpha": 0.3, "linewidth": 0}
+_TRUE_COLOUR = f"color-mix(in srgb, {css_colour(MUTED)} 30%, transparent)"
+
+
+@dataclass(frozen=True)
+class ClipPicture:
+    """One clip: its name, the picture, and how many classes that a head names found no place in it."""
+
+    clip: str
+    svg: Markup
+    left_out: int
+
+
+@dataclass(frozen=True)
+class TimelineView:
+    """The clips of one target modality.
+
+    Attributes:
+        target: The modality whose events they are.
+        clips: The pictures.
+        legend: The lanes of every class, from top to bottom.
+    """
+
+    target: str
+    clips: list[ClipPicture]
+    legend: list[tuple[str, str]]
+
+
+def timeline_views(
+    directions: Sequence[DirectionResult], classes: Sequence[str], modalities: Sequence[str]
+) -> list[TimelineView]:
+    """A view for each target that has timelines; the heads of the target itself come last."""
+    found: dict[str, dict[str, tuple[Timeline, ...]]] = {}
+    for row in sorted(directions, key=lambda row: row.kind != "transfer"):
+        if isinstance(row.details, SecondDetails) and row.details.timelines:
+            found.setdefault(row.target, {})[row.source] = row.details.timelines
+    views = []
+    for target in (name for name in modalities if name in found):
+        lanes = found[target]
+        colours = {source: SERIES[series_slot(source, modalities)] for source in lanes}
+        pictures = [
+            _picture(dict(zip(lanes, clip, strict=True)), classes, colours)
+            for clip in zip(*lanes.values(), strict=True)
+        ]
+        legend = [(f"heads of {source}", css_colour(colours[source])) for source in lanes]
+        views.append(TimelineView(target, pictures, [("true events", _TRUE_COLOUR), *legend]))
+    return views
+
+
+def shown_classes(lanes: Mapping[str, Timeline]) -> list[int]:
+    """Classes that are there, by their first second, then those that are said, the longest first."""
+    true = sorted(next(iter(lanes.values())).true, key=lambda event: event.start)
+    seconds: dict[int, int] = {}
+    for event in (event for timeline in lanes.values() for event in timeline.said):
+        seconds[event.event] = seconds.get(event.event, 0) + event.stop - event.start
+    said = sorted(seconds, key=lambda number: (-seconds[number], number))
+    return list(dict.fromkeys([*(event.event for event in true), *said]))
+
+
+def _picture(
+    lanes: Mapping[str, Timeline], classes: Sequence[str], colours: Mapping[str, str]
+) -> ClipPicture:
+    clip = next(iter(lanes.values()))
+    numbers = shown_classes(lanes)
+    shown, left_out = numbers[:_MOST_CLASSES], numbers[_MOST_CLASSES:]
+    height = len(shown) * (_NAME + _LANE * len(lanes) + _GAP)
+    with page_style():
+        inches = _INCHES * height + _ABOVE + _BELOW
+        figure = Figure(figsize=(3.1, inches))
+        axes = figure.subplots()
+        figure.subplots_adjust(left=0.03, right=0.97, top=1 - _ABOVE / inches, bottom=_BELOW / inches)
+        for place, number in enumerate(shown):
+            _draw_class(axes, place * height / len(shown), number, classes[number], lanes, colours)
+        axes.set_xlim(0, clip.seconds)
+        axes.set_ylim(height, 0)
+        axes.set_xticks(range(0, clip.seconds + 1, 2))
+        axes.set_yticks([])
+        axes.spines["left"].set_visible(False)
+        axes.grid(visible=False, axis="y")
+        axes.tick_params(length=0)
+        said = "; ".join(f"heads of {source}: {_words(t.said, classes)}" for source, t in lanes.items())
+        svg = inline_svg(
+            figure, f"Clip {clip.clip}, true: {_words(clip.true, classes)}", f"{said}. Seconds start at 0."
+        )
+    return ClipPicture(clip.clip, svg, len(left_out))
+
+
+def _draw_class(
+    axes: Axes,
+    top: float,
+    number: int,
+    name: str,
+    lanes: Mapping[str, Timeline],
+    colours: Mapping[str, str],
+) -> None:
+    """The name, a band for every true event, and on it a lane for each source."""
+    first = top + _NAME
+    axes.text(0, top + _NAME / 2, name.replace("_", " "), fontsize=7, color=MUTED, va="center")
+    for event in next(iter(lanes.values())).true:
+        if event.event == number:
+            width = event.stop - event.start
+            axes.barh(first, width, _LANE * len(lanes), event.start, align="edge", **_TRUE)
+    for lane, (source, timeline) in enumerate(lanes.items()):
+        for event in timeline.said:
+            if event.event == number:
+                axes.barh(
+                    first + (lane + 0.2) * _LANE,
+                    event.stop - event.start,
+                    _LANE * 0.6,
+                    event.start,
+                    align="edge",
+                    color=colours[source],
+                    linewidth=0,
+                )
+
+
+def _words(events: Sequence[Event], classes: Sequence[str]) -> str:
+    return ", ".join(f"{classes[e.event]} {e.start} to {e.stop}" for e in events) or "nothing"

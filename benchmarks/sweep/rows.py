@@ -1,0 +1,128 @@
+"""Where the models of a row come from: they are pretrained, or they are there."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from unicode_cmg.config import apply_overrides, load_yaml
+from unicode_cmg.methods.base import Method
+from unicode_cmg.training import PretrainConfig
+
+Read = Mapping[str, tuple[str, ...]]
+"""Suffix of a table row -> code layers its heads see; empty for all."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model to measure.
+
+    Attributes:
+        method: In evaluation mode.
+        seconds: Wall-clock time of its pretraining; None where that happened elsewhere.
+    """
+
+    method: Method[Any]
+    seconds: float | None
+
+
+@dataclass(frozen=True)
+class Row(ABC):
+    """Models that count as one row of a table, or as one for each way to read them.
+
+    Attributes:
+        name: Of the row.
+        read: Which code layers heads see.
+    """
+
+    name: str
+    read: Read
+
+    @abstractmethod
+    def runs(self, seeds: Sequence[int]) -> Sequence[int]:
+        """A number for each of its models."""
+
+    @abstractmethod
+    def identity(self, run: int, data: Path) -> dict[str, Any]:
+        """What tells a model from another one under the same name, as plain values."""
+
+    @abstractmethod
+    def model(self, run: int, data: Path, folder: Path) -> Model:
+        """One of its models.
+
+        Args:
+            run: Its number.
+            data: Folder of the data sets; its feature store `pretrain` is trained on.
+            folder: Folder of the run.
+
+        Raises:
+            InputError: The folder holds another run, the data does not fit, or there is no such model.
+        """
+
+
+@dataclass(frozen=True)
+class TrainedRow(Row):
+    """Models of one configuration, one for each pretraining seed.
+
+    Attributes:
+        config: File of the configuration.
+        overrides: Changes to it.
+    """
+
+    config: Path
+    overrides: tuple[str, ...]
+
+    def pretraining(self, *changes: str) -> PretrainConfig:
+        """The configuration of its runs.
+
+        Raises:
+            InputError: The file or a change is wrong.
+        """
+        values = apply_overrides(load_yaml(self.config), [*self.overrides, *changes])
+        return PretrainConfig.parse(values, where=f"{self.config}: {self.name}")
+
+    def runs(self, seeds: Sequence[int]) -> Sequence[int]:
+        return seeds
+
+    def identity(self, run: int, data: Path) -> dict[str, Any]:
+        config = self._config(run, data).model_dump(mode="json")
+        # where the data lies says nothing about the run
+        return {key: value for key, value in config.items() if key != "data"}
+
+    def model(self, run: int, data: Path, folder: Path) -> Model:
+        from unicode_cmg import load_pretrained
+        from unicode_cmg.training import fit
+
+        trained = fit(self._config(run, data), folder, resume="auto", progress=False)
+        return Model(load_pretrained(trained.model), trained.seconds)
+
+    def _config(self, seed: int, data: Path) -> PretrainConfig:
+        return self.pretraining(f"data.store={data / 'pretrain'}", f"training.seed={seed}")
+
+
+@dataclass(frozen=True)
+class SavedRow(Row):
+    """Models that are there already.
+
+    Attributes:
+        models: Their files or folders.
+    """
+
+    models: tuple[Path, ...]
+
+    def runs(self, seeds: Sequence[int]) -> Sequence[int]:
+        return range(len(self.models))
+
+    def identity(self, run: int, data: Path) -> dict[str, Any]:
+        from unicode_cmg import load_pretrained
+        from unicode_cmg.checkpoints.fingerprint import state_fingerprint
+
+        return {"checkpoint": state_fingerprint(load_pretrained(self.models[run]))}
+
+    def model(self, run: int, data: Path, folder: Path) -> Model:
+        from unicode_cmg import load_pretrained
+
+        return Model(load_pretrained(self.models[run]), None)

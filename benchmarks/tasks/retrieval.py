@@ -1,0 +1,202 @@
+"""Zero-shot retrieval: find what is about the same thing in another modality, without any training.
+
+A row of a modality is an item, or in text one of its captions. Its codes are averaged over time, and what is
+asked for is ranked by the cosine similarity of these averages. An item with several captions counts by the
+best of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+from jaxtyping import Bool, Float, Int64, Shaped
+
+from benchmarks.directions import Direction
+from benchmarks.encoding import EncodedClips
+from benchmarks.protocols import CHOSEN_BY_AVE, Protocol
+from benchmarks.retrieval_scores import retrieval_scores
+from benchmarks.scoring import Scored, Setting
+from benchmarks.tasks.base import Task, digest, sampled
+from unicode_cmg.data.layouts.retrieval import RetrievalData, read_retrieval
+from unicode_cmg.data.layouts.zips import PaddedClips
+from unicode_cmg.errors import InputError
+
+_RELEASED = "released"
+_UNSTABLE = (
+    "P14: tied candidates, of which there are many, stand in the order in which an unstable sort leaves them."
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RetrievalProtocol(Protocol):
+    """How places are told.
+
+    Attributes:
+        released: As the released script finds them, instead of what is expected of tied candidates.
+    """
+
+    released: bool = False
+
+
+def _protocols(*leaks: str) -> dict[str, Protocol]:
+    clean = RetrievalProtocol(name="held-out", report="test", drop_shared=False, cautions=CHOSEN_BY_AVE)
+    paper = replace(clean, name="paper", report=_RELEASED, released=True, leaks=(*leaks, _UNSTABLE))
+    return {protocol.name: protocol for protocol in (clean, paper)}
+
+
+@dataclass(frozen=True)
+class RetrievalTask(Task):
+    """A retrieval set. Splits are "test", all of it, and "released", what the released script reads of it.
+
+    Attributes:
+        layout: Name of the set for `read_retrieval`.
+        by_pairs: Whether every caption has a copy of its item to itself, and other captions of it are wrong.
+    """
+
+    layout: ClassVar[str]
+    held_out_splits: ClassVar[tuple[str, ...]] = ("test",)
+
+    root: str
+    data: RetrievalData
+    by_pairs: bool = False
+    _latest: dict[str, tuple[Int64[np.ndarray, " rows"], PaddedClips]] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, data_root: Path) -> RetrievalTask:
+        """Open the folder that contains that of the set, or the set's own.
+
+        Raises:
+            InputError: As `read_retrieval`.
+        """
+        return cls(data_root.resolve().name, read_retrieval(cls.layout, data_root))
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return ()
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        return self.data.modalities
+
+    def directions(self, pairs: tuple[Direction, ...]) -> tuple[Direction, ...]:
+        crossing = tuple(pair for pair in pairs if pair.source != pair.target)
+        if not crossing:
+            raise InputError(
+                f"nothing to retrieve from {pairs[0]}",
+                expected="two different modalities, such as audio->text",
+            )
+        return crossing
+
+    def names(self, modality: str) -> Sequence[str]:
+        return [self.data.items[item] for item in self.data.item_of(modality)]
+
+    def videos(self, modality: str) -> Sequence[str]:
+        return self.names(modality)
+
+    def rows(self, modality: str, split: str) -> Int64[np.ndarray, " rows"]:
+        return np.arange(len(self.data.item_of(modality)))
+
+    def labels(self, modality: str, rows: Int64[np.ndarray, " rows"]) -> Int64[np.ndarray, " rows"]:
+        """The item, or pair, that each row is about."""
+        return np.arange(len(rows)) if self.by_pairs else self.data.item_of(modality)[rows]
+
+    def features(self, modality: str, rows: Int64[np.ndarray, " rows"]) -> Float[np.ndarray, "rows time ..."]:
+        return self._read(modality, rows).values
+
+    def mask(self, modality: str, rows: Int64[np.ndarray, " rows"]) -> Bool[np.ndarray, "rows time"]:
+        return self._read(modality, rows).mask
+
+    def fingerprint(self) -> str:
+        return digest(self._identity())
+
+    def score(self, setting: Setting, encoded: Mapping[str, EncodedClips]) -> Scored:
+        rule = setting.rule
+        released = isinstance(rule, RetrievalProtocol) and rule.released
+        return retrieval_scores(setting, encoded, released=released)
+
+    def _read(self, modality: str, rows: Int64[np.ndarray, " rows"]) -> PaddedClips:
+        """Features and mask lie in one file and are asked for one after the other: it is read once."""
+        known, clips = self._latest.get(modality, (None, None))
+        if known is None or clips is None or not np.array_equal(known, rows):
+            clips = self.data.features(modality, rows)
+            self._latest[modality] = (rows, clips)
+        return clips
+
+    def _identity(self) -> Iterator[str | Shaped[np.ndarray, " ..."]]:
+        yield "\n".join([self.layout, *self.data.items])
+        yield "\n".join(self.data.captions)
+        yield self.data.caption_items
+        for modality in sorted(self.modalities):
+            clips = self.data.features(modality, sampled(len(self.data.item_of(modality))))
+            yield f"{modality}{clips.values.shape}"
+            yield clips.values
+            yield clips.mask
+
+
+class FlickrSoundTask(RetrievalTask):
+    """500 sounds and pictures of the same scenes as published, a sound to a picture."""
+
+    layout = "flickr-sound"
+    protocols: ClassVar[Mapping[str, Protocol]] = _protocols()
+
+
+class ValorTask(RetrievalTask):
+    """VALOR-32K, a caption to a clip that is seen and heard; without vectors of its words it goes without."""
+
+    layout = "valor"
+    protocols: ClassVar[Mapping[str, Protocol]] = _protocols()
+
+    @cached_property
+    def modalities(self) -> tuple[str, ...]:
+        try:
+            self.data.features("text", np.array([0]))
+        except InputError:
+            return tuple(name for name in self.data.modalities if name != "text")
+        return self.data.modalities
+
+
+class MSVDTask(RetrievalTask):
+    """MSVD, many captions to a clip."""
+
+    layout = "msvd"
+    protocols: ClassVar[Mapping[str, Protocol]] = _protocols()
+
+
+class ClothoTask(RetrievalTask):
+    """Clotho, 1045 sounds of any length with five captions each as published."""
+
+    layout = "clotho"
+    protocols: ClassVar[Mapping[str, Protocol]] = _protocols(
+        "P12: as many captions are read as there are sounds, so only the first fifth of the sounds is"
+        " searched, 209 of the published 1045."
+    )
+
+    def rows(self, modality: str, split: str) -> Int64[np.ndarray, " rows"]:
+        rows = super().rows(modality, split)
+        if split != _RELEASED:
+            return rows
+        captions = np.arange(min(len(self.data.items), len(self.data.captions)))
+        return captions if modality == "text" else np.unique(self.data.caption_items[captions])
+
+
+class COCOTask(RetrievalTask):
+    """MSCOCO, several captions to a picture."""
+
+    layout = "coco"
+    protocols: ClassVar[Mapping[str, Protocol]] = _protocols(
+        "P13: every caption is a pair of its own with its picture; other captions of the same picture are"
+        " wrong."
+    )
+
+    def under(self, rule: Protocol) -> COCOTask:
+        return replace(self, by_pairs=rule.report == _RELEASED)
+
+    def rows(self, modality: str, split: str) -> Int64[np.ndarray, " rows"]:
+        if split == _RELEASED and modality != "text":
+            return self.data.caption_items
+        return super().rows(modality, split)
