@@ -43,6 +43,7 @@ class Protocol(StrEnum):
     held_out = "held-out"
     paper = "paper"
     paper_f1 = "paper-f1"
+    all = "all"
 
 
 class TOCUse(StrEnum):
@@ -235,7 +236,13 @@ def toc(
 @app.command()
 def evaluate(
     checkpoint: Checkpoint,
-    task: Annotated[str, typer.Option(metavar="ave|avvp|ave-avvp|ucf-vgg|retrieval|...", help="Which task.")],
+    task: Annotated[
+        str,
+        typer.Option(
+            metavar="ave|avvp|ave-avvp|ucf-vgg|retrieval|...|all",
+            help="Which task; all stands for those whose data is there.",
+        ),
+    ],
     data: Annotated[Path, typer.Option(help="Folder of the task's data set.")],
     toc_files: Annotated[
         list[str] | None,
@@ -254,7 +261,8 @@ def evaluate(
         typer.Option(metavar="NAMES", help="Code layers that heads see, such as layer1; all by default."),
     ] = None,
     protocol: Annotated[
-        Protocol, typer.Option(help="held-out is clean; the others have published leaks and list them.")
+        Protocol,
+        typer.Option(help="held-out is clean; the paper's have published leaks and list them; all of them."),
     ] = Protocol.held_out,
     seeds: Annotated[str, typer.Option(help="Seeds of the heads, with commas between.")] = "0,1,2",
     exclude: Annotated[
@@ -267,28 +275,44 @@ def evaluate(
         bool, typer.Option("--published", help="Show the papers' numbers, on other data, beside these.")
     ] = False,
     to: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Also write the result here, as JSON.")
+        Path | None,
+        typer.Option(
+            metavar="PATH",
+            help="Also write the result to this file, as JSON; with all, each to a file in this folder.",
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Train on one modality's codes, test on another's."""
-    from benchmarks import evaluate as evaluate_model
+    from benchmarks.everything import ALL, evaluate_all, file_name
     from unicode_cmg.files import write_json
 
-    result = evaluate_model(
+    several = ALL in (task, protocol.value)
+    found = evaluate_all(
         _load(checkpoint),
         task,
         data,
         protocol.value,
-        _numbers(seeds),
+        skipped=lambda name, why: _say(f"{name}: skipped, {why}"),
+        seeds=_numbers(seeds),
         toc="auto" if toc_files == ["auto"] else toc_files or None,
         toc_use=toc_use.value,
         layers=None if layers is None else [name.strip() for name in layers.split(",")],
         exclude=exclude or (),
     )
-    if to is not None:
-        write_json(to, result.to_json())
-    _finish(result.to_json(), result.table(published=published), as_json)
+    results = []
+    for result in found:
+        if to is not None:
+            write_json(to / file_name(result) if several else to, result.to_json())
+        if several and not as_json:
+            print(result.table(published=published), end="\n\n", flush=True)
+        results.append(result)
+    if as_json or not several:
+        _finish(
+            {"results": [result.to_json() for result in results]} if several else results[0].to_json(),
+            results[0].table(published=published),
+            as_json,
+        )
 
 
 @app.command()

@@ -110,7 +110,14 @@ def encode_task(
     for modality in modalities:
         needed = np.unique(np.concatenate([part[modality] for part in rows.values()]))
         codes[modality] = encode_clips(
-            model, modality, needed, data.features, data.mask, seen, with_inputs=with_inputs
+            model,
+            modality,
+            needed,
+            data.features,
+            data.mask,
+            seen,
+            with_inputs=with_inputs,
+            source=data.source(modality),
         )
     return EncodedTask(
         data=data,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -65,6 +66,7 @@ def encode_clips(
     layers: Sequence[str] | None = None,
     *,
     with_inputs: bool = False,
+    source: Path | None = None,
 ) -> EncodedClips:
     """Encode clips in evaluation mode, without gradient, on the model's device.
 
@@ -76,6 +78,7 @@ def encode_clips(
         mask: `(modality, rows)` -> valid steps.
         layers: Which code layers, in the model's order; all of them by default.
         with_inputs: Also return what was quantized, which takes the memory of a vector for each step.
+        source: Where the features lie, to be named if they do not fit the model.
 
     Raises:
         InputError: The features do not fit the model, or a clip has no valid step.
@@ -96,8 +99,12 @@ def encode_clips(
                 raise InputError(f"row {row} has no valid {modality} step", expected="at least one")
             x = torch.from_numpy(features(modality, batch)).to(reference.device, reference.dtype)
             real = torch.from_numpy(valid).to(reference.device)
-            with torch.inference_mode():
-                encoding = model.encode(modality, x, real)
+            try:
+                with torch.inference_mode():
+                    encoding = model.encode(modality, x, real)
+            except InputError as error:
+                where = error.where if source is None else source
+                raise InputError(error.what, where=where, expected=error.expected, fix=error.fix) from None
             indices = encoding.indices.clone()  # outside of inference mode, so that autograd accepts it
             one_code = indices.shape[1] == 1 < real.shape[1]  # for the whole clip, from its real steps
             masks.append(real.any(dim=1, keepdim=True) if one_code else real)

@@ -17,7 +17,7 @@ from benchmarks.heads import HeadConfig
 from benchmarks.objectives import ClassifyClips
 from benchmarks.protocols import CHOSEN_BY_AVE, DEPARTURES, HELD_OUT, HeadProtocol, Protocol
 from benchmarks.tasks.base import Task, digest, sampled
-from unicode_cmg.data.layouts.ave import AVEData, read_ave
+from unicode_cmg.data.layouts.ave import FEATURES, AVEData, read_ave
 
 _CAUTIONS = (
     *CHOSEN_BY_AVE,
@@ -88,6 +88,9 @@ class AVETask(Task):
 
     def features(self, modality: str, rows: Int64[np.ndarray, " rows"]) -> Float[np.ndarray, "rows time ..."]:
         return self.data.features(modality, rows)
+
+    def source(self, modality: str) -> Path:
+        return self.data.folder / FEATURES[modality]
 
     def mask(self, modality: str, rows: Int64[np.ndarray, " rows"]) -> Bool[np.ndarray, "rows time"]:
         return self.data.mask(modality, rows)

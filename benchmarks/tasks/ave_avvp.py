@@ -21,6 +21,7 @@ from benchmarks.localization import LocalizeAsReleased, LocalizeEvents
 from benchmarks.protocols import CHOSEN_BY_AVE, DEPARTURES, HELD_OUT, HeadProtocol, Protocol
 from benchmarks.tasks.avvp import video_of
 from benchmarks.tasks.base import Task, digest, sampled
+from unicode_cmg.data.layouts.ave import FEATURES
 from unicode_cmg.data.layouts.ave_avvp import AVEAVVPData, read_ave_avvp
 from unicode_cmg.data.layouts.avvp import STEPS
 from unicode_cmg.errors import InputError
@@ -139,6 +140,10 @@ class AVEAVVPTask(Task):
                 fix="extract both with the same network",
             )
         return np.concatenate(parts)
+
+    def source(self, modality: str) -> Path:
+        """AVE's; AVVP's have the same shape, see `features`."""
+        return self.data.ave.folder / FEATURES[modality]
 
     def mask(self, modality: str, rows: Int64[np.ndarray, " rows"]) -> Bool[np.ndarray, "rows time"]:
         return np.ones((len(rows), STEPS), dtype=np.bool_)

@@ -122,6 +122,9 @@ class AVVPTask(Task):
     def features(self, modality: str, rows: Int64[np.ndarray, " rows"]) -> Float[np.ndarray, "rows time ..."]:
         return self.data.features(modality, rows)
 
+    def source(self, modality: str) -> Path:
+        return self.data.feature_folders[modality]
+
     def mask(self, modality: str, rows: Int64[np.ndarray, " rows"]) -> Bool[np.ndarray, "rows time"]:
         return np.ones((len(rows), STEPS), dtype=np.bool_)
 

@@ -100,6 +100,10 @@ class Task(ABC):
         """Features of one modality."""
 
     @abstractmethod
+    def source(self, modality: str) -> Path:
+        """Where the features of one modality lie: a file, or a folder of files."""
+
+    @abstractmethod
     def mask(self, modality: str, rows: Int64[np.ndarray, " rows"]) -> Bool[np.ndarray, "rows time"]:
         """True where a step is real."""
 

@@ -108,6 +108,9 @@ class RetrievalTask(Task):
     def features(self, modality: str, rows: Int64[np.ndarray, " rows"]) -> Float[np.ndarray, "rows time ..."]:
         return self._read(modality, rows).values
 
+    def source(self, modality: str) -> Path:
+        return self.data.feature_folders.get(modality, self.data.table.parent)
+
     def mask(self, modality: str, rows: Int64[np.ndarray, " rows"]) -> Bool[np.ndarray, "rows time"]:
         return self._read(modality, rows).mask
 

@@ -113,6 +113,9 @@ class UCFVGGTask(Task):
     def features(self, modality: str, rows: Int64[np.ndarray, " rows"]) -> Float[np.ndarray, "rows time ..."]:
         return self._side(modality).features(rows)
 
+    def source(self, modality: str) -> Path:
+        return self._side(modality).feature_folder
+
     def mask(self, modality: str, rows: Int64[np.ndarray, " rows"]) -> Bool[np.ndarray, "rows time"]:
         return np.ones((len(rows), STEPS), dtype=np.bool_)
 

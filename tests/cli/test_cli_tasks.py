@@ -110,3 +110,41 @@ def test_leaks_are_measured_for_the_tasks_that_are_there(toy, tasks: Path, capsy
     assert "ucf-vgg, paper" in printed.out
     assert "retrieval-flickr-sound, paper" in printed.out
     assert "retrieval-clotho: skipped" in printed.err
+
+
+def test_all_tasks_under_all_protocols_in_one_command(command, toy, tasks: Path, tmp_path: Path) -> None:
+    outcome = command(
+        *("evaluate", toy.run, "--task", "all", "--protocol", "all", "--data", tasks, "--seeds", "0"),
+        *("--to", tmp_path / "results"),
+    )
+    assert outcome.code == 0, outcome.err
+    names = {
+        f"{task}{rule}.json" for task in ("ucf-vgg", "retrieval-flickr-sound") for rule in ("", "-paper")
+    }
+    assert {path.name for path in (tmp_path / "results").iterdir()} == names
+    assert outcome.out.count("protocol held-out") == outcome.out.count("protocol paper") == 2
+    assert "avvp: skipped" in outcome.err  # its data is not there
+    one = run(command, toy, "ucf-vgg", tasks)
+    kept = json.loads((tmp_path / "results" / "ucf-vgg.json").read_text())
+    assert kept["directions"] == one["directions"]
+
+
+def test_no_task_at_all_is_refused(command, toy, tmp_path: Path) -> None:
+    outcome = command("evaluate", toy.run, "--task", "all", "--data", tmp_path)
+    *skipped, error = outcome.err.splitlines()
+    assert outcome.code == 2
+    assert error == f"error: {tmp_path}: no task that this model can be evaluated on"
+    assert "ave: skipped" in skipped[0]
+
+
+def test_features_of_another_extractor_are_named_by_their_file(
+    command, toy, tasks: Path, tmp_path: Path
+) -> None:
+    clips = {f"v_Drum_g{group:02}_c01": group for group in range(1, 16)}
+    video = {LabelledClip(n, "Drum", f"g{g:02}"): np.ones((10, VIDEO + 1)) for n, g in clips.items()}
+    audio = {
+        LabelledClip(f"{s:x<8}dru", "drumming", s): np.ones((10, AUDIO)) for s in ("train", "val", "test")
+    }
+    write_ucf_vgg(tmp_path, [("Drum", "drumming")], video, audio)
+    error = command("evaluate", toy.run, "--task", "ucf-vgg", "--data", tmp_path).error
+    assert error.startswith(f"{tmp_path / 'UCF101/feature/video/zip'}: 'video' features of shape")
