@@ -116,4 +116,5 @@ def test_a_file_that_may_not_grow_leaves_what_was_there(command, tmp_path: Path)
 
 def test_a_released_file_is_evaluated_as_it_stands(command, toy) -> None:
     error = command("evaluate", RELEASED, "--task", "ave", "--data", toy.ave).error
-    assert error.startswith("model: 'audio' features of shape [24, 4, 6]; expected [batch, time >= 1, 16]")
+    where = toy.ave / "data" / "audio_feature.h5"
+    assert error.startswith(f"{where}: 'audio' features of shape [24, 4, 6]; expected [batch, time >= 1, 16]")
