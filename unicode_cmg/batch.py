@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Bool, Float, Int64
@@ -34,6 +34,11 @@ class FeatureBatch:
     def __len__(self) -> int:
         return next(iter(self.features.values())).shape[0]
 
+    def only(self, modalities: Iterable[str]) -> FeatureBatch:
+        """The same clips in these modalities alone; one that is not there is left out."""
+        names = [m for m in modalities if m in self.features]
+        return FeatureBatch({m: self.features[m] for m in names}, {m: self.masks[m] for m in names})
+
     def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> FeatureBatch:
         """The same batch on another device, its features optionally in another dtype."""
         return FeatureBatch(
@@ -59,3 +64,34 @@ class Encoding:
     codes: Float[Tensor, "batch time code_dim"]
     indices: Int64[Tensor, "batch time layers"]
     inputs: Float[Tensor, "batch time code_dim"]
+
+
+@dataclass(frozen=True)
+class StepView:
+    """What a training step shows to regularizers: the named tensors of one batch, with their graph.
+
+    Attributes:
+        features: Column of the feature store -> `[B, T, ...]` features as they were read: the modalities of
+            the method, and the columns that regularizers asked for beside them.
+        masks: Column -> `[B, T]` True where a step is valid; it holds for `general` and `specific` too.
+        general: Modality of the method -> `[B, T, D]` modality-general features of every step, before
+            quantization.
+        specific: Modality -> `[B, T, S]` modality-specific features, one vector a step; modalities and
+            methods without them are not named.
+        codes: Modality -> `[B, T', D]` codewords, with gradients as if they were not quantized. T' is 1 in a
+            method that codes clips as a whole.
+        code_masks: Modality -> `[B, T']` True where a code is valid.
+    """
+
+    features: Mapping[str, Float[Tensor, "batch _ ..."]]
+    masks: Mapping[str, Bool[Tensor, "batch _"]]
+    general: Mapping[str, Float[Tensor, "batch _ dim"]]
+    specific: Mapping[str, Float[Tensor, "batch _ _"]]
+    codes: Mapping[str, Float[Tensor, "batch _ dim"]]
+    code_masks: Mapping[str, Bool[Tensor, "batch _"]]
+
+    def with_columns(self, batch: FeatureBatch) -> StepView:
+        """The same view with the columns of `batch` that it lacks."""
+        return replace(
+            self, features={**batch.features, **self.features}, masks={**batch.masks, **self.masks}
+        )

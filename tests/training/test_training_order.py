@@ -12,7 +12,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from tiny_method import write_tiny_store
+from tiny_method import tiny_config, write_tiny_store
 
 from unicode_cmg.data.store import FeatureStore
 from unicode_cmg.errors import InputError
@@ -23,6 +23,7 @@ from unicode_cmg.training.randomness import (
     preserved,
     restore,
     step_generator,
+    subset,
     validation_generator,
 )
 
@@ -54,6 +55,26 @@ def test_an_epoch_shows_every_clip_once_and_ranks_share_each_batch(
         if batch_size >= ranks:
             left_out = clips % batch_size if drop_last or clips % batch_size < ranks else 0
             assert len(flat) == clips - left_out
+
+
+@given(clips=st.integers(2, 60), seed=st.integers(0, 3), less=st.floats(0.05, 0.5), more=st.floats(0.5, 1.0))
+def test_a_share_of_the_clips_is_drawn_by_the_seed_and_part_of_a_larger_share(
+    clips: int, seed: int, less: float, more: float
+) -> None:
+    def seen(fraction: float, epoch: int) -> set[int]:
+        config = tiny_config(Path("s"), data__fraction=fraction, training__seed=seed, training__batch_size=7)
+        plan = BatchPlan.of(config, clips)
+        steps = range(epoch * plan.steps_per_epoch, (epoch + 1) * plan.steps_per_epoch)
+        return set(np.concatenate([plan.indices(step) for step in steps]).tolist())
+
+    assert seen(less, 0) == seen(less, 1)
+    assert len(seen(less, 0)) == max(1, round(less * clips))
+    assert seen(less, 0) <= seen(more, 0) <= set(range(clips))
+    assert seen(1.0, 0) == set(range(clips))
+
+
+def test_two_seeds_draw_different_shares() -> None:
+    assert (subset(0, 100, 20) != subset(1, 100, 20)).any()
 
 
 def test_epochs_differ_in_order_and_the_order_cannot_be_changed() -> None:

@@ -1,7 +1,9 @@
-"""Networks that know no method: temporal transformer, context LSTM, spatial pooling, convolution stacks."""
+"""Networks that know no method: temporal transformer, context LSTM, spatial pooling, convolutions, slots."""
 
 from unicode_cmg.layers.context import ContextLSTM
 from unicode_cmg.layers.conv import GridDecoder, GridEncoder, ResidualBlock
+from unicode_cmg.layers.slot_attention import SlotAssignment, SlotAttention
+from unicode_cmg.layers.slot_selection import SlotDecision, SlotSelection
 from unicode_cmg.layers.spatial import ConvPooling, GatedSum, SpatialAttention
 from unicode_cmg.layers.temporal import TemporalTransformer
 
@@ -12,6 +14,10 @@ __all__ = [
     "GridDecoder",
     "GridEncoder",
     "ResidualBlock",
+    "SlotAssignment",
+    "SlotAttention",
+    "SlotDecision",
+    "SlotSelection",
     "SpatialAttention",
     "TemporalTransformer",
 ]

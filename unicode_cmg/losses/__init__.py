@@ -8,6 +8,16 @@ from unicode_cmg.losses.commitment import commitment_loss
 from unicode_cmg.losses.cpc import CPCResult, CrossModalCPC
 from unicode_cmg.losses.info_nce import info_nce
 from unicode_cmg.losses.reconstruction import reconstruction_loss
+from unicode_cmg.losses.slot_retrieval import slot_retrieval_loss
+from unicode_cmg.losses.slots import slot_contrast, slot_similarity, top_pairs
+from unicode_cmg.losses.structure import jensen_shannon, neighbourhoods, structure_loss
+from unicode_cmg.losses.transport import (
+    entropic_distances,
+    exact_distances,
+    random_directions,
+    sliced_distances,
+)
+from unicode_cmg.losses.volume import gram_loss, span_volumes
 
 __all__ = [
     "CLUB",
@@ -15,6 +25,19 @@ __all__ = [
     "CrossModalCPC",
     "cmcm_loss",
     "commitment_loss",
+    "entropic_distances",
+    "exact_distances",
+    "gram_loss",
     "info_nce",
+    "jensen_shannon",
+    "neighbourhoods",
+    "random_directions",
     "reconstruction_loss",
+    "sliced_distances",
+    "slot_contrast",
+    "slot_retrieval_loss",
+    "slot_similarity",
+    "span_volumes",
+    "structure_loss",
+    "top_pairs",
 ]

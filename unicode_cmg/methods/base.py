@@ -11,7 +11,8 @@ from jaxtyping import Bool, Float
 from pydantic import BaseModel
 from torch import Tensor, nn
 
-from unicode_cmg.batch import Encoding, FeatureBatch
+from unicode_cmg.batch import Encoding, FeatureBatch, StepView
+from unicode_cmg.errors import InputError
 from unicode_cmg.methods.hub import HubModel
 
 RepresentationT = TypeVar("RepresentationT")
@@ -27,6 +28,7 @@ class Method(HubModel, nn.Module, ABC, Generic[RepresentationT]):
         for _ in range(critic_steps):                            # critics learn on constants
             sum(method.critic_losses(representation).values()).backward(); critic_optimizer.step()
         losses = method.training_losses(batch, generator=g, representation=representation)
+        losses |= regularizer.losses(method.view(batch, representation))  # of each, if there are any
         sum(weight[name] * factor[name] * losses[name]).backward()  # method.loss_factors()
         clip each of method.trained_modules(); optimizer.step()
         method.update_codebooks(representation, generator=g)           # EMA, no gradient
@@ -102,6 +104,24 @@ class Method(HubModel, nn.Module, ABC, Generic[RepresentationT]):
     @abstractmethod
     def codebook_statistics(self, representation: RepresentationT) -> dict[str, float]:
         """Usage of each codebook layer in this batch, such as `layer0/perplexity/audio`, as plain floats."""
+
+    def view(self, batch: FeatureBatch, representation: RepresentationT) -> StepView:
+        """The named tensors of a step that regularizers may work on.
+
+        A method that does not say what they are trains as ever, but takes no regularizers.
+
+        Args:
+            batch: Features by modality.
+            representation: What `represent(batch)` returned.
+
+        Raises:
+            InputError: The method shows nothing to regularizers.
+        """
+        raise InputError(
+            f"the method '{self.name}' takes no regularizers",
+            where="regularizers",
+            fix="remove them, or let the method define 'view'",
+        )
 
     @abstractmethod
     def trained_modules(self) -> dict[str, nn.Module]:

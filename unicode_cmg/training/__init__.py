@@ -3,5 +3,6 @@
 from unicode_cmg.training.config import PretrainConfig
 from unicode_cmg.training.errors import Interrupted, NonFiniteLoss
 from unicode_cmg.training.fit import RunResult, fit
+from unicode_cmg.training.regularized import load_regularizers
 
-__all__ = ["Interrupted", "NonFiniteLoss", "PretrainConfig", "RunResult", "fit"]
+__all__ = ["Interrupted", "NonFiniteLoss", "PretrainConfig", "RunResult", "fit", "load_regularizers"]

@@ -15,7 +15,7 @@ from unicode_cmg.batch import FeatureBatch
 from unicode_cmg.data.store import FeatureStore
 from unicode_cmg.errors import InputError
 from unicode_cmg.training.config import PretrainConfig
-from unicode_cmg.training.randomness import epoch_order
+from unicode_cmg.training.randomness import epoch_order, subset
 
 _AHEAD = 2
 
@@ -25,12 +25,13 @@ class BatchPlan:
     """How the clips of each epoch fall into steps and ranks; a function of the seed, without state.
 
     Attributes:
-        clips: Clips of the data set.
+        clips: Clips to train on.
         batch_size: Clips per step over all ranks.
         drop_last: Leave out the last, smaller batch of an epoch.
         seed: Seed of the order.
         ranks: Processes that share each batch.
         rank: Which of them this one is.
+        among: Clips of the data set that those to train on are drawn from; None: all are trained on.
     """
 
     clips: int
@@ -39,6 +40,7 @@ class BatchPlan:
     seed: int
     ranks: int = 1
     rank: int = 0
+    among: int | None = None
 
     @classmethod
     def of(cls, config: PretrainConfig, clips: int, *, ranks: int = 1, rank: int = 0) -> BatchPlan:
@@ -48,8 +50,9 @@ class BatchPlan:
             InputError: An epoch would have no step.
         """
         training = config.training
-        clips = min(clips, config.data.limit or clips)
-        plan = cls(clips, training.batch_size, training.drop_last, training.seed, ranks, rank)
+        among = min(clips, config.data.limit or clips)
+        clips = max(1, round(among * config.data.fraction))
+        plan = cls(clips, training.batch_size, training.drop_last, training.seed, ranks, rank, among)
         if plan.steps_per_epoch == 0:
             raise InputError(
                 f"the batch size is {training.batch_size}, but there are {clips} clips",
@@ -72,6 +75,8 @@ class BatchPlan:
         epoch, position = divmod(step, self.steps_per_epoch)
         order = epoch_order(self.seed, epoch, self.clips)
         batch = order[position * self.batch_size : (position + 1) * self.batch_size]
+        if self.among is not None and self.clips < self.among:
+            batch = subset(self.seed, self.among, self.clips)[batch]
         return np.array_split(batch, self.ranks)[self.rank]
 
 

@@ -9,6 +9,8 @@ from pydantic import AfterValidator, Field, field_validator
 from unicode_cmg.config import Config
 from unicode_cmg.errors import InputError
 from unicode_cmg.methods import available_methods, config_class
+from unicode_cmg.regularizers import available_regularizers
+from unicode_cmg.regularizers.attached import resolved
 
 
 def _ascending(values: tuple[int, ...]) -> tuple[int, ...]:
@@ -25,6 +27,12 @@ class DataConfig(Config):
         default=None, description="feature store whose losses are logged after each epoch; null: none"
     )
     limit: int | None = Field(default=None, ge=1, description="train on the first so many clips; null: all")
+    fraction: float = Field(
+        default=1.0,
+        gt=0,
+        le=1,
+        description="train on this share of them, drawn by the seed; less is part of more",
+    )
 
 
 class OptimizerConfig(Config):
@@ -87,6 +95,10 @@ class PretrainConfig(Config):
         "a term of weight 0 is logged but not trained on",
     )
     optimizer: OptimizerConfig = Field(default=OptimizerConfig(), description="the optimizer")
+    regularizers: list[dict[str, Any]] = Field(
+        default_factory=list,
+        description="loss terms beside those of the method: a list, each entry with `name` and settings",
+    )
     critics: CriticsConfig = Field(default=CriticsConfig(), description="the critics' optimizer")
     training: TrainingConfig = Field(default=TrainingConfig(), description="the course of training")
 
@@ -105,6 +117,24 @@ class PretrainConfig(Config):
         settings = {key: value for key, value in values.items() if key != "name"}
         config = config_class(name, where=f"{where}: method").parse(settings, where=f"{where}: method")
         return {"name": name, **config.model_dump(mode="json")}
+
+    @field_validator("regularizers")
+    @classmethod
+    def _resolve_regularizers(cls, entries: list[dict[str, Any]], info: Any) -> list[dict[str, Any]]:
+        """As for the method: `name` first, then every setting written out."""
+        where = f"{(info.context or {}).get('where', 'configuration')}: regularizers"
+        names = [entry.get("name") for entry in entries]
+        for number, name in enumerate(names):
+            if not isinstance(name, str):
+                raise InputError(
+                    f"'{number}.name' is " + ("missing" if name is None else repr(name)),
+                    where=where,
+                    expected="one of " + ", ".join(available_regularizers()),
+                )
+            if name in names[:number]:
+                raise InputError(f"'{name}' is there twice", where=where, fix="remove one of them")
+        settings = [resolved(entry, where=where)[1].model_dump(mode="json") for entry in entries]
+        return [{"name": name, **values} for name, values in zip(names, settings, strict=True)]
 
     @property
     def method_settings(self) -> dict[str, Any]:

@@ -12,6 +12,8 @@ from unicode_cmg.checkpoints.native import save_pretrained
 from unicode_cmg.data.store import FeatureStore
 from unicode_cmg.files import write_text
 from unicode_cmg.methods import build_method
+from unicode_cmg.regularizers import Regularizers
+from unicode_cmg.regularizers.attached import columns
 from unicode_cmg.training.config import PretrainConfig
 from unicode_cmg.training.device import accelerated, reproducible
 from unicode_cmg.training.loop import Loop
@@ -29,7 +31,7 @@ from unicode_cmg.training.run_folder import (
     prepare,
 )
 from unicode_cmg.training.trainer import Trainer
-from unicode_cmg.training.validation import check_store
+from unicode_cmg.training.validation import check_store, first_view
 
 
 @dataclass(frozen=True)
@@ -84,10 +86,16 @@ def fit(
         method = build_method(config.method["name"], config.method_settings, where="method").to(
             accelerator.device
         )
+        extra = columns(config.regularizers)
         for data in (store, val_store):
             if data is not None:
-                check_store(method, data, accelerator.device)
-        loop = Loop(config, run, Trainer(method, config, accelerator), accelerator, store, val_store)
+                check_store(method, data, accelerator.device, extra)
+        regularizers = Regularizers()
+        if config.regularizers:
+            example = first_view(method, store, accelerator.device, extra)
+            regularizers = Regularizers.build(config.regularizers, example, seed=training.seed)
+        trainer = Trainer(method, config, accelerator, regularizers.to(accelerator.device))
+        loop = Loop(config, run, trainer, accelerator, store, val_store)
         if start is not None:
             loop.restore(start)
         accelerator.wait_for_everyone()  # before the first rank changes what the others still look at

@@ -16,6 +16,7 @@ from unicode_cmg.checkpoints.tensors import load_exactly, read_tensors
 from unicode_cmg.data.store import FeatureStore
 from unicode_cmg.errors import InputError
 from unicode_cmg.files import atomic_directory
+from unicode_cmg.regularizers.attached import columns
 from unicode_cmg.training import randomness
 from unicode_cmg.training.batches import BatchPlan, read_ahead
 from unicode_cmg.training.config import PretrainConfig
@@ -26,6 +27,7 @@ from unicode_cmg.training.run_folder import check_unchanged, prune
 from unicode_cmg.training.schedule import learning_rate
 from unicode_cmg.training.signals import StopRequest
 from unicode_cmg.training.state import (
+    REGULARIZERS,
     TrainingState,
     above,
     below,
@@ -71,6 +73,7 @@ class Loop:
             config, len(store), ranks=accelerator.num_processes, rank=accelerator.process_index
         )
         self.total = config.training.epochs * self._plan.steps_per_epoch
+        self._columns = columns(config.regularizers)
         self._window = Window()
         self._trained_before, self._started = 0.0, time.monotonic()
 
@@ -86,7 +89,10 @@ class Loop:
             InputError: The run had other settings or other data, or a file is damaged.
         """
         state, tensors = read_state(folder)
-        check_unchanged(state.config, self._config.model_dump(mode="json"), where=folder)
+        before = PretrainConfig.parse(
+            state.config, where=folder
+        )  # settings it did not know have their defaults
+        check_unchanged(before.model_dump(mode="json"), self._config.model_dump(mode="json"), where=folder)
         if state.data != self._store.fingerprint:
             raise InputError(
                 "the data changed since the run was started",
@@ -94,6 +100,7 @@ class Loop:
                 fix="resume with the same feature store, or start a new run with another --to",
             )
         load_exactly(self._trainer.method, read_tensors(folder / WEIGHTS_FILE), where=folder / WEIGHTS_FILE)
+        load_exactly(self._trainer.regularizers, below(REGULARIZERS, tensors), where=folder)
         for name, optimizer in self._trainer.optimizers.items():
             restore_optimizer(name, optimizer, tensors, where=folder)
         if self._accelerator.scaler is not None and state.scaler is not None:
@@ -115,10 +122,13 @@ class Loop:
             NonFiniteLoss: A loss or gradient became NaN or infinite.
         """
         training, plan = self._config.training, self._plan
-        modalities, device = self._trainer.method.modalities, self._accelerator.device
+        read = tuple(dict.fromkeys((*self._trainer.method.modalities, *self._columns)))
         chunks = (plan.indices(step) for step in range(self.step, self.total))
         self._started = time.monotonic()
-        with StopRequest() as stop, closing(read_ahead(self._store, chunks, modalities, device)) as batches:
+        with (
+            StopRequest() as stop,
+            closing(read_ahead(self._store, chunks, read, self._accelerator.device)) as batches,
+        ):
             for batch in batches:
                 rate = learning_rate(
                     self._config.optimizer,
@@ -130,7 +140,12 @@ class Loop:
                 self.step += 1
                 ended, logged = self.step == self.total, self.step % training.log_every == 0
                 result = self._trainer.step(
-                    batch, step=self.step, epoch=epoch, lr=rate, statistics=logged or ended
+                    batch,
+                    step=self.step,
+                    epoch=epoch,
+                    lr=rate,
+                    statistics=logged or ended,
+                    share=self.step / self.total,
                 )
                 self._window.add(result.values)
                 progress.advance()
@@ -156,7 +171,14 @@ class Loop:
         return {**self._position(), "lr": rate, **self._window.close(means), "codebook": statistics}
 
     def _validation_entry(self, store: FeatureStore) -> dict[str, Any]:
-        losses = validation_losses(self._trainer.method, store, self._config, self._accelerator)
+        losses = validation_losses(
+            self._trainer.method,
+            self._trainer.regularizers,
+            store,
+            self._config,
+            self._accelerator,
+            self._columns,
+        )
         return {**self._position(), "validation": losses}
 
     def _position(self) -> dict[str, Any]:
@@ -192,7 +214,11 @@ class Loop:
         random_tensors, random_values = randomness.capture()
         window_tensors, window_values = self._window.state()
         scaler = self._accelerator.scaler
-        tensors = {**above("random/", random_tensors), **above("window/", window_tensors)}
+        tensors = {
+            **above("random/", random_tensors),
+            **above("window/", window_tensors),
+            **above(REGULARIZERS, self._trainer.regularizers.state_dict()),
+        }
         for name, optimizer in self._trainer.optimizers.items():
             tensors |= optimizer_tensors(name, optimizer)
         state = TrainingState(

@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor
 
-_STEP, _EPOCH, _VALIDATION = 0, 1, 2
+_STEP, _EPOCH, _VALIDATION, _SUBSET, _REGULARIZER = 0, 1, 2, 3, 4
 
 
 def _generator(*key: int) -> torch.Generator:
@@ -33,6 +33,19 @@ def step_generator(seed: int, step: int) -> torch.Generator:
 def validation_generator(seed: int, batch: int) -> torch.Generator:
     """CPU generator of one validation batch; the same after every epoch, so that the figures compare."""
     return _generator(seed, _VALIDATION, batch)
+
+
+def regularizer_generators(seed: int, step: int, count: int) -> list[torch.Generator]:
+    """CPU generators of what each of `count` regularizers draws in a step, apart from the method's."""
+    return [_generator(seed, _REGULARIZER, step, number) for number in range(count)]
+
+
+@lru_cache(maxsize=2)
+def subset(seed: int, clips: int, size: int) -> Int64[np.ndarray, " size"]:
+    """Which `size` of the clips a run trains on, read-only; a smaller subset is part of a larger one."""
+    chosen = np.sort(np.random.default_rng([seed, _SUBSET]).permutation(clips)[:size])
+    chosen.flags.writeable = False
+    return chosen
 
 
 @lru_cache(maxsize=2)

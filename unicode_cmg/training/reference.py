@@ -13,6 +13,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from unicode_cmg.methods import available_methods, config_class
+from unicode_cmg.regularizers.registry import OURS, regularizer_class
 from unicode_cmg.training.config import PretrainConfig
 
 _INTRODUCTION = """\
@@ -32,6 +33,12 @@ def reference() -> str:
             f"## Method `{name}`\n",
             f"Keys below `method:`, beside `name: {name}`.\n",
             _table(config_class(name)),
+        ]
+    for name in OURS:
+        parts += [
+            f"## Regularizer `{name}`\n",
+            f"Keys of an entry of `regularizers:` beside `name: {name}`.\n",
+            _table(regularizer_class(name, where="reference").config_class),
         ]
     return "\n".join(parts)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 
+from unicode_cmg.regularizers import ParameterGroup
 from unicode_cmg.training.config import OptimizerConfig
 
 
@@ -27,3 +28,16 @@ def learning_rate(config: OptimizerConfig, *, step: int, steps_per_epoch: int, t
         done = (step - config.warmup_steps) / max(1, total_steps - config.warmup_steps)
         rate *= 0.5 * (1 + math.cos(math.pi * done))
     return rate
+
+
+def own_rate(group: ParameterGroup, *, run: float, share: float) -> float:
+    """Learning rate of a group of parameters that may have one of its own.
+
+    Args:
+        group: The group.
+        run: The run's rate at this step.
+        share: Share of the run's steps that are done after this one, 0 to 1.
+    """
+    if group.lr is None:
+        return run
+    return group.lr * min(1.0, share / group.warmup) if group.warmup else group.lr

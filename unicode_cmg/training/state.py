@@ -18,6 +18,9 @@ from unicode_cmg.files import read_json
 
 VALUES_FILE, TENSORS_FILE = STATE_FILES
 
+REGULARIZERS = "regularizers/"
+"""What the keys of the regularizers' tensors begin with."""
+
 
 class TrainingState(Config):
     """What a resumed run needs besides the model and tensors to go on as if it had never stopped."""

@@ -15,9 +15,11 @@ from torch import Tensor, nn
 
 from unicode_cmg.batch import FeatureBatch
 from unicode_cmg.methods.base import Method
+from unicode_cmg.regularizers import ParameterGroup, Regularizers
 from unicode_cmg.training.config import PretrainConfig
 from unicode_cmg.training.finite import FiniteGuard
-from unicode_cmg.training.randomness import step_generator
+from unicode_cmg.training.randomness import regularizer_generators, step_generator
+from unicode_cmg.training.schedule import own_rate
 from unicode_cmg.training.weights import LossWeights
 
 _FUSED = (
@@ -49,25 +51,47 @@ class Trainer:
         method: On its device, in training mode.
         config: Optimizers, weights and seed.
         accelerator: Mixed precision and ranks.
+        regularizers: Those of the run, on the same device, in training mode.
 
     Attributes:
+        regularizers: Those of the run.
         guard: Stops the run at a NaN or an infinity.
     """
 
-    def __init__(self, method: Method[Any], config: PretrainConfig, accelerator: Accelerator) -> None:
+    def __init__(
+        self,
+        method: Method[Any],
+        config: PretrainConfig,
+        accelerator: Accelerator,
+        regularizers: Regularizers | None = None,
+    ) -> None:
         self.method = method
+        self.regularizers = Regularizers() if regularizers is None else regularizers
         self.guard = FiniteGuard(wait=accelerator.device.type == "cpu")
         self._config = config
         self._accelerator = accelerator
         self._weights = LossWeights(config.loss_weights)
         self._weights_fit = False
-        self._modules = {name: list(module.parameters()) for name, module in method.trained_modules().items()}
+        trained = {**method.trained_modules(), **self.regularizers.trained_modules()}
+        self._modules = {
+            name: [p for p in module.parameters() if p.requires_grad] for name, module in trained.items()
+        }
+        own = self.regularizers.parameter_groups()
+        self._groups = [ParameterGroup(tuple(method.trained_parameters())), *own]
         self._critics = list(method.critic_parameters())
         fused = accelerator.device.type in _FUSED
         options = config.optimizer
         self.optimizers = {
             "main": torch.optim.AdamW(
-                method.trained_parameters(), lr=options.lr, weight_decay=options.weight_decay, fused=fused
+                [
+                    {
+                        "params": list(group.parameters),
+                        "weight_decay": _given(group.weight_decay, options.weight_decay),
+                    }
+                    for group in self._groups
+                ],
+                lr=options.lr,
+                fused=fused,
             )
         }
         if self._critics:
@@ -76,21 +100,32 @@ class Trainer:
                 self._critics, lr=config.critics.lr, weight_decay=0.0, fused=fused
             )
 
-    def step(self, batch: FeatureBatch, *, step: int, epoch: int, lr: float, statistics: bool) -> StepResult:
+    def step(
+        self,
+        batch: FeatureBatch,
+        *,
+        step: int,
+        epoch: int,
+        lr: float,
+        statistics: bool,
+        share: float = 1.0,
+    ) -> StepResult:
         """Train on one batch.
 
         Args:
-            batch: Features on the device.
+            batch: Features on the device, with the columns that regularizers read.
             step: Number of the step, from 1.
             epoch: Passes over the data done so far.
             lr: Learning rate of the main optimizer.
             statistics: Whether to measure the use of the codebooks.
+            share: Share of the run's steps that are done after this one; regularizers' warm-ups follow it.
 
         Raises:
             InputError: `loss_weights` does not fit the method's terms.
             NonFiniteLoss: A loss or gradient is NaN or infinite; on the CPU before the model moves by it.
         """
         method, autocast = self.method, self._accelerator.autocast
+        columns, batch = batch, batch.only(method.modalities)
         generator = step_generator(self._config.training.seed, step)
         method.begin_step(step=step - 1, epoch=epoch)
         if method.repeats_encoding:
@@ -102,12 +137,18 @@ class Trainer:
         with _constant(self._critics):
             with autocast():
                 losses = method.training_losses(batch, generator=generator, representation=representation)
+                if len(self.regularizers):
+                    view = method.view(batch, representation).with_columns(columns)
+                    draws = regularizer_generators(self._config.training.seed, step, len(self.regularizers))
+                    losses = {**losses, **self.regularizers.losses(view, draws)}
+            factors = {**method.loss_factors(), **self.regularizers.loss_factors()}
             if not self._weights_fit:
-                self._weights.check(losses, method.loss_factors())
+                self._weights.check(losses, factors)
                 self._weights_fit = True
-            losses = {**losses, "total": self._weights.total(losses, method.loss_factors())}
+            losses = {**losses, "total": self._weights.total(losses, factors)}
             self.guard.watch(losses, step=step)
-            norms = self._update(losses["total"], lr, step)
+            rates = [own_rate(group, run=lr, share=share) for group in self._groups]
+            norms = self._update(losses["total"], rates, step)
         method.update_codebooks(representation, generator=generator)
         logged = {"total": losses.pop("total"), **losses, **critic}
         return StepResult(
@@ -143,7 +184,9 @@ class Trainer:
         self.guard.watch(losses, step=step)  # once is enough: NaN stays in the critics
         return losses
 
-    def _update(self, total: Float[Tensor, ""], lr: float, step: int) -> dict[str, Float[Tensor, ""]]:
+    def _update(
+        self, total: Float[Tensor, ""], rates: Sequence[float], step: int
+    ) -> dict[str, Float[Tensor, ""]]:
         """Backward, clip each module alone, and move the parameters; the norms before clipping."""
         optimizer, scaler, limit = (
             self.optimizers["main"],
@@ -165,8 +208,8 @@ class Trainer:
                 torch.nn.utils.clip_grads_with_norm_(parameters, limit, norms[name])
         if scaler is None:  # with a scaler an overflow is part of the game: it skips the step
             self.guard.watch(_prefixed("gradient of ", norms), step=step)
-        for group in optimizer.param_groups:
-            group["lr"] = lr
+        for group, rate in zip(optimizer.param_groups, rates, strict=True):
+            group["lr"] = rate
         self._apply(optimizer)
         return norms
 
@@ -197,6 +240,10 @@ def _constant(parameters: Sequence[nn.Parameter]) -> Iterator[None]:
     finally:
         for parameter in parameters:
             parameter.requires_grad_(True)
+
+
+def _given(value: float | None, default: float) -> float:
+    return default if value is None else value
 
 
 def _prefixed(prefix: str, values: Mapping[str, Tensor]) -> dict[str, Tensor]:

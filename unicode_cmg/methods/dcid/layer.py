@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
-from unicode_cmg.batch import Encoding
+from unicode_cmg.batch import Encoding, FeatureBatch, StepView
 from unicode_cmg.codebook import Quantized, build_quantizer
 from unicode_cmg.losses import CLUB, CrossModalCPC, commitment_loss, reconstruction_loss
 from unicode_cmg.methods.dcid.config import DCIDConfig, ModalityConfig
@@ -208,3 +208,15 @@ class DisentanglingLayer(nn.Module):
 
     def _critic(self, modality: str) -> CLUB:
         return cast(CLUB, self.critic[modality])
+
+
+def layer_view(batch: FeatureBatch, r: LayerRepresentation) -> StepView:
+    """What a layer shows to regularizers."""
+    return StepView(
+        features=batch.features,
+        masks=batch.masks,
+        general=r.general,
+        specific=r.summary,
+        codes={m: q.codes for m, q in r.quantized.items()},
+        code_masks=r.masks,
+    )

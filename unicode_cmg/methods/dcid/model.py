@@ -8,12 +8,12 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from unicode_cmg.batch import Encoding, FeatureBatch
+from unicode_cmg.batch import Encoding, FeatureBatch, StepView
 from unicode_cmg.methods.base import Method
 from unicode_cmg.methods.checks import check_batch, check_features
 from unicode_cmg.methods.dcid.config import DCIDConfig
 from unicode_cmg.methods.dcid.inputs import Context
-from unicode_cmg.methods.dcid.layer import DisentanglingLayer, Draws, LayerRepresentation
+from unicode_cmg.methods.dcid.layer import DisentanglingLayer, Draws, LayerRepresentation, layer_view
 from unicode_cmg.methods.quantizers import codebook_keys, codebooks, layer_sizes, statistics
 
 
@@ -93,6 +93,10 @@ class DCID(Method[LayerRepresentation]):
         """Perplexity, active codes and agreement between modalities in this batch."""
         r = representation
         return statistics("layer0", self.layer.codebook, r.quantized, r.masks)
+
+    def view(self, batch: FeatureBatch, representation: LayerRepresentation) -> StepView:
+        """z, zbar (what CLUB sees of it) and zhat of every modality."""
+        return layer_view(batch, representation)
 
     def trained_modules(self) -> dict[str, nn.Module]:
         """The groups whose gradients the released code clips one by one."""

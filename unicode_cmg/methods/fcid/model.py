@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from unicode_cmg.batch import Encoding, FeatureBatch
+from unicode_cmg.batch import Encoding, FeatureBatch, StepView
 from unicode_cmg.codebook import build_quantizer
 from unicode_cmg.errors import InputError
 from unicode_cmg.losses import commitment_loss
@@ -92,7 +92,7 @@ class FCID(Method[FCIDRepresentation]):
         halves = self.fine.represent(inputs, steps, masks), self.coarse.represent(steps, masks)
         coded = halves[1] if self.config.coarse else halves[0]
         quantized = {m: self.codebook.quantize(z) for m, z in coded.general.items()}
-        return FCIDRepresentation(inputs, *halves, quantized)
+        return FCIDRepresentation(inputs, steps, *halves, quantized)
 
     def critic_losses(self, representation: FCIDRepresentation) -> dict[str, Float[Tensor, ""]]:
         """Negative log-likelihood of each critic, on constants: `critic/fine/m` and `critic/coarse/g`."""
@@ -168,6 +168,18 @@ class FCID(Method[FCIDRepresentation]):
         """Perplexity, active codes and agreement between modalities in this batch."""
         r = representation
         return statistics("layer0", self.codebook, r.quantized, r.coded.masks)
+
+    def view(self, batch: FeatureBatch, representation: FCIDRepresentation) -> StepView:
+        """General features of every step, before clips are averaged, and the codes, which may be of clips."""
+        r = representation
+        return StepView(
+            features=batch.features,
+            masks=batch.masks,
+            general=r.steps,
+            specific=r.fine.summary,
+            codes={m: q.codes for m, q in r.quantized.items()},
+            code_masks=r.coded.masks,
+        )
 
     def trained_modules(self) -> dict[str, nn.Module]:
         """The groups whose gradients the released code clips one by one."""

@@ -19,12 +19,14 @@ class FCIDRepresentation:
 
     Attributes:
         inputs: Modality -> `[B, T, ...]` features as they enter the encoders.
+        steps: Modality -> `[B, T, D]` general features of every step.
         fine: The fine modalities, step by step; empty without the fine half.
         coarse: All modalities, clip by clip; empty without the coarse half.
         quantized: Modality -> codes of the clips, or of the steps where there is no coarse half.
     """
 
     inputs: Mapping[str, Float[Tensor, "batch _ ..."]]
+    steps: Mapping[str, Float[Tensor, "batch _ dim"]]
     fine: FineRepresentation
     coarse: CoarseRepresentation
     quantized: Mapping[str, Quantized]

@@ -9,13 +9,13 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from unicode_cmg.batch import Encoding, FeatureBatch
+from unicode_cmg.batch import Encoding, FeatureBatch, StepView
 from unicode_cmg.errors import InputError
 from unicode_cmg.methods.base import Method
 from unicode_cmg.methods.checks import check_batch, check_features
 from unicode_cmg.methods.dcid import Draws, LayerRepresentation, ModalityConfig
 from unicode_cmg.methods.dcid.inputs import Context
-from unicode_cmg.methods.dcid.layer import DisentanglingLayer
+from unicode_cmg.methods.dcid.layer import DisentanglingLayer, layer_view
 from unicode_cmg.methods.hdcid.config import HDCIDConfig
 from unicode_cmg.methods.hdcid.inputs import Handover
 from unicode_cmg.methods.quantizers import codebook_keys, codebooks, layer_sizes, statistics
@@ -145,6 +145,10 @@ class HDCID(Method[tuple[LayerRepresentation, ...]]):
             for k, (layer, r) in enumerate(zip(self._layers(), representation, strict=False))
             for key, value in statistics(f"layer{k}", layer.codebook, r.quantized, r.masks).items()
         }
+
+    def view(self, batch: FeatureBatch, representation: tuple[LayerRepresentation, ...]) -> StepView:
+        """z, zbar and zhat of the first layer, which aligns the events that all modalities share."""
+        return layer_view(batch, representation[0])
 
     def trained_modules(self) -> dict[str, nn.Module]:
         """The groups whose gradients the released code clips one by one."""

@@ -1,0 +1,19 @@
+"""Regularizers: loss terms that any pretraining configuration can add to any method.
+
+>>> from unicode_cmg.regularizers import available_regularizers
+>>> "slot_alignment" in available_regularizers()
+True
+"""
+
+from unicode_cmg.regularizers.attached import Regularizers
+from unicode_cmg.regularizers.base import ParameterGroup, Regularizer, RegularizerConfig
+from unicode_cmg.regularizers.registry import available_regularizers, regularizer_class
+
+__all__ = [
+    "ParameterGroup",
+    "Regularizer",
+    "RegularizerConfig",
+    "Regularizers",
+    "available_regularizers",
+    "regularizer_class",
+]

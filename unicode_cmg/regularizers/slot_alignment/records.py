@@ -1,0 +1,100 @@
+"""What slot-guided alignment reads and makes: tokens, their slots, and which slots belong together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor
+
+from unicode_cmg.layers import SlotAssignment
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """Vectors of the samples of a batch, as a set: their order means nothing.
+
+    Attributes:
+        values: `[B, N, C]`.
+        mask: `[B, N]` True where a token is real; whatever the others hold has no effect.
+    """
+
+    values: Float[Tensor, "batch tokens channels"]
+    mask: Bool[Tensor, "batch tokens"]
+
+    def cleared(self) -> Tokens:
+        """The same tokens with zeros where none is real."""
+        return Tokens(torch.where(self.mask.unsqueeze(2), self.values, 0), self.mask)
+
+
+@dataclass(frozen=True)
+class Decomposition:
+    """The slots of one set of tokens (SGA paper, section 3.2).
+
+    Attributes:
+        slots: `[B, L, D]`, dropped ones too.
+        keep: `[B, L]` 0 or 1, the slots that stand for something; straight-through in training.
+        probability: `[B, L]` of being kept.
+        attention: `[B, N, L]` how each token divides itself among the slots (eq. 6); 0 at padding.
+        weights: `[B, N, L]` what share each token has in a slot (eq. 7); 0 at padding.
+        held: The same slots and attention with the tokens held constant. `keep` is decided on these slots and
+            the tokens are rebuilt from them, so that neither moves what the tokens come from.
+    """
+
+    slots: Float[Tensor, "batch slots dim"]
+    keep: Float[Tensor, "batch slots"]
+    probability: Float[Tensor, "batch slots"]
+    attention: Float[Tensor, "batch tokens slots"]
+    weights: Float[Tensor, "batch tokens slots"]
+    held: SlotAssignment
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """The slots of the joint tokens and of every teacher, and the pairs among them (SGA paper, section 3.3).
+
+    Attributes:
+        joint: Slots of the joint representation.
+        teachers: Teacher -> its slots.
+        similarity: Teacher -> `[B, L, L]` cosine of its slots (rows) and the joint ones (eq. 1).
+        pairs: Teacher -> `[B, L, L]` True for the pairs that are pulled together (eq. 2).
+    """
+
+    joint: Decomposition
+    teachers: Mapping[str, Decomposition]
+    similarity: Mapping[str, Float[Tensor, "batch slots slots"]]
+    pairs: Mapping[str, Bool[Tensor, "batch slots slots"]]
+
+
+@dataclass(frozen=True)
+class TokenLayout:
+    """What each of N tokens stands for.
+
+    Attributes:
+        columns: Names that `column` counts through, of columns of the store or modalities of the method.
+        column: `[N]` which of them the token is from.
+        step: `[N]` its step; -1 where a teacher's module has made tokens of its own.
+        row: `[N]` its row in a grid; -1 without one.
+        col: `[N]` its column in a grid; -1 without one.
+    """
+
+    columns: tuple[str, ...]
+    column: Int64[Tensor, " tokens"]
+    step: Int64[Tensor, " tokens"]
+    row: Int64[Tensor, " tokens"]
+    col: Int64[Tensor, " tokens"]
+
+
+@dataclass(frozen=True)
+class TokenLayouts:
+    """What the tokens of an alignment stand for.
+
+    Attributes:
+        joint: Of the joint representation.
+        teachers: Teacher -> of its tokens.
+    """
+
+    joint: TokenLayout
+    teachers: Mapping[str, TokenLayout]
