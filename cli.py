@@ -396,6 +396,39 @@ def codes(
 
 
 @app.command()
+def slots(
+    checkpoint: Annotated[
+        Path, typer.Argument(help="Folder of a run with slot_alignment, or one of its checkpoints.")
+    ],
+    features: Features,
+    to: Annotated[
+        Path | None,
+        typer.Option(metavar="PAGE.html", help="Picture to write: a page, or .png, .pdf or .svg."),
+    ] = None,
+    clips: Annotated[
+        str, typer.Option(metavar="N|ID,ID", help="Which clips: the first so many, or their ids.")
+    ] = "8",
+    tokens: Annotated[
+        int, typer.Option(min=1, help="Tokens of each slot; of a short sequence three in ten at most.")
+    ] = 20,
+    seed: Seed = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Show which words, patches and steps the matched slots of a run attend to."""
+    from benchmarks.slots import matched_slots, write_slots
+    from unicode_cmg.data import FeatureStore
+
+    store = FeatureStore.open(features)
+    chosen = int(clips) if clips.isdecimal() else [clip for clip in clips.split(",") if clip]
+    options: dict[str, Any] = {"clips": chosen, "tokens": tokens, "seed": seed}
+    if to is None:
+        found, written = matched_slots(checkpoint, store, **options), ""
+    else:
+        found, written = write_slots(checkpoint, store, to, **options), f"\n\nwritten to {to}"
+    _finish(found.to_json(), found.table() + written, as_json)
+
+
+@app.command()
 def report(
     run: Annotated[Path, typer.Argument(help="Folder of a run, finished or not.")], as_json: AsJson = False
 ) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from benchmarks.report.page import render
 from benchmarks.report.record import read_run
 from benchmarks.report.results import results_of
+from benchmarks.report.slots import slots_view
 from unicode_cmg.files import write_json, write_text
 
 RESULTS, PAGE = "results.json", "report.html"
@@ -23,9 +24,10 @@ def build_report(run: str | Path) -> Path:
     """
     run = Path(run)
     record = read_run(run)
-    results = results_of(record)
+    slots = slots_view(record)
+    results = results_of(record, slots)
     write_json(run / RESULTS, results)
-    write_text(run / PAGE, render(record, results))
+    write_text(run / PAGE, render(record, results, slots))
     return run / PAGE
 
 

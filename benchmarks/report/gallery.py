@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
-from matplotlib.image import imsave
 
 from benchmarks.codes import CodeUsage
+from benchmarks.digit_images import png_uri, scan_image, sound_image
 from benchmarks.report.codes import telling_codes
 from unicode_cmg.data.digits.clips import PROMPTS
-from unicode_cmg.data.digits.sources import CLASSES, COEFFICIENTS, FRAMES, word_vector
+from unicode_cmg.data.digits.sources import CLASSES, word_vector
 from unicode_cmg.data.layouts.ave import AVEData, read_ave
-
-_LEVELS = 4  # of the thermometer that a pixel was written as
 
 
 @dataclass(frozen=True)
@@ -77,21 +73,12 @@ def _strip(usage: CodeUsage, clips: AVEData, modality: str, code: int) -> Strip:
     return Strip(modality, pictures)
 
 
-def scan_of(windows: Float[np.ndarray, "7 7 16"]) -> Float[np.ndarray, "8 8"]:
-    """The 8x8 pixels that the windows of a video step were cut from; its levels add up to a pixel."""
-    corners = windows.reshape(7, 7, _LEVELS, 4).mean(axis=2)
-    pixels = np.zeros((8, 8), dtype=corners.dtype)
-    for corner, (down, right) in enumerate(((0, 0), (0, 1), (1, 0), (1, 1))):
-        pixels[down : down + 7, right : right + 7] = corners[..., corner]
-    return pixels
-
-
 def _scan(vector: Float[np.ndarray, "7 7 16"], alt: str) -> Picture:
-    return Picture(alt, _image(1 - scan_of(vector), "gray", 0.0, 1.0))
+    return Picture(alt, png_uri(scan_image(vector)))
 
 
 def _sound(vector: Float[np.ndarray, " 104"], alt: str) -> Picture:
-    return Picture(alt, _image(vector.reshape(FRAMES, COEFFICIENTS).T[::-1], "magma", -2.5, 2.5))
+    return Picture(alt, png_uri(sound_image(vector)))
 
 
 def _word(vector: Float[np.ndarray, " 32"], alt: str) -> Picture:
@@ -106,9 +93,3 @@ _DRAW = {"video": _scan, "audio": _sound, "text": _word}
 def _vocabulary() -> tuple[list[str], Float[np.ndarray, "words 32"]]:
     words = sorted({word for prompt in PROMPTS for word in prompt.split() if word != "{}"} | set(CLASSES))
     return words, np.stack([word_vector(word) for word in words])
-
-
-def _image(values: Float[np.ndarray, "height width"], colours: str, low: float, high: float) -> str:
-    buffer = io.BytesIO()
-    imsave(buffer, values, cmap=colours, vmin=low, vmax=high, format="png")
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")

@@ -7,7 +7,7 @@ from importlib.resources import files
 from typing import Any
 
 import yaml
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from benchmarks.report.codes import meaning_view, sharing_view
@@ -17,32 +17,36 @@ from benchmarks.report.headline import arrow, lede, tiles
 from benchmarks.report.record import RunRecord
 from benchmarks.report.refined import refined_view
 from benchmarks.report.settings import facts, timings
+from benchmarks.report.slots import SlotsView
 from benchmarks.report.tasks import TaskView, task_views
 from benchmarks.report.transfer import transfer_tables
+from benchmarks.slots.page import HELPERS, LOADER, slots_css
 
 
-def render(record: RunRecord, results: Mapping[str, Any]) -> str:
+def render(record: RunRecord, results: Mapping[str, Any], slots: SlotsView | None) -> str:
     """The page as text; it needs no other file and asks the network for nothing.
 
     Args:
         record: The run.
         results: The same run as `results.json` holds it.
+        slots: Its slots, if it has any.
     """
     environment = Environment(
-        loader=PackageLoader("benchmarks.report"),
+        loader=ChoiceLoader([PackageLoader("benchmarks.report"), LOADER]),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=StrictUndefined,
     )
+    environment.globals |= HELPERS
     tables = transfer_tables(record.evaluations.values())
     tasks = task_views(tables, record.evaluations.values())
     css = (files("benchmarks.report") / "templates" / "report.css").read_text(encoding="utf-8")
     return environment.get_template("report.html.j2").render(
         title=f"Unified codebook: {results['run']}",
-        css=Markup(css),
+        css=Markup(css + (slots_css() if slots else "")),
         lede=lede(record),
-        contents=_contents(tasks),
+        contents=_contents(tasks, slots is not None),
         tiles=tiles(record, tables),
         tables=tables,
         crossings=list(dict.fromkeys(pair for table in tables for pair in table.crossings())),
@@ -54,6 +58,7 @@ def render(record: RunRecord, results: Mapping[str, Any]) -> str:
         sharing=sharing_view(record.codes) if record.codes else None,
         meaning=meaning_view(record.codes) if record.codes else None,
         gallery=_gallery(record),
+        slots=slots,
         toc=refined_view(record.toc, record.path) if record.toc else None,
         facts=facts(record, tables),
         config=yaml.safe_dump(record.config, sort_keys=False, allow_unicode=True),
@@ -63,7 +68,7 @@ def render(record: RunRecord, results: Mapping[str, Any]) -> str:
     )
 
 
-def _contents(tasks: Sequence[TaskView]) -> list[tuple[str, str]]:
+def _contents(tasks: Sequence[TaskView], slots: bool) -> list[tuple[str, str]]:
     """Id and name of each section."""
     return [
         ("transfer", "Transfer"),
@@ -71,6 +76,7 @@ def _contents(tasks: Sequence[TaskView]) -> list[tuple[str, str]]:
         ("training", "Training"),
         ("codebook", "Codebook"),
         ("meaning", "Meaning of codes"),
+        *([("slots", "Slots")] if slots else []),
         ("toc", "TOC"),
         ("settings", "Settings"),
         ("timings", "Timings"),

@@ -9,12 +9,13 @@ from typing import Any
 
 import unicode_cmg
 from benchmarks.report.record import RunRecord
+from benchmarks.report.slots import SlotsView
 
 FORMAT_VERSION = 1
 _LIBRARIES = ("torch", "numpy", "scikit-learn", "accelerate", "pydantic", "safetensors", "matplotlib")
 
 
-def results_of(record: RunRecord) -> dict[str, Any]:
+def results_of(record: RunRecord, slots: SlotsView | None) -> dict[str, Any]:
     """The document; parts the run has not reached are null or empty."""
     return {
         "format_version": FORMAT_VERSION,
@@ -25,6 +26,7 @@ def results_of(record: RunRecord) -> dict[str, Any]:
         "evaluations": {name: result.to_json() for name, result in record.evaluations.items()},
         "codes": record.codes.to_json() if record.codes else None,
         "toc": record.toc.to_json() if record.toc else None,
+        "slots": slots.to_json() if slots else None,
         "stages": record.stages,
         "versions": versions(),
     }

@@ -13,10 +13,11 @@ from hypothesis.extra.numpy import arrays
 from made_run import CLASSES, code_usage, evaluation
 
 from benchmarks.codes import CodeUsage
+from benchmarks.digit_images import scan_of
 from benchmarks.interpret.sharing import sharing_of
 from benchmarks.report.codes import telling_codes
 from benchmarks.report.curves import Curve, curves_of, smooth, thin
-from benchmarks.report.gallery import digit_cards, scan_of
+from benchmarks.report.gallery import digit_cards
 from benchmarks.report.meaning import class_shares, code_order
 from benchmarks.report.svg import series_slot
 from benchmarks.report.transfer import transfer_tables, transfer_text

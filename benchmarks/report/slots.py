@@ -1,0 +1,78 @@
+"""The section about the slots of a run with `slot_alignment`: its terms, what is kept, and some clips."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from benchmarks.report.curves import Chart, curves_of, draw_curves
+from benchmarks.report.record import RunRecord
+from benchmarks.slots.matching import matched_slots
+from benchmarks.slots.page import ClipView, clip_views
+from benchmarks.slots.record import MatchedSlots
+from benchmarks.slots.scene import scenes
+from unicode_cmg.data.store import FeatureStore
+from unicode_cmg.errors import InputError
+
+_NAME = "slot_alignment"
+_COUNTED, _DRAWN = 64, 3
+
+
+@dataclass(frozen=True)
+class SlotsView:
+    """What the section shows; without `found` only the charts and why the rest is missing."""
+
+    charts: list[Chart]
+    absent: str = ""
+    found: MatchedSlots | None = None
+    trained_on: bool = False
+    clips: tuple[ClipView, ...] = ()
+
+    def to_json(self) -> dict[str, Any] | None:
+        """The numbers of the section."""
+        if self.found is None:
+            return None
+        return {
+            "features": self.found.features,
+            "clips": len(self.found.clips),
+            "slots": self.found.slots,
+            "means": {name: row.model_dump(mode="json") for name, row in self.found.summary().items()},
+            "moments": [pair.model_dump(mode="json") for pair in self.found.moments],
+        }
+
+
+def slots_view(record: RunRecord) -> SlotsView | None:
+    """The section of a run, finished or not; None if it has no `slot_alignment`.
+
+    The slots are those of the newest checkpoint, on the first clips of the validation store, or, without one,
+    of the store it was trained on.
+    """
+    if all(entry.get("name") != _NAME for entry in record.config.get("regularizers") or ()):
+        return None
+    charts = _charts(record)
+    data = record.config["data"]
+    try:
+        store = FeatureStore.open(data.get("val_store") or data["store"])
+        found = matched_slots(record.path, store, clips=_COUNTED)
+    except InputError as error:
+        return SlotsView(charts, absent=str(error))
+    return SlotsView(
+        charts,
+        found=found,
+        trained_on=not data.get("val_store"),
+        clips=tuple(clip_views(scenes(found, store, clips=_DRAWN))),
+    )
+
+
+def _charts(record: RunRecord) -> list[Chart]:
+    """A chart for each term of the regularizer: their scales have nothing in common."""
+    dots = {curve.name: curve for curve in curves_of(record.metrics, "validation").get(_NAME, ())}
+    return [
+        draw_curves(
+            curve.name,
+            [replace(curve, name="")],
+            record.modalities,
+            [replace(dots[curve.name], name="")] if curve.name in dots else (),
+        )
+        for curve in curves_of(record.metrics, "loss").get(_NAME, ())
+    ]
