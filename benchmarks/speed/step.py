@@ -1,10 +1,11 @@
-"""One pretraining step of each method at published sizes, in one process and in turns.
+"""One pretraining step of each method, and of DCID with each regularizer, at published sizes.
 
-usage: python -m benchmarks.speed.step [--clips 8] [--rounds 5]
+usage: python -m benchmarks.speed.step [--clips 8] [--rounds 5] [--rows "dcid,dcid + gram"]
 
 Random features of the published shapes (10 x 128, 10 x 7 x 7 x 512, 10 x 768), all losses, critics,
-optimizers and codebook updates; H-DCID with both layers in. Medians over the rounds, and ratios to DCID in
-the same round.
+optimizers and codebook updates; H-DCID with both layers in; regularizers with their default settings. Rows
+take turns in one process. Medians over the rounds, and ratios to the first row in the same round. What
+compares clips with each other costs more the more there are: `--clips 80` is the published batch.
 """
 
 from __future__ import annotations
@@ -18,14 +19,17 @@ import torch
 import typer
 from accelerate import Accelerator
 
+from benchmarks.command import run_command
 from unicode_cmg.batch import FeatureBatch
 from unicode_cmg.config import load_yaml
 from unicode_cmg.methods import build_method
+from unicode_cmg.regularizers import Regularizers
+from unicode_cmg.regularizers.registry import OURS
 from unicode_cmg.training import PretrainConfig
 from unicode_cmg.training.trainer import Trainer
 
 CONFIGS = Path(__file__).parents[2] / "configs"
-METHODS = ("dcid", "hdcid", "fcid")
+ROWS = ("dcid", "hdcid", "fcid", *(f"dcid + {name}" for name in OURS))
 _JOINED = 1000  # an epoch by which every layer takes part
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, help=__doc__)
@@ -34,7 +38,8 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None, help=__doc__)
 @app.command()
 def step(
     clips: Annotated[int, typer.Option(min=2, help="Clips of a step.")] = 8,
-    rounds: Annotated[int, typer.Option(min=1, help="Timed steps of each method.")] = 5,
+    rounds: Annotated[int, typer.Option(min=1, help="Timed steps of each row.")] = 5,
+    rows: Annotated[str, typer.Option(help="Methods, and regularizers after a +.")] = ",".join(ROWS),
 ) -> None:
     """Time the steps and print a table."""
     accelerator = Accelerator()
@@ -43,32 +48,40 @@ def step(
     batch = FeatureBatch.of(
         {m: torch.randn(clips, 10, *shape, generator=generator) for m, shape in shapes.items()}
     ).to(accelerator.device)
-    trainers = {name: _trainer(name, accelerator) for name in METHODS}
-    seconds: dict[str, list[float]] = {name: [] for name in METHODS}
+    trainers = {row.strip(): _trainer(row.strip(), batch, accelerator) for row in rows.split(",")}
+    seconds: dict[str, list[float]] = {row: [] for row in trainers}
     for round_ in range(rounds + 1):  # the first round warms up
-        for name, trainer in trainers.items():
+        for row, trainer in trainers.items():
             started = time.perf_counter()
             trainer.step(batch, step=round_ + 1, epoch=_JOINED, lr=1e-4, statistics=False)
             if accelerator.device.type == "cuda":
                 torch.cuda.synchronize()
             if round_:
-                seconds[name].append(time.perf_counter() - started)
+                seconds[row].append(time.perf_counter() - started)
+    first = next(iter(trainers))
     print(f"{clips} clips, {rounds} rounds, {torch.get_num_threads()} threads, {accelerator.device}")
-    print("| method | parameters | seconds a step | times DCID |\n| --- | --- | --- | --- |")
-    for name, trainer in trainers.items():
-        ratios = [own / base for own, base in zip(seconds[name], seconds["dcid"], strict=True)]
-        size = sum(p.numel() for p in trainer.method.parameters()) / 1e6
-        median = statistics.median(seconds[name])
-        print(f"| {name} | {size:.1f} M | {median:.2f} | {statistics.median(ratios):.2f} |")
+    print(f"| row | parameters | seconds a step | times {first} |\n| --- | --- | --- | --- |")
+    for row, trainer in trainers.items():
+        ratios = [own / base for own, base in zip(seconds[row], seconds[first], strict=True)]
+        size = sum(p.numel() for m in (trainer.method, trainer.regularizers) for p in m.parameters()) / 1e6
+        median = statistics.median(seconds[row])
+        print(f"| {row} | {size:.1f} M | {median:.2f} | {statistics.median(ratios):.2f} |")
 
 
-def _trainer(name: str, accelerator: Accelerator) -> Trainer:
+def _trainer(row: str, batch: FeatureBatch, accelerator: Accelerator) -> Trainer:
+    """What trains a row such as `dcid` or `dcid + gram`."""
+    name, *extra = (part.strip() for part in row.split("+"))
     path = CONFIGS / f"{name}.yaml"
-    config = PretrainConfig.parse(load_yaml(path), where=path)
+    values = {**load_yaml(path), "regularizers": [{"name": regularizer} for regularizer in extra]}
+    config = PretrainConfig.parse(values, where=path)
     torch.manual_seed(0)
-    method = build_method(name, config.method_settings, path).to(accelerator.device).train()
-    return Trainer(method, config, accelerator)
+    method = build_method(name, config.method_settings, path).to(accelerator.device)
+    clip = FeatureBatch.of({m: x[:1] for m, x in batch.features.items()})
+    with torch.no_grad():
+        example = method.eval().view(clip, method.represent(clip))
+    regularizers = Regularizers.build(config.regularizers, example, seed=0).to(accelerator.device)
+    return Trainer(method.train(), config, accelerator, regularizers.train())
 
 
 if __name__ == "__main__":
-    app()
+    run_command(app)

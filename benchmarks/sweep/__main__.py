@@ -37,10 +37,15 @@ def sweep(
     to = to or Path("runs") / file.stem
     outcomes = run_sweep(file, data=data, to=to, seeds=seeds, workers=workers, threads=threads)
     save_table(to, outcome_table(outcomes), outcomes)
-    if load_sweep(file)[0].refine:
+    plan, rows = load_sweep(file)
+    if plan.refine:
         from benchmarks.sweep.refinements import save_refinements
 
         save_refinements(to, outcomes)
+    if plan.plot is not None:
+        from benchmarks.sweep.series_tables import save_series
+
+        save_series(to, plan, rows, outcomes)
 
 
 def run_sweep(

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import product
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -13,22 +11,11 @@ from matplotlib.figure import Figure
 
 from benchmarks.refinement.comparison import ALL
 from benchmarks.sweep.cells import Cell
+from benchmarks.sweep.style import INK, MUTED, Style, plain, styles
 from unicode_cmg.files import atomic_file
 
-_INK, _MUTED, _GRID = "#222222", "#6b6b6b", "#e8e8e8"
-# colours that stay apart for colour-blind readers (Okabe and Ito, and two greys), and a marker for each
-_COLOURS = (
-    *("#0072b2", "#d55e00", "#009e73", "#8c8c8c", "#56b4e9", "#cc79a7", "#222222", "#e69f00", "#a9772c"),
-)
-_MARKERS = "o^sxDPv*h"
 _SHARES_BELOW = 0.4
 _LINEAR_TO = 2.0
-
-
-class _Style(NamedTuple):
-    colour: str
-    marker: str
-    line: str
 
 
 def draw_gains(table: Sequence[Cell], task: str, path: Path) -> None:
@@ -48,37 +35,34 @@ def draw_gains(table: Sequence[Cell], task: str, path: Path) -> None:
         return
     rows = list(dict.fromkeys(cell.row for cell in table))
     names = list(dict.fromkeys(cell.refinement for cell in fixed))
-    looks = product(("-", "--"), zip(_COLOURS, _MARKERS, strict=True))
-    styles = {
-        n: _Style(colour, marker, line) for n, (line, (colour, marker)) in zip(names, looks, strict=False)
-    }
+    looks = styles(names)
     figure = Figure(figsize=(0.8 + 3.1 * len(rows), 7.0), layout="constrained")
     panels = figure.subplots(2, len(rows), squeeze=False, sharey="row")
     for column, row in enumerate(rows):
         above, below = panels[0, column], panels[1, column]
         whole = next(cell for cell in table if cell.row == row and cell.refinement == ALL)
-        above.axhline(np.mean(whole.values), color=_INK, linewidth=0.9, linestyle=":", label=ALL)
-        below.axhline(0, color=_INK, linewidth=0.9, linestyle=":")
-        for place, (name, style) in enumerate(styles.items()):
+        above.axhline(np.mean(whole.values), color=INK, linewidth=0.9, linestyle=":", label=ALL)
+        below.axhline(0, color=INK, linewidth=0.9, linestyle=":")
+        for place, (name, style) in enumerate(looks.items()):
             line = [cell for cell in fixed if (cell.row, cell.refinement) == (row, name)]
             _draw_means(above, line, style, name, order=10 - place)
             large = [cell for cell in line if (cell.share or 0) >= _SHARES_BELOW]
             _draw_gains(below, large, style, shift=5 * (place / len(names) - 0.5), order=10 - place)
-        above.set_title(row, fontsize=10.5, color=_INK)
-        below.set_xlabel("kept dimensions, %", color=_MUTED)
+        above.set_title(row, fontsize=10.5, color=INK)
+        below.set_xlabel("kept dimensions, %", color=MUTED)
         below.set_yscale("symlog", linthresh=_LINEAR_TO)
         below.yaxis.set_major_formatter("{x:+g}")
         for axes in (above, below):
-            _plain(axes)
-    panels[0, 0].set_ylabel(f"{task}, mean of the transfers", color=_MUTED)
-    panels[1, 0].set_ylabel("points above all dimensions", color=_MUTED)
+            plain(axes)
+    panels[0, 0].set_ylabel(f"{task}, mean of the transfers", color=MUTED)
+    panels[1, 0].set_ylabel("points above all dimensions", color=MUTED)
     handles, labels = panels[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=min(5, len(labels)), frameon=False)
     with atomic_file(path) as scratch:
         figure.savefig(scratch, dpi=110)
 
 
-def _draw_means(axes: Axes, line: Sequence[Cell], style: _Style, name: str, order: int) -> None:
+def _draw_means(axes: Axes, line: Sequence[Cell], style: Style, name: str, order: int) -> None:
     axes.plot(
         [100 * (cell.share or 0) for cell in line],
         [float(np.mean(cell.values)) for cell in line],
@@ -92,7 +76,7 @@ def _draw_means(axes: Axes, line: Sequence[Cell], style: _Style, name: str, orde
     )
 
 
-def _draw_gains(axes: Axes, line: Sequence[Cell], style: _Style, shift: float, order: int) -> None:
+def _draw_gains(axes: Axes, line: Sequence[Cell], style: Style, shift: float, order: int) -> None:
     """Shifted by a few percent, so that the bars of refinements of one size can be told apart."""
     axes.errorbar(
         [100 * (cell.share or 0) + shift for cell in line],
@@ -105,11 +89,3 @@ def _draw_gains(axes: Axes, line: Sequence[Cell], style: _Style, shift: float, o
         elinewidth=0.9,
         zorder=order,
     )
-
-
-def _plain(axes: Axes) -> None:
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[["left", "bottom"]].set_color(_MUTED)
-    axes.tick_params(colors=_MUTED, labelsize=9)
-    axes.grid(axis="y", color=_GRID, linewidth=0.7)
-    axes.set_axisbelow(True)

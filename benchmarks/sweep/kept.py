@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +24,15 @@ class KeptResults:
         self._file, self._values = file, values
 
     @classmethod
-    def open(cls, file: Path, settings: Mapping[str, Any]) -> KeptResults:
+    def open(
+        cls, file: Path, settings: Mapping[str, Any], completed: Callable[[Mapping[str, Any]], Any] = dict
+    ) -> KeptResults:
         """Read a file, or begin one.
+
+        Args:
+            file: The file.
+            settings: Of the run.
+            completed: Brings settings that were kept before to what there is now.
 
         Raises:
             InputError: It holds a run with other settings.
@@ -36,7 +43,7 @@ class KeptResults:
         values = read_json(file)
         if values.get("format_version") != _FORMAT_VERSION:
             raise InputError("a result of another version", where=file, fix="remove it and run again")
-        if values["settings"] != settings:
+        if completed(values["settings"]) != settings:
             raise InputError("holds a run with other settings", where=file.parent, fix="choose another --to")
         return cls(file, values)
 

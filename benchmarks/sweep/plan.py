@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 from benchmarks.heads import HeadConfig
 from benchmarks.refinement.choice import Choice, check_choices
 from benchmarks.refinement.ways import RefineSection
+from benchmarks.sweep.plot import Layout, PlotConfig, layout_of
 from benchmarks.sweep.rows import Read, Row, SavedRow, TrainedRow
 from unicode_cmg.config import Config, load_yaml
 from unicode_cmg.errors import InputError
@@ -29,6 +30,9 @@ class Option(Config):
         default=_READ,
         description="rows to read from each run: suffix of the row's name -> code layers that heads see; "
         "none stands for all; `layer0` stands for `layer0.0`, `layer0.1`, ... too",
+    )
+    at: float | None = Field(
+        default=None, description="where it stands on the axis of `plot`; all options of that axis say it"
     )
 
 
@@ -72,6 +76,9 @@ class SweepConfig(RefineSection):
     choose: dict[str, Choice] = Field(
         default={}, description="name -> a refinement chosen among others, for every run and task"
     )
+    plot: PlotConfig | None = Field(
+        default=None, description="curves over the axis whose options say where they stand (`at`)"
+    )
 
     @model_validator(mode="after")
     def _whole(self) -> SweepConfig:
@@ -80,7 +87,13 @@ class SweepConfig(RefineSection):
         if self.axes and self.config is None:
             raise ValueError("there are 'axes' but no 'config' to vary")
         check_choices(self.choose, self.refine)
+        self.layout()
         return self
+
+    def layout(self) -> Layout | None:
+        """The plot in terms of the axes; None without one."""
+        places = [{name: option.at for name, option in axis.items()} for axis in self.axes]
+        return layout_of(self.plot, places, self.tasks)
 
 
 def load_sweep(path: Path) -> tuple[SweepConfig, list[Row]]:
@@ -116,6 +129,7 @@ def _row(
     return TrainedRow(
         name=name,
         read=(reads or [_READ])[0],
+        options=tuple(name for name, _ in combination),
         config=folder / (configs or [config])[0],
         overrides=(*sweep.set, *(change for _, option in combination for change in option.set)),
     )

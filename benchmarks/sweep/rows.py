@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from unicode_cmg.config import apply_overrides, load_yaml
+from unicode_cmg.errors import InputError
 from unicode_cmg.methods.base import Method
 from unicode_cmg.training import PretrainConfig
 
@@ -41,6 +42,10 @@ class Row(ABC):
     name: str
     read: Read
 
+    def label(self, read: str) -> str:
+        """Name of the table row that one way to read the models makes."""
+        return f"{self.name}, {read}" if read else self.name
+
     @abstractmethod
     def runs(self, seeds: Sequence[int]) -> Sequence[int]:
         """A number for each of its models."""
@@ -48,6 +53,10 @@ class Row(ABC):
     @abstractmethod
     def identity(self, run: int, data: Path) -> dict[str, Any]:
         """What tells a model from another one under the same name, as plain values."""
+
+    def completed(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """Settings kept with an older result, with the defaults of those that there were not then."""
+        return dict(settings)
 
     @abstractmethod
     def model(self, run: int, data: Path, folder: Path) -> Model:
@@ -68,10 +77,12 @@ class TrainedRow(Row):
     """Models of one configuration, one for each pretraining seed.
 
     Attributes:
+        options: Name of its option on each axis of the sweep.
         config: File of the configuration.
         overrides: Changes to it.
     """
 
+    options: tuple[str, ...]
     config: Path
     overrides: tuple[str, ...]
 
@@ -88,9 +99,16 @@ class TrainedRow(Row):
         return seeds
 
     def identity(self, run: int, data: Path) -> dict[str, Any]:
-        config = self._config(run, data).model_dump(mode="json")
-        # where the data lies says nothing about the run
-        return {key: value for key, value in config.items() if key != "data"}
+        return _identity(self._config(run, data))
+
+    def completed(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+        values = {key: value for key, value in settings.items() if key in PretrainConfig.model_fields}
+        values["data"] = {"store": "", **values.get("data", {})}
+        try:
+            config = PretrainConfig.parse(values, where=self.name)
+        except InputError:  # a setting of then is gone: not the same run
+            return dict(settings)
+        return {**settings, **_identity(config)}
 
     def model(self, run: int, data: Path, folder: Path) -> Model:
         from unicode_cmg import load_pretrained
@@ -101,6 +119,13 @@ class TrainedRow(Row):
 
     def _config(self, seed: int, data: Path) -> PretrainConfig:
         return self.pretraining(f"data.store={data / 'pretrain'}", f"training.seed={seed}")
+
+
+def _identity(config: PretrainConfig) -> dict[str, Any]:
+    """All settings but where the data lies, which says nothing about the run."""
+    values = config.model_dump(mode="json")
+    data = {key: value for key, value in values["data"].items() if key not in ("store", "val_store")}
+    return {**values, "data": data}
 
 
 @dataclass(frozen=True)

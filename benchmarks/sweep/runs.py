@@ -120,7 +120,7 @@ def _outcomes(
         "head_seeds": list(measure.head_seeds),
         "directions": list(measure.directions),
     }
-    kept = KeptResults.open(folder / f"result-{measure.report}.json", settings)
+    kept = KeptResults.open(folder / f"result-{measure.report}.json", settings, row.completed)
     if any(
         kept.missing(suffix, task, measure.refine) is not None
         for suffix in row.read
@@ -140,7 +140,7 @@ def _outcomes(
         refined = {task: kept.rows(suffix, task, measure.refine) for task in measure.tasks}
         outcomes.append(
             Outcome(
-                row=f"{row.name}, {suffix}" if suffix else row.name,
+                row=row.label(suffix),
                 seed=run,
                 seconds=kept.seconds,
                 scores={

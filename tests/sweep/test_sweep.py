@@ -45,12 +45,13 @@ directions: [video->audio, audio->audio]
 seeds: [0, 1]
 head: {epochs: 1}
 axes:
-  - plain: {}
-    narrow: {set: [method.dim=4]}
+  - plain: {at: 8}
+    narrow: {at: 4, set: [method.dim=4]}
   - one: {}
     residual:
       set: [method.codebook.quantizer=rvq, method.codebook.layers=2]
       read: {first: [layer0.0], all: []}
+plot: {x: width, chance: {ave: 10}}
 """
 
 
@@ -76,7 +77,7 @@ def test_rows_are_all_combinations_and_later_axes_have_the_last_word(folder: Pat
         (("set: [method.dim=4]", "set: [method.dmi=4]"), "narrow, one: method: unknown key 'dmi'"),
         (("seeds:", "sedes:"), "did you mean 'seeds'"),
         (("config: tiny.yaml", "config: gone.yaml"), "gone.yaml"),
-        (("narrow: {set: [method.dim=4]}", "narrow: {read: {x: [layer0]}}"), "two axes give"),
+        (("at: 4, set: [method.dim=4]", "at: 4, read: {x: [layer0]}"), "two axes give"),
     ],
 )
 def test_a_mistake_in_any_row_is_found_before_anything_runs(
@@ -111,6 +112,14 @@ def test_the_command_runs_every_row_once_and_goes_on_where_it_was(folder: Path, 
     assert json.dumps(kept["seconds"]) in values.values()
     assert 0 <= float(values["narrow, residual, all", "1", "ave", "video"]) <= 100
 
+    curves = (folder / "out" / "curves.md").read_text().splitlines()
+    assert curves[0] == "ave, mean of the transfers, by width"
+    assert curves[1] == "|  | narrow | plain |"
+    assert [line.split(" | ")[0].strip("| ") for line in curves[3:]] == [
+        *("one", "residual, first", "residual, all")
+    ]
+    assert (folder / "out" / "curves-ave.png").read_bytes()[:4] == b"\x89PNG"
+
 
 def test_a_folder_with_a_run_of_other_settings_is_refused(folder: Path, digits: Path) -> None:
     measure = Measurements(("ave",), ("audio->audio",), "test")
@@ -123,6 +132,24 @@ def test_a_folder_with_a_run_of_other_settings_is_refused(folder: Path, digits: 
         else:
             with pytest.raises(InputError, match="other settings"):
                 run_rows(rows, [0], data=digits, to=folder / "out", measure=measure)
+
+
+def test_a_result_is_known_again_after_a_setting_was_added(folder: Path) -> None:
+    row = load_sweep(folder / "sweep.yaml")[1][0]
+    now = row.identity(0, folder)
+    before = {key: value for key, value in now.items() if key not in ("regularizers", "data")}
+    assert row.completed({**before, "data": {"limit": 40}, "head": None}) == {**now, "head": None}
+    assert row.completed(before) != now  # trained on all clips
+    other = {**now, "method": {**now["method"], "gone": 1}}
+    assert row.completed(other) == other
+
+
+def test_another_share_of_the_clips_is_another_run_and_another_place_is_not(folder: Path) -> None:
+    (folder / "sweep.yaml").write_text(SWEEP.replace("set: [", "set: [data.fraction=0.5, ", 1))
+    half = load_sweep(folder / "sweep.yaml")[1][0]
+    (folder / "sweep.yaml").write_text(SWEEP)
+    whole = load_sweep(folder / "sweep.yaml")[1][0]
+    assert half.identity(0, folder) != whole.identity(0, folder) == whole.identity(0, folder / "elsewhere")
 
 
 def test_a_users_mistake_is_one_line_and_exit_code_two(folder: Path) -> None:
