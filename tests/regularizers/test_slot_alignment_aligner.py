@@ -244,6 +244,23 @@ def test_what_no_token_chooses_is_void() -> None:
     assert gradient.tolist() == [[0, 1, 1]]
 
 
+def test_with_a_floor_the_length_of_a_slot_says_how_much_it_holds() -> None:
+    settings = {"iterations": 1, "normalize": "tokens"}
+    bare, joint, teachers, _ = case(**settings)
+    floored = case(floor=0.1, **settings)[0]
+    floored.joint.attention.load_state_dict(bare.joint.attention.state_dict())
+    lengths, attention = [], None
+    for aligner in (bare.eval(), floored.eval()):
+        made = aligner(joint, teachers, generator=draws()).joint
+        lengths.append(made.slots.norm(dim=2))
+        attention = made.attention.sum(1)
+    assert attention is not None
+    shares = attention / (attention + 0.1 * joint.mask.sum(1, keepdim=True))
+    assert torch.allclose(lengths[1], lengths[0] * shares, rtol=1e-5)
+    assert isinstance(floored.joint.selection.norm, torch.nn.Identity)
+    assert isinstance(bare.joint.selection.norm, torch.nn.LayerNorm)
+
+
 def test_tokens_that_do_not_fit_are_refused() -> None:
     aligner, joint, teachers, _ = case()
     with pytest.raises(InputError, match="teachers 'image'; expected 'image', 'sound'"):

@@ -30,6 +30,16 @@ class AlignerConfig(Config):
     init: Literal["shared", "per-slot"] = Field(
         default="shared", description="one Gaussian that all slots start from, or one for each"
     )
+    normalize: Literal["both", "tokens", "none"] = Field(
+        default="both",
+        description="what is brought to mean 0 and variance 1 before slot attention projects it",
+    )
+    floor: float = Field(
+        default=0.0,
+        ge=0,
+        description="share of the tokens added to the total that a slot's mean is divided by; above 0 the "
+        "length of a slot tells how much it holds, and the selection sees it",
+    )
     adaptive: bool = Field(
         default=True, description="keep only the slots that a sample needs; false: all of them"
     )

@@ -36,9 +36,16 @@ class Decomposer(nn.Module):
             iterations=config.iterations,
             update=config.update,
             init=config.init,
+            normalize=config.normalize,
+            floor=config.floor,
         )
         self.selection = (
-            SlotSelection(dim, temperature=config.selection_temperature, minimum=config.minimum)
+            SlotSelection(
+                dim,
+                temperature=config.selection_temperature,
+                minimum=config.minimum,
+                normalize=config.floor == 0,
+            )
             if config.adaptive
             else None
         )
