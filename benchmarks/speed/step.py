@@ -26,6 +26,7 @@ from unicode_cmg.methods import build_method
 from unicode_cmg.regularizers import Regularizers
 from unicode_cmg.regularizers.registry import OURS
 from unicode_cmg.training import PretrainConfig
+from unicode_cmg.training.device import accelerated
 from unicode_cmg.training.trainer import Trainer
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -42,24 +43,26 @@ def step(
     rows: Annotated[str, typer.Option(help="Methods, and regularizers after a +.")] = ",".join(ROWS),
 ) -> None:
     """Time the steps and print a table."""
-    accelerator = Accelerator()
-    generator = torch.Generator().manual_seed(0)
-    shapes = {"audio": (128,), "video": (7, 7, 512), "text": (768,)}
-    batch = FeatureBatch.of(
-        {m: torch.randn(clips, 10, *shape, generator=generator) for m, shape in shapes.items()}
-    ).to(accelerator.device)
-    trainers = {row.strip(): _trainer(row.strip(), batch, accelerator) for row in rows.split(",")}
-    seconds: dict[str, list[float]] = {row: [] for row in trainers}
-    for round_ in range(rounds + 1):  # the first round warms up
-        for row, trainer in trainers.items():
-            started = time.perf_counter()
-            trainer.step(batch, step=round_ + 1, epoch=_JOINED, lr=1e-4, statistics=False)
-            if accelerator.device.type == "cuda":
-                torch.cuda.synchronize()
-            if round_:
-                seconds[row].append(time.perf_counter() - started)
+    with accelerated("no") as accelerator:
+        generator = torch.Generator().manual_seed(0)
+        shapes = {"audio": (128,), "video": (7, 7, 512), "text": (768,)}
+        batch = FeatureBatch.of(
+            {m: torch.randn(clips, 10, *shape, generator=generator) for m, shape in shapes.items()}
+        ).to(accelerator.device)
+        trainers = {row.strip(): _trainer(row.strip(), batch, accelerator) for row in rows.split(",")}
+        seconds: dict[str, list[float]] = {row: [] for row in trainers}
+        for round_ in range(rounds + 1):  # the first round warms up
+            for row, trainer in trainers.items():
+                started = time.perf_counter()
+                trainer.step(batch, step=round_ + 1, epoch=_JOINED, lr=1e-4, statistics=False)
+                if accelerator.device.type == "cuda":
+                    torch.cuda.synchronize()
+                if round_:
+                    seconds[row].append(time.perf_counter() - started)
     first = next(iter(trainers))
-    print(f"{clips} clips, {rounds} rounds, {torch.get_num_threads()} threads, {accelerator.device}")
+    print(
+        f"{clips} clips, {rounds} rounds, {torch.get_num_threads()} threads, {batch.features['audio'].device}"
+    )
     print(f"| row | parameters | seconds a step | times {first} |\n| --- | --- | --- | --- |")
     for row, trainer in trainers.items():
         ratios = [own / base for own, base in zip(seconds[row], seconds[first], strict=True)]

@@ -14,10 +14,7 @@ from torch import Tensor, nn
 from unicode_cmg.batch import StepView
 from unicode_cmg.data import FeatureStore
 from unicode_cmg.regularizers import ParameterGroup, Regularizer, RegularizerConfig
-from unicode_cmg.regularizers.registry import OURS
 from unicode_cmg.training import PretrainConfig
-
-OURS["pull"] = ("pull_regularizer", "Pull")
 
 
 class PullConfig(RegularizerConfig):

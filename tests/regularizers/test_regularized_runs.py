@@ -15,10 +15,16 @@ from unicode_cmg import load_pretrained
 from unicode_cmg.data import FeatureStore
 from unicode_cmg.errors import InputError
 from unicode_cmg.regularizers import ParameterGroup, Regularizers
+from unicode_cmg.regularizers.registry import OURS
 from unicode_cmg.training import Interrupted, fit, load_regularizers
 from unicode_cmg.training.schedule import own_rate
 
 PULL = {"name": "pull"}
+
+
+@pytest.fixture(autouse=True)
+def registered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(OURS, "pull", ("pull_regularizer", "Pull"))
 
 
 @pytest.fixture
