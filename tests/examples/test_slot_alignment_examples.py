@@ -27,7 +27,7 @@ from typer.testing import CliRunner
 
 from unicode_cmg.data.digits.clips import draw_clips, split_instances
 from unicode_cmg.errors import InputError
-from unicode_cmg.regularizers.slot_alignment import AlignerConfig, SlotAligner
+from unicode_cmg.regularizers.slot_alignment import AlignerConfig, SlotAligner, Tokens
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "slot_alignment"
 CPU = torch.device("cpu")
@@ -298,3 +298,22 @@ def test_every_option_in_the_readme_exists() -> None:
     assert {script for script, _ in commands} == {"vilt", "audio_visual"}
     for script, arguments in commands:
         get_command(module(script).app).make_context(script, shlex.split(arguments, comments=True))
+
+
+def test_the_lines_in_the_readme_make_a_loss() -> None:
+    lines = re.findall(
+        r"^```python\n(from unicode_cmg.*?)^```", (EXAMPLES / "README.md").read_text(), re.S | re.M
+    )
+    mask = torch.ones(2, 5, dtype=torch.bool)
+    tokens = Tokens(torch.randn(2, 5, 768), mask)
+    names = {
+        "torch": torch,
+        **dict.fromkeys(("text_states", "patch_states"), tokens.values),
+        **dict.fromkeys(("text_mask", "patch_mask"), mask),
+        "teachers": {"image": tokens, "text": tokens},
+        "generator": torch.Generator(),
+        "task_loss": torch.zeros(()),
+    }
+    exec(compile(lines[0], "README.md", "exec"), names)
+    assert names["loss"].isfinite()
+    assert names["loss"].requires_grad
