@@ -271,8 +271,8 @@ def evaluate(
             metavar="FILE", help="Leave out videos whose ids are in this list, such as those of pretraining."
         ),
     ] = None,
-    published: Annotated[
-        bool, typer.Option("--published", help="Show the papers' numbers, on other data, beside these.")
+    printed: Annotated[
+        bool, typer.Option("--printed", help="Show the papers' numbers, on other data, beside these.")
     ] = False,
     to: Annotated[
         Path | None,
@@ -284,7 +284,7 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Train on one modality's codes, test on another's."""
-    from benchmarks.everything import ALL, evaluate_all, file_name
+    from benchmarks.evaluation.all_tasks import ALL, evaluate_all, file_name
     from unicode_cmg.files import write_json
 
     several = ALL in (task, protocol.value)
@@ -305,12 +305,12 @@ def evaluate(
         if to is not None:
             write_json(to / file_name(result) if several else to, result.to_json())
         if several and not as_json:
-            print(result.table(published=published), end="\n\n", flush=True)
+            print(result.table(printed=printed), end="\n\n", flush=True)
         results.append(result)
     if as_json or not several:
         _finish(
             {"results": [result.to_json() for result in results]} if several else results[0].to_json(),
-            results[0].table(published=published),
+            results[0].table(printed=printed),
             as_json,
         )
 
@@ -386,8 +386,8 @@ def codes(
 
     Writes codes.json, codes.csv with a row for each code, and codes.png.
     """
-    from benchmarks.interpret import write_codes
     from unicode_cmg.data import FeatureStore
+    from unicode_cmg.inspect.codes import write_codes
 
     found = write_codes(
         _load(checkpoint), FeatureStore.open(features), to, layer=layer, level=level, raw=raw, progress=None
@@ -415,8 +415,8 @@ def slots(
     as_json: AsJson = False,
 ) -> None:
     """Show which words, patches and steps the matched slots of a run attend to."""
-    from benchmarks.slots import matched_slots, write_slots
     from unicode_cmg.data import FeatureStore
+    from unicode_cmg.inspect.slots import matched_slots, write_slots
 
     store = FeatureStore.open(features)
     chosen = int(clips) if clips.isdecimal() else [clip for clip in clips.split(",") if clip]

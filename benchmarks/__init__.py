@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from benchmarks.codes import CodeUsage, code_usage
-from benchmarks.evaluate import evaluate
-from benchmarks.heads import HeadConfig
-from benchmarks.results import DirectionResult, JointResult, Measure, TaskResult
+from benchmarks.evaluation.code_usage import CodeUsage, code_usage
+from benchmarks.evaluation.evaluate import evaluate
+from benchmarks.evaluation.heads import HeadConfig
+from benchmarks.evaluation.results import DirectionResult, JointResult, Measure, TaskResult
 from benchmarks.tasks import available_protocols, available_tasks
 
 __all__ = [

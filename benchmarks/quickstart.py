@@ -12,8 +12,8 @@ from typing import Any, Literal
 
 import torch
 
-from benchmarks.codes import code_usage
-from benchmarks.evaluate import evaluate
+from benchmarks.evaluation.code_usage import code_usage
+from benchmarks.evaluation.evaluate import evaluate
 from benchmarks.report import RESULTS, build_report
 from benchmarks.report.record import CODES_FILE, STAGES_FILE, read_run
 from benchmarks.report.transfer import transfer_tables, transfer_text

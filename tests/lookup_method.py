@@ -61,7 +61,9 @@ class Lookup(Untrained):
             indices.append(chosen)
             inputs.append(left)
             left = left - book[chosen]
-        return Encoding(general, torch.cat(codes, -1), torch.stack(indices, -1), inputs=torch.cat(inputs, -1))
+        return Encoding(
+            general, torch.cat(codes, -1), torch.stack(indices, -1), unquantized=torch.cat(inputs, -1)
+        )
 
     def code_layers(self) -> dict[str, int]:
         names = [f"layer0.{k}" for k in range(len(self.books))] if len(self.books) > 1 else ["layer0"]

@@ -6,8 +6,9 @@ import re
 from pathlib import Path
 
 import pytest
+from places import DOCS
 
-PAGE = Path(__file__).parents[1] / "docs" / "own-features.md"
+PAGE = DOCS / "guide" / "own-features.md"
 
 
 def blocks(language: str) -> list[str]:

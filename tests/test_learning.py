@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from places import CONFIGS
 
 from benchmarks import evaluate
 from unicode_cmg import load_pretrained
@@ -14,7 +15,7 @@ from unicode_cmg.methods.base import Method
 from unicode_cmg.training import PretrainConfig, fit
 
 pytestmark = pytest.mark.timeout(1200)
-CONFIG = Path(__file__).parents[1] / "configs" / "digits" / "dcid.yaml"
+CONFIG = CONFIGS / "digits" / "dcid.yaml"
 DIRECTIONS = ["video->audio", "audio->video"]
 
 

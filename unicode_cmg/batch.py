@@ -55,7 +55,7 @@ class Encoding:
         general: `[B, T, D]` modality-general features before quantization.
         codes: `[B, T, K*D]` codewords of the K codebook layers, concatenated.
         indices: `[B, T, K]` int64, the index of each codeword in its layer.
-        inputs: `[B, T, K*D]` what each of the K layers quantized, side by side as the codes are. That is
+        unquantized: `[B, T, K*D]` what each of the K layers quantized, side by side as the codes are. That is
             `general` for a method with one codebook; a residual codebook was given what those before it left
             over, and a deeper layer of H-DCID has general features of its own.
     """
@@ -63,7 +63,7 @@ class Encoding:
     general: Float[Tensor, "batch time dim"]
     codes: Float[Tensor, "batch time code_dim"]
     indices: Int64[Tensor, "batch time layers"]
-    inputs: Float[Tensor, "batch time code_dim"]
+    unquantized: Float[Tensor, "batch time code_dim"]
 
 
 @dataclass(frozen=True)

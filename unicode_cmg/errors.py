@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
+
 
 class InputError(Exception):
     """Something the user gave is wrong; the command line prints the message and exits with code 2.
@@ -28,3 +31,51 @@ class InputError(Exception):
         if fix is not None:
             message += f"; {fix}"
         super().__init__(" ".join(message.split()))
+
+
+def did_you_mean(name: object, known: Iterable[str]) -> str | None:
+    """ "did you mean 'audio'?" with the known name nearest to a wrong one; None if nothing is known."""
+    nearest = difflib.get_close_matches(str(name), list(known), n=1, cutoff=0.0)
+    return f"did you mean '{nearest[0]}'?" if nearest else None
+
+
+def unknown(kind: str, name: object, known: Iterable[str], *, where: object | None = None) -> InputError:
+    """The error for a name that is not among the known ones, which it lists.
+
+    Args:
+        kind: What the name stands for, such as "modality".
+        name: The name that was given.
+        known: The names that exist.
+        where: The file, key or argument the name was found in.
+    """
+    names = list(known)
+    return InputError(
+        f"unknown {kind} '{name}'",
+        where=where,
+        expected=f"one of {', '.join(names)}" if names else None,
+        fix=did_you_mean(name, names),
+    )
+
+
+def one_of(where: object, options: Iterable[str], **settings: str) -> None:
+    """Refuse settings whose value is none of the options: `one_of("CLUB", ("paper", "released"), form=form)`.
+
+    Raises:
+        InputError: The first setting that is none of them.
+    """
+    allowed = tuple(options)
+    for name, value in settings.items():
+        if value not in allowed:
+            expected = " or ".join(f"'{option}'" for option in allowed)
+            raise InputError(f"{name} is '{value}'", where=where, expected=expected)
+
+
+def at_least(where: object, least: int | float, **settings: int | float) -> None:
+    """Refuse settings that are too small: `at_least("SharedCodebook", 1, num_codes=num_codes, dim=dim)`.
+
+    Raises:
+        InputError: The first setting below `least`, or one that is not a number.
+    """
+    for name, value in settings.items():
+        if not value >= least:
+            raise InputError(f"{name} is {value}", where=where, expected=f"at least {least:g}")

@@ -1,4 +1,4 @@
-"""Choose among refinements: on validation clips, or on the reported ones as published numbers do."""
+"""Choose among refinements: on validation clips, or on the reported ones as printed numbers do."""
 
 from __future__ import annotations
 

@@ -7,11 +7,11 @@ from statistics import fmean
 
 from pydantic import Field
 
-from benchmarks.directions import Direction
-from benchmarks.encoded import EncodedTask
-from benchmarks.heads import HeadConfig
-from benchmarks.metrics import mean_and_std
-from benchmarks.protocols import HeadProtocol
+from benchmarks.evaluation.directions import Direction
+from benchmarks.evaluation.heads import HeadConfig
+from benchmarks.evaluation.metrics import mean_and_std
+from benchmarks.evaluation.protocols import HeadProtocol
+from benchmarks.evaluation.task_codes import EncodedTask
 from benchmarks.refinement.scores import Score, Views, score_views
 from benchmarks.refinement.views import LayerView
 from benchmarks.refinement.way import LayerMaterial, Size, Way

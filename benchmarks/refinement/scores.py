@@ -7,14 +7,14 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from benchmarks.directions import Direction
-from benchmarks.encoded import EncodedTask
-from benchmarks.encoding import EncodedClips
-from benchmarks.fitting import head_logits
-from benchmarks.heads import HeadConfig
-from benchmarks.protocols import HeadProtocol
+from benchmarks.evaluation.clip_codes import EncodedClips
+from benchmarks.evaluation.directions import Direction
+from benchmarks.evaluation.fitting import head_logits
+from benchmarks.evaluation.heads import HeadConfig
+from benchmarks.evaluation.protocols import HeadProtocol
+from benchmarks.evaluation.scoring import Setting, fit_source
+from benchmarks.evaluation.task_codes import EncodedTask
 from benchmarks.refinement.views import LayerView, Requantized, refined
-from benchmarks.scoring import Setting, fit_source
 
 Views = Sequence[LayerView | None]
 """What heads see of each evaluated layer; None: all of it."""

@@ -10,8 +10,8 @@ import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
+from benchmarks.evaluation.results import TOCSummary
 from benchmarks.refinement.views import KeptDims, Requantized
-from benchmarks.results import TOCSummary
 from toc import CodebookError, TOCSelection, optimize
 from unicode_cmg.errors import InputError
 

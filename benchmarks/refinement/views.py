@@ -11,7 +11,7 @@ from jaxtyping import Float, Int64
 from numpy import ndarray
 from torch import Tensor
 
-from benchmarks.encoding import BATCH_CLIPS, EncodedClips
+from benchmarks.evaluation.clip_codes import BATCH_CLIPS, EncodedClips
 from unicode_cmg.codebook import squared_distances
 
 
@@ -102,7 +102,7 @@ def refined(clips: EncodedClips, views: Sequence[LayerView | None]) -> EncodedCl
     tables, used, columns = list(clips.tables), list(clips.used), list(clips.indices.unbind(-1))
     for k, view in enumerate(views):
         if isinstance(view, Requantized):
-            used[k], columns[k] = torch.unique(view.numbers(clips.inputs[k]), return_inverse=True)
+            used[k], columns[k] = torch.unique(view.numbers(clips.unquantized[k]), return_inverse=True)
             tables[k] = view.vectors(view.codebook[used[k]]).to(clips.tables[k])
         elif view is not None:
             tables[k] = view.vectors(tables[k])

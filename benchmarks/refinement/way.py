@@ -14,7 +14,7 @@ from jaxtyping import Float, Shaped
 from pydantic import Field, field_validator
 from torch import Tensor
 
-from benchmarks.heads import LabelledCodes
+from benchmarks.evaluation.heads import LabelledCodes
 from benchmarks.refinement.views import LayerView
 from toc import CodebookError, optimize
 from toc.ranking import how_many

@@ -10,8 +10,8 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from benchmarks.evaluation.results import DirectionResult
 from benchmarks.report.svg import GRID, SERIES, css_colour, inline_svg, page_style, series_slot
-from benchmarks.results import DirectionResult
 
 _SPREAD = 0.45
 _Scores = dict[tuple[str, str], tuple[float | None, ...]]

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from markupsafe import Markup
 
-from benchmarks.codes import Agreement, CodeUsage
-from benchmarks.interpret.sharing import (
+from benchmarks.evaluation.code_usage import Agreement, CodeUsage
+from benchmarks.report.meaning import class_shares, draw_contingency
+from benchmarks.report.sharing import draw_sharing
+from unicode_cmg.inspect.codes.sharing import (
     BETWEEN,
     SHARED,
     SHARED_FROM,
@@ -18,8 +20,6 @@ from benchmarks.interpret.sharing import (
     UNUSED,
     sharing_of,
 )
-from benchmarks.report.meaning import class_shares, draw_contingency
-from benchmarks.report.sharing import draw_sharing
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,9 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, to_rgba
 from matplotlib.figure import Figure
 
-from benchmarks.details import ClipDetails
+from benchmarks.evaluation.predictions import ClipDetails
+from benchmarks.evaluation.results import DirectionResult
 from benchmarks.report.svg import GRID, HEAT, INK, inline_svg, page_style, series_slot
-from benchmarks.results import DirectionResult
 
 _NUMBERS_UP_TO, _HALF_WIDTH_UP_TO = 12, 30
 _LONGEST_NAME = 28

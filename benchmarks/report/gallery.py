@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from benchmarks.codes import CodeUsage
-from benchmarks.digit_images import png_uri, scan_image, sound_image
+from benchmarks.evaluation.code_usage import CodeUsage
 from benchmarks.report.codes import telling_codes
 from unicode_cmg.data.digits.clips import PROMPTS
+from unicode_cmg.data.digits.images import png_uri, scan_image, sound_image
 from unicode_cmg.data.digits.sources import CLASSES, word_vector
 from unicode_cmg.data.layouts.ave import AVEData, read_ave
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from benchmarks.evaluation.results import JointResult, Measure
 from benchmarks.report.transfer import Score
-from benchmarks.results import JointResult, Measure
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from importlib.resources import files
 from typing import Any
 
 import yaml
@@ -20,7 +19,7 @@ from benchmarks.report.settings import facts, timings
 from benchmarks.report.slots import SlotsView
 from benchmarks.report.tasks import TaskView, task_views
 from benchmarks.report.transfer import transfer_tables
-from benchmarks.slots.page import HELPERS, LOADER, slots_css
+from unicode_cmg.inspect.slots.page import HELPERS, LOADER, page_css, slots_css
 
 
 def render(record: RunRecord, results: Mapping[str, Any], slots: SlotsView | None) -> str:
@@ -41,10 +40,9 @@ def render(record: RunRecord, results: Mapping[str, Any], slots: SlotsView | Non
     environment.globals |= HELPERS
     tables = transfer_tables(record.evaluations.values())
     tasks = task_views(tables, record.evaluations.values())
-    css = (files("benchmarks.report") / "templates" / "report.css").read_text(encoding="utf-8")
     return environment.get_template("report.html.j2").render(
         title=f"Unified codebook: {results['run']}",
-        css=Markup(css + (slots_css() if slots else "")),
+        css=Markup(page_css() + (slots_css() if slots else "")),
         lede=lede(record),
         contents=_contents(tasks, slots is not None),
         tiles=tiles(record, tables),

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks.codes import CodeUsage
-from benchmarks.results import TaskResult
+from benchmarks.evaluation.code_usage import CodeUsage
+from benchmarks.evaluation.results import TaskResult
 from toc import TOCSelection
 from unicode_cmg.config import load_yaml
 from unicode_cmg.errors import InputError

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from benchmarks.evaluation.results import DirectionResult, Measure, TaskResult
 from benchmarks.report.transfer import variant
-from benchmarks.results import DirectionResult, Measure, TaskResult
 
 _COLUMNS = ("R@1", "R@5", "R@10", "median rank", "mean rank")
 

@@ -6,8 +6,8 @@ import numpy as np
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from benchmarks.interpret.sharing import BETWEEN, SHARED, SINGLE, UNUSED, Sharing
 from benchmarks.report.svg import SERIES, css_colour, inline_svg, page_style, series_slot
+from unicode_cmg.inspect.codes.sharing import BETWEEN, SHARED, SINGLE, UNUSED, Sharing
 
 
 def draw_sharing(sharing: Sharing) -> tuple[Markup, list[tuple[str, str]]]:

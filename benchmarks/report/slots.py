@@ -7,12 +7,12 @@ from typing import Any
 
 from benchmarks.report.curves import Chart, curves_of, draw_curves
 from benchmarks.report.record import RunRecord
-from benchmarks.slots.matching import matched_slots
-from benchmarks.slots.page import ClipView, clip_views
-from benchmarks.slots.record import MatchedSlots
-from benchmarks.slots.scene import scenes
 from unicode_cmg.data.store import FeatureStore
 from unicode_cmg.errors import InputError
+from unicode_cmg.inspect.slots.matching import matched_slots
+from unicode_cmg.inspect.slots.page import ClipView, clip_views
+from unicode_cmg.inspect.slots.record import MatchedSlots
+from unicode_cmg.inspect.slots.scene import scenes
 
 _NAME = "slot_alignment"
 _COUNTED, _DRAWN = 64, 3

@@ -6,13 +6,13 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from benchmarks.evaluation.results import TaskResult
 from benchmarks.report.by_class import ClassView, class_view
 from benchmarks.report.confusion import ConfusionMap, confusion_maps
 from benchmarks.report.joint import JointView, joint_views
 from benchmarks.report.retrieval import RetrievalView, retrieval_views
 from benchmarks.report.timelines import TimelineView, timeline_views
 from benchmarks.report.transfer import TransferTable, variant
-from benchmarks.results import TaskResult
 
 _TITLES = {
     "ave": "AVE: which event is in the clip?",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from benchmarks.results import TaskResult
+from benchmarks.evaluation.results import TaskResult
 
 
 @dataclass(frozen=True)

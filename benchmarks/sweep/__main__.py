@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from benchmarks.command import run_command
+from benchmarks.console import run_command
 from benchmarks.sweep.plan import load_sweep
 from benchmarks.sweep.runs import Measurements, Outcome, run_rows
 from benchmarks.sweep.table import outcome_table, save_table

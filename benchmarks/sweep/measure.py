@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import code_usage
-from benchmarks.encoded import encode_task
+from benchmarks.evaluation.task_codes import encode_task
 from benchmarks.refinement.comparison import compare
 from benchmarks.sweep.kept import KeptResults
 from benchmarks.sweep.runs import Measurements
@@ -49,7 +49,7 @@ def measure_run(
             resolve_protocol("held-out", name).reporting_on(measure.report),
             measure.directions,
             layers,
-            with_inputs=any(way.requantizes for way in ways.values()),
+            with_unquantized=any(way.requantizes for way in ways.values()),
         )
         rows = compare(encoded, ways, measure.head_seeds, measure.head)
         shared = kept.same_code(read)

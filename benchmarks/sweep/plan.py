@@ -8,7 +8,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from benchmarks.heads import HeadConfig
+from benchmarks.evaluation.heads import HeadConfig
 from benchmarks.refinement.choice import Choice, check_choices
 from benchmarks.refinement.ways import RefineSection
 from benchmarks.sweep.plot import Layout, PlotConfig, layout_of

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from benchmarks.heads import HeadConfig
+from benchmarks.evaluation.heads import HeadConfig
 from benchmarks.refinement import Way
 from benchmarks.refinement.choice import Choice, chosen
 from benchmarks.refinement.comparison import ALL, RefinedResult

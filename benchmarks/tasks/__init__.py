@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from benchmarks.protocols import Protocol
+from benchmarks.evaluation.protocols import Protocol
 from benchmarks.tasks.ave import AVETask
 from benchmarks.tasks.ave_avvp import AVEAVVPTask
 from benchmarks.tasks.avvp import AVVPTask

@@ -17,9 +17,9 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Bool, Float, Int64, Shaped
 
-from benchmarks.heads import HeadConfig
-from benchmarks.localization import LocalizeAsReleased, LocalizeEvents
-from benchmarks.protocols import CHOSEN_BY_AVE, DEPARTURES, HELD_OUT, HeadProtocol, Protocol
+from benchmarks.evaluation.heads import HeadConfig
+from benchmarks.evaluation.localization import LocalizeAsReleased, LocalizeEvents
+from benchmarks.evaluation.protocols import CHOSEN_BY_AVE, DEPARTURES, HELD_OUT, HeadProtocol, Protocol
 from benchmarks.tasks.base import Task, digest, sampled
 from unicode_cmg.data.layouts.avvp import STEPS, EventClips, read_avvp
 

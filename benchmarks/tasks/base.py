@@ -11,10 +11,10 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Bool, Float, Int64, Shaped
 
-from benchmarks.directions import Direction
-from benchmarks.encoding import EncodedClips
-from benchmarks.protocols import Protocol
-from benchmarks.scoring import Scored, Setting, head_scores
+from benchmarks.evaluation.clip_codes import EncodedClips
+from benchmarks.evaluation.directions import Direction
+from benchmarks.evaluation.protocols import Protocol
+from benchmarks.evaluation.scoring import Scored, Setting, head_scores
 
 _SAMPLED_ROWS = 16  # features are gigabytes; ids, labels and splits are hashed whole
 

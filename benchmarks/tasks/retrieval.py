@@ -16,11 +16,11 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Bool, Float, Int64, Shaped
 
-from benchmarks.directions import Direction
-from benchmarks.encoding import EncodedClips
-from benchmarks.protocols import CHOSEN_BY_AVE, Protocol
-from benchmarks.retrieval_scores import retrieval_scores
-from benchmarks.scoring import Scored, Setting
+from benchmarks.evaluation.clip_codes import EncodedClips
+from benchmarks.evaluation.directions import Direction
+from benchmarks.evaluation.protocols import CHOSEN_BY_AVE, Protocol
+from benchmarks.evaluation.retrieval_scores import retrieval_scores
+from benchmarks.evaluation.scoring import Scored, Setting
 from benchmarks.tasks.base import Task, digest, sampled
 from unicode_cmg.data.layouts.retrieval import RetrievalData, read_retrieval
 from unicode_cmg.data.layouts.zips import PaddedClips

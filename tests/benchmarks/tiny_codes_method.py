@@ -59,7 +59,9 @@ class TinyMethod(Untrained):
             indices.append(chosen)
             inputs.append(rest)
             rest = rest - book[chosen]
-        return Encoding(general, torch.cat(codes, -1), torch.stack(indices, -1), inputs=torch.cat(inputs, -1))
+        return Encoding(
+            general, torch.cat(codes, -1), torch.stack(indices, -1), unquantized=torch.cat(inputs, -1)
+        )
 
     def code_layers(self) -> dict[str, int]:
         return {f"layer{i}": len(book) for i, book in enumerate(self.books)}

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from places import GOLDEN
 from torch import Tensor
 
 from unicode_cmg import Method, load_published
 from unicode_cmg.checkpoints.released_file import released_layouts
 
-GOLDEN = Path(__file__).parents[1] / "golden"
 RELEASED = tuple(sorted(released_layouts()))
 MODALITIES = ("audio", "video", "text")
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from measured_files import evaluation, written
+from places import DOCS
 from released_files import features, golden_file, loaded
 from small_hub import SmallHub
 
@@ -17,7 +18,7 @@ import cli
 from unicode_cmg import load_pretrained, load_published, save_pretrained
 from unicode_cmg.methods import build_method
 
-PAGE = Path(__file__).parents[2] / "docs" / "checkpoints.md"
+PAGE = DOCS / "guide" / "checkpoints.md"
 
 
 def blocks(language: str) -> list[str]:

@@ -27,7 +27,7 @@ from unicode_cmg.checkpoints import convert
 from unicode_cmg.checkpoints.native import load_folder
 from unicode_cmg.methods import build_method
 
-SIZES = {"dim": 16, "num_codes": 32, "feedforward": 32, "critic_hidden": 32, "fidelity": "published"}
+SIZES = {"dim": 16, "num_codes": 32, "feedforward": 32, "critic_hidden": 32, "fidelity": "released"}
 
 
 def native(method: str, **changes: Any) -> Method[Any]:

@@ -82,7 +82,7 @@ def test_every_size_is_read_off_the_tensors(method: str) -> None:
     assert [specs[m]["dim"] for m in MODALITIES] == [dims["A"], dims["V"], dims["R"]]
     assert [specs[m]["specific_dim"] for m in ("audio", "video")] == [dims["AO"], dims["VO"]]
     assert specs["text"]["context"] == (None if method == "fcid" else 2 * dims["L"])
-    assert config["fidelity"] == "published"
+    assert config["fidelity"] == "released"
 
 
 @pytest.mark.parametrize("method", RELEASED)

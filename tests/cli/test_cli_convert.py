@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from places import GOLDEN
 
 from unicode_cmg import load_pretrained
 
-GOLDEN = Path(__file__).parents[1] / "golden"
 RELEASED = GOLDEN / "hdcid_ckpt_public.pt"
 
 

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 import typer
+from places import ROOT
 
 import cli
 from benchmarks.sweep import load_sweep
 from unicode_cmg.config import load_yaml
 from unicode_cmg.training import PretrainConfig
 
-ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 def _commands(page: Path) -> list[list[str]]:
@@ -82,7 +82,7 @@ CONFIGS = sorted(
     path
     for folder in ("benchmarks", "configs")
     for path in (ROOT / folder).rglob("*.yaml")
-    if path.parent.name not in ("sweeps", "published")
+    if path.parent.name not in ("sweeps", "released")
 )
 SWEEPS = sorted((ROOT / "configs").rglob("sweeps/*.yaml"))
 
@@ -108,7 +108,7 @@ def test_a_shipped_sweep_is_valid_and_says_how_to_run_it(path: Path) -> None:
     _, rows = load_sweep(path)
     assert len({row.name for row in rows}) == len(rows) > 1
     assert f"python -m benchmarks.sweep {path.relative_to(ROOT)}" in _header(path) or (
-        "python -m benchmarks.released" in _header(path)
+        "python -m benchmarks.experiments.released" in _header(path)
     )
     assert "reproduces:" in _header(path)
 

@@ -11,11 +11,11 @@ import time
 from pathlib import Path
 
 import pytest
+from places import ROOT
 
 import cli
 from unicode_cmg import load_pretrained
 
-ROOT = Path(__file__).parents[2]
 ENTRY = (sys.executable, "-c", "import cli; cli.main()")
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from conftest import AUDIO, VIDEO
 
-from benchmarks.leaks import leaks
+from benchmarks.experiments.leaks import leaks
 from unicode_cmg.data.layouts.ave import read_ave
 from unicode_cmg.data.layouts.ave_avvp import write_ave_avvp
 from unicode_cmg.data.layouts.avvp import Event, EventRow, write_avvp
@@ -79,9 +79,9 @@ def test_ave_to_avvp_needs_clips_of_one_length(command, toy, tmp_path: Path) -> 
     assert error == f"{tmp_path}: AVE clips of 4 steps; expected 10, as in AVVP"
 
 
-def test_published_numbers_are_shown_when_asked_for(command, toy, tasks: Path) -> None:
+def test_printed_numbers_are_shown_when_asked_for(command, toy, tasks: Path) -> None:
     arguments = ("evaluate", toy.run, "--task", "ucf-vgg", "--data", tasks, "--seeds", "0")
-    plain, beside = command(*arguments).out, command(*arguments, "--published").out
+    plain, beside = command(*arguments).out, command(*arguments, "--printed").out
     assert "PUBLISHED" not in plain
     assert "PUBLISHED, on other data: table 1 of the FCID paper" in beside
     assert " 67.1 " in beside

@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 import torch
 from conftest import CLIPS, STEPS
+from places import DOCS, GOLDEN
 from vector_quantize_pytorch import ResidualVQ
 
 from toc import TOCSelection
 from unicode_cmg.data.layouts.ave import Annotation, write_ave
 
-GOLDEN = Path(__file__).parents[1] / "golden"
 CODES = np.random.default_rng(0).normal(0.3, 1, size=(10, 8)).astype(np.float32)
 SUMMARY = r"{name}: 4 of 8 dimensions kept; mean cosine similarity of codes "
 
@@ -77,7 +77,7 @@ def test_listing_prints_what_is_there_and_needs_no_folder(command, stack: Path) 
 
 
 def test_the_listing_in_the_documentation_is_printed(command, tmp_path: Path, monkeypatch) -> None:
-    page = (Path(__file__).parents[2] / "docs" / "toc.md").read_text(encoding="utf-8")
+    page = (DOCS / "guide" / "toc.md").read_text(encoding="utf-8")
     shutil.copyfile(GOLDEN / "hdcid_ckpt_public.pt", tmp_path / "HDCID-model-3.pt")
     monkeypatch.chdir(tmp_path)
     assert f"\n```\n{command('toc', 'HDCID-model-3.pt', '--list').out}```\n" in page

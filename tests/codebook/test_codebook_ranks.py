@@ -15,7 +15,7 @@ from unicode_cmg.codebook import SharedCodebook
 NAMES = ["a", "b"]
 SETTINGS = {
     "corrected": {"rule": "corrected", "init": "data", "revive_after": 1},
-    "published": {"rule": "published", "revive_after": 1},
+    "released": {"rule": "released", "revive_after": 1},
 }
 
 

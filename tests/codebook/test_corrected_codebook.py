@@ -207,7 +207,7 @@ def test_some_modalities_alone_can_be_updated_and_unknown_ones_are_refused() -> 
         ({"epsilon": 0.0}, "epsilon is 0.0"),
         ({"own_weight": 1.5}, "own_weight is 1.5"),
         ({"revive_after": 0}, "revive_after is 0"),
-        ({"init": "data", "rule": "published"}, "published rule"),
+        ({"init": "data", "rule": "released"}, "released rule"),
     ],
 )
 def test_settings_out_of_range_are_refused(change: dict[str, object], message: str) -> None:

@@ -57,7 +57,7 @@ def test_quantize_changes_nothing() -> None:
     assert all(torch.equal(v, before[k]) for k, v in codebook.state_dict().items())
 
 
-@pytest.mark.parametrize("rule", ["corrected", "published"])
+@pytest.mark.parametrize("rule", ["corrected", "released"])
 def test_state_stays_in_float32_under_half_precision(rule: str) -> None:
     codebook = SharedCodebook(9, 5, ["a"], rule=rule).bfloat16()
     exact = SharedCodebook(9, 5, ["a"], rule=rule)
@@ -81,7 +81,7 @@ def test_moving_to_float64_moves_the_state() -> None:
     assert codebook.quantize(torch.randn(1, 2, 5)).codewords.dtype == torch.float64
 
 
-@pytest.mark.parametrize("rule", ["corrected", "published"])
+@pytest.mark.parametrize("rule", ["corrected", "released"])
 def test_a_step_never_waits_for_the_device(rule: str) -> None:
     """Fake tensors hold no values, so that reading one on the host fails."""
     with FakeTensorMode():

@@ -135,7 +135,7 @@ def test_a_restored_codebook_is_not_placed_again() -> None:
 
 
 def test_released_noise_is_within_its_bounds() -> None:
-    codebook = line_of_codes(rule="published", revive_after=1).eval()
+    codebook = line_of_codes(rule="released", revive_after=1).eval()
     codebook.idle.fill_(0)
     codebook.idle[7] = 1
     update(codebook, batch())

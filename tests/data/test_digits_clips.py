@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from places import ROOT
 
 from unicode_cmg.data.digits import CLASSES, Digits, build_digits
 from unicode_cmg.data.digits.clips import BACKGROUND, PROMPTS, Clips, draw_clips, split_instances
@@ -33,7 +34,7 @@ def test_a_window_of_one_half_is_half_way_up_the_thermometer() -> None:
 
 
 def test_a_recording_is_resampled_from_its_first_to_its_last_frame() -> None:
-    archive = np.load(Path(__file__).parents[2] / "unicode_cmg/data/digits/fsdd_mfcc.npz", allow_pickle=False)
+    archive = np.load(ROOT / "unicode_cmg/data/digits/fsdd_mfcc.npz", allow_pickle=False)
     frames = (archive["X"] - archive["X"].mean(0)) / archive["X"].std(0)
     start = 0
     for index in range(5):

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from places import DOCS
 
 from unicode_cmg.data import FeatureStore
 from unicode_cmg.data.check import available_checks, check_data
 from unicode_cmg.data.layouts import read_retrieval, write_retrieval
 from unicode_cmg.data.layouts.vggsound_avel import AVELClip, write_vggsound_avel
 
-PAGE = (Path(__file__).parents[2] / "docs/data.md").read_text(encoding="utf-8")
+PAGE = (DOCS / "guide" / "data.md").read_text(encoding="utf-8")
 
 
 def blocks(language: str) -> list[str]:

@@ -10,13 +10,14 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from places import DOCS
 from toy_models import dcid
 
 import cli
 from unicode_cmg import save_pretrained
 from unicode_cmg.data import FeatureStore
 
-PAGE = (Path(__file__).parents[2] / "docs" / "codes.md").read_text(encoding="utf-8")
+PAGE = (DOCS / "guide" / "codes.md").read_text(encoding="utf-8")
 
 
 def test_the_page_on_codes_tells_what_the_commands_write(

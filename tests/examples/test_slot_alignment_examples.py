@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from places import ROOT
 from transformers import (
     BertConfig,
     BertModel,
@@ -29,7 +30,7 @@ from unicode_cmg.data.digits.clips import draw_clips, split_instances
 from unicode_cmg.errors import InputError
 from unicode_cmg.regularizers.slot_alignment import AlignerConfig, SlotAligner, Tokens
 
-EXAMPLES = Path(__file__).parents[2] / "examples" / "slot_alignment"
+EXAMPLES = ROOT / "examples" / "slot_alignment"
 CPU = torch.device("cpu")
 NOTHING = AlignerConfig(slots=4, contrastive=0, retrieval=0, reconstruction=0, keep=0)
 

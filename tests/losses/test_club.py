@@ -89,7 +89,7 @@ def test_a_permutation_gives_each_clip_one_negative(
     assert ours.item() == pytest.approx(total / len(where), rel=1e-9)
 
 
-def test_published_form_divides_time_averages(critic: CLUB) -> None:
+def test_released_form_divides_time_averages(critic: CLUB) -> None:
     x, y, _ = inputs((4, 3))
     mask = torch.tensor([[True, True, False]] * 4)
     permutation = torch.tensor([2, 0, 3, 1])
@@ -100,11 +100,11 @@ def test_published_form_divides_time_averages(critic: CLUB) -> None:
             positive = ((mu - y[i, :2]) ** 2).mean(0)
             negative = torch.stack([((mu - y[j, :2]) ** 2).mean(0) for j in rows[i]]).mean(0)
             total += ((negative - positive) / logvar.mean(0).exp()).sum().item() / 2
-        ours = critic.mutual_information(x, y, permutation, mask, form="published", negatives=negatives)
+        ours = critic.mutual_information(x, y, permutation, mask, form="released", negatives=negatives)
         assert ours.item() == pytest.approx(total / 4, rel=1e-9)
 
 
-@pytest.mark.parametrize("form", ["paper", "published"])
+@pytest.mark.parametrize("form", ["paper", "released"])
 @pytest.mark.parametrize("negatives", ["permutation", "all"])
 @SHAPES
 def test_masks_equal_dropping_the_padded_steps(
@@ -125,7 +125,7 @@ def test_masks_equal_dropping_the_padded_steps(
     )
 
 
-@pytest.mark.parametrize("form", ["paper", "published"])
+@pytest.mark.parametrize("form", ["paper", "released"])
 @pytest.mark.parametrize("negatives", ["permutation", "all"])
 @SHAPES
 def test_gradients(critic: CLUB, shape: tuple[int, ...], negatives: str, form: str) -> None:

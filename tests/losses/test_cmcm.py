@@ -41,7 +41,7 @@ def slow(squared: dict[str, Tensor], masks: dict[str, Tensor], form: str) -> flo
                 posteriors[m][i] = (sum(steps) / len(steps)).tolist()
 
     def cross(p: list[float], q: list[float]) -> float:
-        offset = 1e-10 if form == "published" else 0
+        offset = 1e-10 if form == "released" else 0
         return sum(x * math.log(y + offset) for x, y in zip(p, q, strict=True))
 
     loss, names = 0.0, list(squared)
@@ -49,7 +49,7 @@ def slow(squared: dict[str, Tensor], masks: dict[str, Tensor], form: str) -> flo
         for second in names[at + 1 :]:
             p, q = posteriors[first], posteriors[second]
             clips = sorted(p.keys() & q.keys())
-            if form == "published":
+            if form == "released":
                 s = {(i, j): cross(p[i], q[j]) + cross(q[i], p[j]) for i in clips for j in clips}
                 lowest = min(s.values())
                 e = {key: math.exp(value - lowest) for key, value in s.items()}
@@ -66,7 +66,7 @@ def slow(squared: dict[str, Tensor], masks: dict[str, Tensor], form: str) -> flo
 
 
 @pytest.mark.parametrize("masked", [False, True])
-@pytest.mark.parametrize("form", ["corrected", "published"])
+@pytest.mark.parametrize("form", ["corrected", "released"])
 @pytest.mark.parametrize("number", [2, 3])
 def test_loss_is_that_of_the_loops(number: int, form: str, masked: bool) -> None:
     squared = dict(list(distances(4, 3).items())[:number])
@@ -84,7 +84,7 @@ def test_perfect_matches_cost_nothing_and_chance_costs_the_log_of_the_batch() ->
 
 
 @pytest.mark.parametrize("masked", [False, True])
-@pytest.mark.parametrize("form", ["corrected", "published"])
+@pytest.mark.parametrize("form", ["corrected", "released"])
 def test_gradients(form: str, masked: bool) -> None:
     squared = {m: x.requires_grad_() for m, x in distances(3, 2, 4).items()}
     masks = some_masks(3, 2) if masked else None
@@ -95,7 +95,7 @@ def test_gradients(form: str, masked: bool) -> None:
     assert torch.autograd.gradcheck(loss, tuple(squared.values()))
 
 
-@pytest.mark.parametrize("form", ["corrected", "published"])
+@pytest.mark.parametrize("form", ["corrected", "released"])
 def test_masks_equal_dropping_padded_steps_and_clips(form: str) -> None:
     squared = distances(3, 2)
     long = {m: torch.cat([x, torch.ones(3, 2, 5)], 1) for m, x in squared.items()}
@@ -106,7 +106,7 @@ def test_masks_equal_dropping_padded_steps_and_clips(form: str) -> None:
     torch.testing.assert_close(ours, cmcm_loss(squared, form=form), rtol=1e-12, atol=0)
 
 
-@pytest.mark.parametrize("form", ["corrected", "published"])
+@pytest.mark.parametrize("form", ["corrected", "released"])
 def test_a_feature_on_its_codeword_has_a_finite_gradient(form: str) -> None:
     codebook = SharedCodebook(6, 4, ["a", "b"])
     z = {
@@ -144,7 +144,7 @@ def test_half_precision_and_autocast_are_computed_in_float32() -> None:
 @pytest.mark.filterwarnings("ignore:Anomaly Detection")
 def test_no_valid_clip_is_no_loss() -> None:
     squared = {m: x.requires_grad_() for m, x in distances(3, 2).items()}
-    for form in ("corrected", "published"):
+    for form in ("corrected", "released"):
         with torch.autograd.detect_anomaly(check_nan=True):
             loss = cmcm_loss(squared, {"a": torch.zeros(3, 2, dtype=torch.bool)}, form=form)
             loss.backward()

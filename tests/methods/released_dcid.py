@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from places import GOLDEN
 from torch import Tensor, nn
 
 from unicode_cmg.batch import FeatureBatch
 from unicode_cmg.methods.base import Method
 from unicode_cmg.methods.dcid import DCID
-from unicode_cmg.methods.dcid.published import from_published
-
-GOLDEN = Path(__file__).parents[1] / "golden"
+from unicode_cmg.methods.dcid.released import from_released
 
 
 def golden(name: str) -> dict[str, np.ndarray]:
@@ -28,7 +26,7 @@ def released_dcid() -> DCID:
     params = {
         k: torch.from_numpy(v) for k, v in golden("dcid_params_public").items() if not k.startswith("meta/")
     }
-    config, state = from_published(params)
+    config, state = from_released(params)
     model = DCID(config.model_copy(update={"dropout": 0.0})).double()
     model.load_state_dict(state, strict=True)
     return model
@@ -45,7 +43,7 @@ def golden_batch(arrays: dict[str, np.ndarray]) -> FeatureBatch:
     )
 
 
-def published_step(model: Method[Any], arrays: dict[str, np.ndarray], draws: Any) -> dict[str, Any]:
+def released_step(model: Method[Any], arrays: dict[str, np.ndarray], draws: Any) -> dict[str, Any]:
     """One training step as DCID and FCID were released: five critic updates, backward, clip by module, Adam,
     MM-EMA.
 

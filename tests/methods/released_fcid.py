@@ -6,7 +6,7 @@ import torch
 from released_dcid import golden
 
 from unicode_cmg.methods.fcid import FCID
-from unicode_cmg.methods.fcid.published import from_published
+from unicode_cmg.methods.fcid.released import from_released
 
 
 def released_fcid() -> FCID:
@@ -14,7 +14,7 @@ def released_fcid() -> FCID:
     params = {
         k: torch.from_numpy(v) for k, v in golden("fcid_params_public").items() if not k.startswith("meta/")
     }
-    config, state = from_published(params)
+    config, state = from_released(params)
     model = FCID(config.model_copy(update={"dropout": 0.0})).double()
     model.load_state_dict(state, strict=True)
     return model

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from unicode_cmg.batch import FeatureBatch
 from unicode_cmg.methods.dcid import Draws
 from unicode_cmg.methods.hdcid import HDCID
-from unicode_cmg.methods.hdcid.published import from_published
+from unicode_cmg.methods.hdcid.released import from_released
 
 DEEPER_WEIGHT = 0.3
 WARM_EPOCHS = 3
@@ -23,7 +23,7 @@ def released_hdcid() -> HDCID:
     params = {
         k: torch.from_numpy(v) for k, v in golden("hdcid_params_public").items() if not k.startswith("meta/")
     }
-    config, state = from_published(params)
+    config, state = from_released(params)
     model = HDCID(config.model_copy(update={"dropout": 0.0})).double()
     model.load_state_dict(state, strict=True)
     return model

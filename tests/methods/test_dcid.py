@@ -43,7 +43,7 @@ def losses_of(model: DCID, batch: FeatureBatch, seed: int = 0) -> dict[str, torc
     return model.training_losses(batch, generator=torch.Generator().manual_seed(seed))
 
 
-@pytest.mark.parametrize("fidelity", ["corrected", "published"])
+@pytest.mark.parametrize("fidelity", ["corrected", "released"])
 @pytest.mark.parametrize("steps", [1, 2, 3, 10])
 @pytest.mark.parametrize("count", [2, 3, 4])
 def test_any_number_of_modalities_and_any_length_trains(fidelity: str, steps: int, count: int) -> None:
@@ -245,10 +245,10 @@ def test_wrong_features_are_named_with_what_was_expected() -> None:
 
 def test_presets_set_every_switch_and_single_settings_override_them() -> None:
     modalities = {"audio": SPEECH, "video": IMAGE}
-    published = model_of(modalities, fidelity="published")
-    assert published.config.pooling == "sum"
-    assert published.layer.codebook.rule == "published"
-    mixed = model_of(modalities, fidelity="published", pooling="conv", codebook={"rule": "corrected"})
+    released = model_of(modalities, fidelity="released")
+    assert released.config.pooling == "sum"
+    assert released.layer.codebook.rule == "released"
+    mixed = model_of(modalities, fidelity="released", pooling="conv", codebook={"rule": "corrected"})
     assert mixed.config.pooling == "conv"
     assert mixed.config.cpc_normalize == "prediction"
     assert mixed.layer.codebook.rule == "corrected"

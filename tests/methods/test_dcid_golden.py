@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from released_dcid import golden, golden_batch, published_step, relative_error, released_dcid
+from released_dcid import golden, golden_batch, relative_error, released_dcid, released_step
 
 from unicode_cmg.methods.dcid import Draws
-from unicode_cmg.methods.dcid.published import our_name
+from unicode_cmg.methods.dcid.released import our_name
 
 MODALITIES = ("audio", "video", "text")
 TOLERANCE = 1e-6
@@ -43,14 +43,14 @@ def test_encode_matches_the_released_downstream_entry_point(modality: str) -> No
 
 @pytest.fixture(scope="module")
 def step() -> dict[str, object]:
-    """One published training step."""
+    """One released training step."""
     arrays = golden("dcid_train_step_public")
     order = ("video", "text", "audio")
     draws = Draws(
         permutations={m: torch.from_numpy(arrays[f"epoch0/draw/randperm{i}"]) for i, m in enumerate(order)},
         step=int(arrays["epoch0/draw/randint0"][0]) + 1,
     )
-    return published_step(released_dcid().train(), arrays, draws)
+    return released_step(released_dcid().train(), arrays, draws)
 
 
 @pytest.mark.parametrize("modality", MODALITIES)

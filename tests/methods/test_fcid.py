@@ -10,6 +10,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from places import CONFIGS
 
 from unicode_cmg import load_pretrained
 from unicode_cmg.batch import FeatureBatch
@@ -106,7 +107,7 @@ def terms_of(fine: tuple[str, ...], coarse: tuple[str, ...]) -> set[str]:
     }
 
 
-@pytest.mark.parametrize("fidelity", ["corrected", "published"])
+@pytest.mark.parametrize("fidelity", ["corrected", "released"])
 @pytest.mark.parametrize("split", SPLITS, ids=lambda s: "+".join(s[0]) + "|" + "+".join(s[1]))
 def test_any_valid_split_of_roles_trains(split: Split, fidelity: str) -> None:
     fine, coarse = split
@@ -177,7 +178,7 @@ def test_every_quantizer_serves_every_half(split: Split, quantizer: str) -> None
 @pytest.mark.parametrize("quantizer", QUANTIZERS)
 @pytest.mark.parametrize("split", SPLITS[:4], ids=lambda s: "+".join(s[0]) + "|" + "+".join(s[1]))
 def test_every_parameter_belongs_to_exactly_one_optimizer(split: Split, quantizer: str) -> None:
-    model = model_of(split, codebook=QUANTIZERS[quantizer], fidelity="published")
+    model = model_of(split, codebook=QUANTIZERS[quantizer], fidelity="released")
     ids = [id(p) for p in (*model.trained_parameters(), *model.critic_parameters())]
     assert len(ids) == len(set(ids))
     assert set(ids) == {id(p) for p in model.parameters()}
@@ -312,7 +313,7 @@ def test_constant_targets_keep_the_projector_from_shrinking_them(detach: bool) -
     assert (gradient is None or not gradient.any()) == detach
 
 
-@pytest.mark.parametrize(("fidelity", "temperature"), [("corrected", 0.3), ("published", 0.1)])
+@pytest.mark.parametrize(("fidelity", "temperature"), [("corrected", 0.3), ("released", 0.1)])
 def test_info_nce_joins_each_fine_modality_with_each_coarse_one(fidelity: str, temperature: float) -> None:
     model = model_of(fidelity=fidelity, temperature=temperature)
     batch = batch_of(model, clips=5)
@@ -328,12 +329,12 @@ def test_info_nce_joins_each_fine_modality_with_each_coarse_one(fidelity: str, t
 
 
 def test_presets_set_every_switch_and_single_settings_override_them() -> None:
-    published = model_of(fidelity="published")
-    assert published.config.pooling == "sum"
-    assert not published.config.info_nce_symmetric
-    assert published.codebook.rule == "published"
-    assert published.codebook.revive_noise == (-1 / 1024, -1 / 1024)
-    mixed = model_of(fidelity="published", temperature=0.5, codebook={"rule": "corrected"}, cmcm_form="none")
+    released = model_of(fidelity="released")
+    assert released.config.pooling == "sum"
+    assert not released.config.info_nce_symmetric
+    assert released.codebook.rule == "released"
+    assert released.codebook.revive_noise == (-1 / 1024, -1 / 1024)
+    mixed = model_of(fidelity="released", temperature=0.5, codebook={"rule": "corrected"}, cmcm_form="none")
     assert mixed.config.cpc_normalize == "prediction"
     assert mixed.codebook.rule == "corrected"
     assert "cmcm" not in losses_of(mixed, batch_of(mixed))
@@ -457,13 +458,13 @@ def test_a_run_trains_saves_and_resumes_with_the_same_bits(tmp_path: Path) -> No
     assert model.encode("words", words).indices.shape == (20, 2, 1)
 
 
-def test_the_shipped_configuration_has_the_published_sizes() -> None:
-    path = Path(__file__).parents[2] / "configs" / "fcid.yaml"
+def test_the_shipped_configuration_has_the_sizes_of_the_papers() -> None:
+    path = CONFIGS / "fcid.yaml"
     config = PretrainConfig.parse(load_yaml(path), where=path)
     assert config.method["fine"] == ["video", "audio"]
     assert config.method["coarse"] == ["text"]
     released = PretrainConfig.parse(
-        apply_overrides(load_yaml(path), ["method.fidelity=published"]), where=path
+        apply_overrides(load_yaml(path), ["method.fidelity=released"]), where=path
     )
     with torch.device("meta"):
         model = FCID(FCIDConfig.parse(released.method_settings, where=path))

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from released_dcid import golden, golden_batch, published_step, relative_error
+from released_dcid import golden, golden_batch, relative_error, released_step
 from released_fcid import released_fcid
 
 from unicode_cmg.methods.fcid import FCID, Draws
-from unicode_cmg.methods.fcid.published import LAYOUT, from_published, our_name
+from unicode_cmg.methods.fcid.released import LAYOUT, from_released, our_name
 
 SHORT = {"video": "v", "audio": "a", "text": "t"}
 FINE = ("video", "audio")
@@ -36,7 +36,7 @@ def test_released_tensors_come_back_as_they_were() -> None:
         for key, value in golden("fcid_params_public").items()
         if not key.startswith("meta/")
     }
-    config, state = from_published(released)
+    config, state = from_released(released)
     unused = {key: tensor for key, tensor in released.items() if our_name(key) is None}
     written = LAYOUT.to_released(config, state, unused=unused)
     assert written.keys() == released.keys()
@@ -50,7 +50,7 @@ def test_a_released_file_holds_the_encoder_alone_and_that_is_enough_to_encode() 
         for key, value in golden("fcid_params_public").items()
         if key.startswith("Encoder/")
     }
-    config, state = from_published(encoder)
+    config, state = from_released(encoder)
     fresh = {key.split(".")[1] for key in FCID(config).state_dict() if key not in state}
     assert fresh == {"critic", "cpc", "decoder"}
     assert all(torch.equal(tensor, whole.state_dict()[key]) for key, tensor in state.items())
@@ -119,7 +119,7 @@ def test_fine_features_match_the_released_downstream_entry_point(modality: str) 
 
 @pytest.fixture(scope="module")
 def step() -> dict[str, Any]:
-    """One published training step."""
+    """One released training step."""
     arrays = golden("fcid_train_step_public")
     video, audio, text, audiovisual = (torch.from_numpy(arrays[f"epoch0/draw/randperm{i}"]) for i in range(4))
     draws = Draws(
@@ -127,7 +127,7 @@ def step() -> dict[str, Any]:
         coarse={"video+audio": audiovisual, "text": text},
         step=int(arrays["epoch0/draw/randint0"][0]) + 1,
     )
-    return published_step(released_fcid().train(), arrays, draws)
+    return released_step(released_fcid().train(), arrays, draws)
 
 
 @pytest.mark.parametrize(

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import itertools
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from places import CONFIGS
 
 from unicode_cmg.batch import FeatureBatch
 from unicode_cmg.config import load_yaml
@@ -61,7 +61,7 @@ def terms_of(modalities: tuple[str, ...], layer: str = "") -> set[str]:
     return single | {f"cpc{layer}", f"cmcm{layer}"}
 
 
-@pytest.mark.parametrize("fidelity", ["corrected", "published"])
+@pytest.mark.parametrize("fidelity", ["corrected", "released"])
 @pytest.mark.parametrize("steps", [1, 2, 10])
 @pytest.mark.parametrize("count", [2, 3, 4])
 def test_any_number_of_modalities_and_any_length_trains(fidelity: str, steps: int, count: int) -> None:
@@ -226,7 +226,7 @@ def total_of(model: HDCID, losses: dict[str, torch.Tensor], **weights: float) ->
     )
 
 
-@pytest.mark.parametrize("fidelity", ["corrected", "published"])
+@pytest.mark.parametrize("fidelity", ["corrected", "released"])
 def test_a_layer_that_has_not_joined_learns_nothing(fidelity: str) -> None:
     model = model_of({"audio": SPEECH, "video": IMAGE}, fidelity=fidelity)
     batch, generator = batch_of(model), torch.Generator()
@@ -243,7 +243,7 @@ def test_a_layer_that_has_not_joined_learns_nothing(fidelity: str) -> None:
 
     codes = second.codebook.embedding.clone()
     model.update_codebooks(r, generator=generator)
-    runs = fidelity == "published"  # the released second layer encodes and moves its codes meanwhile
+    runs = fidelity == "released"  # the released second layer encodes and moves its codes meanwhile
     assert torch.equal(codes, second.codebook.embedding) == (not runs)
     assert any("layer1" in name for name in losses) == runs
     assert any("layer1" in name for name in model.codebook_statistics(r)) == runs
@@ -360,19 +360,19 @@ def test_a_wrong_config_names_the_key(change: dict[str, Any], message: str) -> N
 
 def test_presets_set_every_switch_and_single_settings_override_them() -> None:
     modalities = {"audio": SPEECH, "video": IMAGE}
-    corrected, published = config_of(modalities), config_of(modalities, fidelity="published")
-    assert (corrected.cmcm_form, published.cmcm_form) == ("corrected", "none")
-    assert (corrected.waiting_layers, published.waiting_layers) == ("rest", "run")
-    assert (corrected.repeat_encoding, published.repeat_encoding) == (False, True)
-    assert (corrected.detach_deeper, published.detach_deeper) == (True, False)
-    assert published.pooling == DCIDConfig.presets["published"]["pooling"]
-    mixed = config_of(modalities, fidelity="published", repeat_encoding=False)
+    corrected, released = config_of(modalities), config_of(modalities, fidelity="released")
+    assert (corrected.cmcm_form, released.cmcm_form) == ("corrected", "none")
+    assert (corrected.waiting_layers, released.waiting_layers) == ("rest", "run")
+    assert (corrected.repeat_encoding, released.repeat_encoding) == (False, True)
+    assert (corrected.detach_deeper, released.detach_deeper) == (True, False)
+    assert released.pooling == DCIDConfig.presets["released"]["pooling"]
+    mixed = config_of(modalities, fidelity="released", repeat_encoding=False)
     assert (mixed.repeat_encoding, mixed.waiting_layers) == (False, "run")
     assert HDCIDConfig.parse(mixed.model_dump(mode="json"), where="round trip") == mixed
 
 
-def test_the_shipped_configuration_has_the_published_sizes() -> None:
-    path = Path(__file__).parents[2] / "configs/hdcid.yaml"
+def test_the_shipped_configuration_has_the_sizes_of_the_papers() -> None:
+    path = CONFIGS / "hdcid.yaml"
     config = HDCIDConfig.parse(PretrainConfig.parse(load_yaml(path), where=path).method_settings, where=path)
     assert (config.num_codes, config.dim, config.feedforward, config.code_layers) == (400, 256, 1024, 2)
     video = config.modalities["video"]

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from unicode_cmg.methods.dcid import Draws
 from unicode_cmg.methods.hdcid import HDCID
-from unicode_cmg.methods.hdcid.published import our_name
+from unicode_cmg.methods.hdcid.released import our_name
 
 MODALITIES = ("audio", "video", "text")
 LAYERS = (0, 1)
@@ -73,7 +73,7 @@ class Step:
 
 @pytest.fixture(scope="module", params=[0, 3])
 def step(request: pytest.FixtureRequest) -> Step:
-    """One published training step: six encodings, each of which moves both codebooks; the last one counts."""
+    """One released training step: six encodings, each of which moves both codebooks; the last one counts."""
     arrays, epoch = golden("hdcid_train_step_public"), f"epoch{request.param}"
     model = released_hdcid().train()
     before = {name: p.detach().clone() for name, p in model.named_parameters()}

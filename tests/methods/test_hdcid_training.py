@@ -68,11 +68,11 @@ def lines(run: Path) -> list[dict]:
     ("settings", "steps"),
     [
         ({"codebook": {"init": "data", "revive_after": 2}}, (2, 4)),
-        ({"fidelity": "published", "codebook": {"revive_after": 2}}, (3,)),
+        ({"fidelity": "released", "codebook": {"revive_after": 2}}, (3,)),
         ({"codebook": {"quantizer": "rvq", "layers": 2, "init": "data"}}, (3,)),
         ({"codebook": {"quantizer": "fsq", "levels": [3, 3, 4]}, "warm_start_steps": 4}, (3,)),
     ],
-    ids=["corrected", "published", "rvq", "fsq"],
+    ids=["corrected", "released", "rvq", "fsq"],
 )
 def test_a_run_resumed_around_the_warm_start_ends_with_the_same_bits(
     settings: dict[str, Any], steps: tuple[int, ...], store: Path, tmp_path: Path

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from places import DOCS
 from safetensors.torch import load_file
 from step_views import METHODS, method_of, view_of, with_noise_in_the_padding
 
@@ -21,7 +22,7 @@ from unicode_cmg.errors import InputError
 from unicode_cmg.regularizers import Regularizer, available_regularizers, regularizer_class
 from unicode_cmg.training import PretrainConfig, fit
 
-PAGE = (Path(__file__).parents[2] / "docs" / "add-a-regularizer.md").read_text(encoding="utf-8")
+PAGE = (DOCS / "guide" / "add-a-regularizer.md").read_text(encoding="utf-8")
 
 
 def blocks(language: str) -> list[str]:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from places import GOLDEN
 
 from toc.codebooks import find_codebooks, load_codebook
 from toc.fingerprint import codebook_sha256
@@ -14,7 +15,6 @@ from unicode_cmg import load_pretrained
 from unicode_cmg.checkpoints import convert, save_pretrained
 from unicode_cmg.methods import build_method
 
-GOLDEN = Path(__file__).parents[1] / "golden"
 RELEASED = {"dcid": ["layer0"], "hdcid": ["layer0", "layer1"], "fcid": ["layer0"]}
 
 

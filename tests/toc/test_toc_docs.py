@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
+
+from places import DOCS
 
 from toc import VARIANTS
 
-PAGE = (Path(__file__).parents[2] / "docs" / "toc.md").read_text(encoding="utf-8")
+PAGE = (DOCS / "guide" / "toc.md").read_text(encoding="utf-8")
 ABOUT_ARRAYS = PAGE[: PAGE.index("## Command line")]
 
 

@@ -12,11 +12,12 @@ import pytest
 import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from places import GOLDEN
 
 import toc.scores
 from toc import VARIANTS, CodebookError, best_and_worst_dims, best_dims, toc_scores
 
-GOLDEN = Path(__file__).parents[1] / "golden" / "toc_public.npz"
+TOC_GOLDEN = GOLDEN / "toc_public.npz"
 
 
 def codebook(codes: int = 12, dim: int = 7, seed: int = 0) -> np.ndarray:
@@ -71,7 +72,7 @@ def test_the_toc_papers_criterion_is_the_same_ranking_turned_round() -> None:
 @pytest.mark.parametrize("kind", ["unnormalised", "l2normalised"])
 @pytest.mark.parametrize("script", ["ave_fc", "hdcid_ave", "avvp_fc"])
 def test_the_released_variant_gives_the_released_numbers(kind: str, script: str) -> None:
-    golden = np.load(GOLDEN)
+    golden = np.load(TOC_GOLDEN)
     exact = f"{kind}/{script}/float64acc"
     by_similarity_alone = script == "avvp_fc"
     scores = toc_scores(
@@ -90,7 +91,7 @@ def test_the_released_variant_gives_the_released_numbers(kind: str, script: str)
 @pytest.mark.parametrize("kind", ["unnormalised", "l2normalised"])
 @pytest.mark.parametrize("script", ["ave_fc", "hdcid_ave", "avvp_fc"])
 def test_the_released_variant_keeps_the_released_dimensions(kind: str, script: str) -> None:
-    golden = np.load(GOLDEN)
+    golden = np.load(TOC_GOLDEN)
     lam = 0.0 if script == "avvp_fc" else 0.3
     score = toc_scores(golden[f"{kind}/in/codebook"], lam, **VARIANTS["released"]).score
     for choose, best, worst in golden["meta/choose_max_min"].tolist():

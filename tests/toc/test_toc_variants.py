@@ -4,10 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from places import GOLDEN
 
 from toc import VARIANTS, CodebookError, TOCSelection, TOCSelector, best_and_worst_dims, optimize, toc_scores
 
-GOLDEN = Path(__file__).parents[1] / "golden" / "toc_public.npz"
+TOC_GOLDEN = GOLDEN / "toc_public.npz"
 # (variant, script that computes it, best, worst)
 SCRIPTS = [
     ("released", "ave_fc", 1, 0),
@@ -23,7 +24,7 @@ SCRIPTS = [
 def test_every_released_variant_keeps_the_dimensions_its_script_keeps(
     kind: str, variant: str, script: str, best: int, worst: int
 ) -> None:
-    golden = np.load(GOLDEN)
+    golden = np.load(TOC_GOLDEN)
     codes = golden[f"{kind}/in/codebook"]
     sizes = [size for size, *ratio in golden["meta/choose_max_min"].tolist() if ratio == [best, worst]]
     assert sizes

@@ -59,7 +59,7 @@ def test_a_wrong_configuration_names_the_key(values: dict[str, Any], message: st
         PretrainConfig.parse(values, where="x")
 
 
-def test_the_defaults_are_the_published_recipe() -> None:
+def test_the_defaults_are_the_released_recipe() -> None:
     config = PretrainConfig.parse({"method": {"name": "tiny"}, "data": {"store": "s"}}, where="x")
     assert config.method == {"name": "tiny", **TinyConfig().model_dump()}
     assert config.optimizer.model_dump() == {

@@ -116,7 +116,7 @@ class Tiny(Method[TinyRepresentation]):
     def encode(self, modality: str, features: Tensor, mask: Tensor | None = None) -> Encoding:
         general = self.encoder[modality](features)
         indices = torch.cdist(general, self.codebook[None]).argmin(-1)
-        return Encoding(general, self.codebook[indices], indices[..., None], inputs=general)
+        return Encoding(general, self.codebook[indices], indices[..., None], unquantized=general)
 
     def code_layers(self) -> dict[str, int]:
         return {"layer0": len(self.codebook)}

@@ -108,9 +108,9 @@ def released_layouts() -> dict[str, ReleasedLayout]:
     found = {}
     for name, (module, _, _) in METHODS.items():
         try:
-            found[name] = import_module(f"{module}.published").LAYOUT
+            found[name] = import_module(f"{module}.released").LAYOUT
         except ModuleNotFoundError as error:
-            if error.name != f"{module}.published":
+            if error.name != f"{module}.released":
                 raise
     return found
 

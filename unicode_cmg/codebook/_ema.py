@@ -1,4 +1,4 @@
-"""One step of an exponential moving average over codes, as published and as corrected."""
+"""One step of an exponential moving average over codes, as released and as corrected."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def laplace_smoothing(count: Float[Tensor, " codes"], epsilon: float) -> Float[T
     return (count + epsilon) / (total + len(count) * epsilon) * total
 
 
-def published_step(
+def released_step(
     embedding: Float[Tensor, "codes dim"],
     ema_count: Float[Tensor, " codes"],
     ema_weight: Float[Tensor, "codes dim"],

@@ -25,7 +25,7 @@ class CodebookConfig(Config):
     levels: tuple[int, ...] | None = Field(
         default=None, description="`fsq`: levels of each scalar; their product takes the place of `num_codes`"
     )
-    rule: Literal["corrected", "published"] | None = Field(
+    rule: Literal["corrected", "released"] | None = Field(
         default=None, description="update rule; default: as `fidelity`"
     )
     decay: float = Field(default=0.99, gt=0, lt=1, description="decay of the moving averages")
@@ -61,7 +61,7 @@ def build_quantizer(
     num_codes: int,
     dim: int,
     modalities: Sequence[str],
-    rule: Literal["corrected", "published"],
+    rule: Literal["corrected", "released"],
     revive_noise: tuple[float, float] = (-1 / 1024, 1 / 1024),
 ) -> Quantizer:
     """The quantizer of a configuration, fresh.
@@ -70,7 +70,7 @@ def build_quantizer(
         config: Which, and how it learns.
         num_codes: H of each codebook.
         dim: Width D of features and codes.
-        modalities: Names of the modalities in the order of the `published` updates.
+        modalities: Names of the modalities in the order of the `released` updates.
         rule: Update rule where the configuration names none.
         revive_noise: See `SharedCodebook`.
 

@@ -15,7 +15,7 @@ class Lookup:
     """What one codebook has to say about the steps of one modality.
 
     Attributes:
-        inputs: `[B, T, D]` what it quantized, in its own dtype: the features, or what the codebooks before it
+        unquantized: `[B, T, D]` what it quantized, in its own dtype: the features, or what the codebooks before it
             left of them.
         codewords: `[B, T, D]` the nearest codewords, without gradient, in the codebook's dtype.
         indices: `[B, T]` which codewords, in `[0, H)`.
@@ -23,7 +23,7 @@ class Lookup:
             features.
     """
 
-    inputs: Float[Tensor, "batch time dim"]
+    unquantized: Float[Tensor, "batch time dim"]
     codewords: Float[Tensor, "batch time dim"]
     indices: Int64[Tensor, "batch time"]
     squared_distances: Float[Tensor, "batch time codes"]
@@ -59,6 +59,6 @@ class Quantized:
         return torch.cat([lookup.codewords for lookup in self.lookups], dim=-1).to(self.codes.dtype)
 
     @property
-    def inputs(self) -> Float[Tensor, "batch time code_dim"]:
+    def unquantized(self) -> Float[Tensor, "batch time code_dim"]:
         """`[B, T, K*D]` what each of the K codebooks quantized, side by side."""
-        return torch.cat([lookup.inputs for lookup in self.lookups], dim=-1)
+        return torch.cat([lookup.unquantized for lookup in self.lookups], dim=-1)

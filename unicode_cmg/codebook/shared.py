@@ -36,7 +36,7 @@ class SharedCodebook(Quantizer):
       codes), and its count and weight are reset with it. The paper asks that *each* modality use a code to
       keep it; here, as in the released code, any use does. Statistics are summed over the ranks of
       torch.distributed and revivals are the same on all ranks.
-    * `published`: the released behaviour, number for number. One full update per modality in the order of
+    * `released`: the released behaviour, number for number. One full update per modality in the order of
       `modalities`, each decaying and smoothing the running count anew; counts start at zero; idle codes are
       counted and revived in eval mode too; a revived codeword is a copy of an active one plus noise, and only
       `embedding` is written, so the next update undoes it unless some vector chose it meanwhile.
@@ -48,14 +48,14 @@ class SharedCodebook(Quantizer):
     Args:
         num_codes: Number of codewords H.
         dim: Width of a codeword D.
-        modalities: Names of the modalities; their order is the order of the `published` updates.
-        rule: `corrected` or `published`, see above.
+        modalities: Names of the modalities; their order is the order of the `released` updates.
+        rule: `corrected` or `released`, see above.
         decay: Share of the running averages that survives an update.
         epsilon: Laplace smoothing of the counts.
         own_weight: Weight of the choosing feature itself, in [0, 1]; at 1 modalities do not pull each other's
             codes.
         revive_after: Updates without use after which a code is dead; None never revives.
-        revive_noise: Bounds of the uniform noise of a `published` revival; the FCID code has both at -1/1024.
+        revive_noise: Bounds of the uniform noise of a `released` revival; the FCID code has both at -1/1024.
         init: `uniform` draws codewords from U(-1/H, 1/H), the released range at the released H = 400; `data`
             also starts there, and lets the first training update place every code on the batch, as a revival
             would. `data` needs the corrected rule.
@@ -76,7 +76,7 @@ class SharedCodebook(Quantizer):
         dim: int,
         modalities: Sequence[str],
         *,
-        rule: Literal["corrected", "published"] = "corrected",
+        rule: Literal["corrected", "released"] = "corrected",
         decay: float = 0.99,
         epsilon: float = 1e-5,
         own_weight: float = 0.5,
@@ -100,7 +100,7 @@ class SharedCodebook(Quantizer):
         self.rule, self.decay, self.epsilon, self.own_weight = rule, decay, epsilon, own_weight
         self.revive_after, self.revive_noise, self.init = revive_after, revive_noise, init
         embedding = torch.empty(num_codes, dim).uniform_(-1 / num_codes, 1 / num_codes)
-        released = rule == "published"
+        released = rule == "released"
         self.register_buffer("embedding", embedding)
         self.register_buffer("ema_count", torch.zeros(num_codes) if released else torch.ones(num_codes))
         self.register_buffer("ema_weight", embedding.clone())
@@ -163,7 +163,7 @@ class SharedCodebook(Quantizer):
     ) -> None:
         """Move the codes towards the features that chose them.
 
-        In eval mode this does nothing under the corrected rule; under the published rule it counts idle codes
+        In eval mode this does nothing under the corrected rule; under the released rule it counts idle codes
         and revives them, as every released forward does. Under torch.distributed every rank must call it.
 
         Args:
@@ -184,8 +184,8 @@ class SharedCodebook(Quantizer):
             for m in names
         ]
         parts = assignments_by_modality(steps, [indices[m] for m in names], self.own_weight)
-        if self.rule == "published":
-            self._published_update(parts, generator)
+        if self.rule == "released":
+            self._released_update(parts, generator)
         else:
             self._corrected_update(parts, _revival.Places.of(steps, self.own_weight), generator)
 
@@ -211,7 +211,7 @@ class SharedCodebook(Quantizer):
         self.idle.masked_fill_(dead, 0)
         self.seeded.logical_or_(anything)
 
-    def _published_update(self, parts: Sequence[Assignments], generator: torch.Generator | None) -> None:
+    def _released_update(self, parts: Sequence[Assignments], generator: torch.Generator | None) -> None:
         counts = self.ema_count.new_zeros(len(parts), self.num_codes)
         sums = self.ema_weight.new_zeros(len(parts), self.num_codes, self.dim)
         for part, count, total in zip(parts, counts, sums, strict=True):
@@ -219,7 +219,7 @@ class SharedCodebook(Quantizer):
         counts, sums = sum_over_ranks(counts, sums)
         if self.training:
             for count, total in zip(counts, sums, strict=True):
-                _ema.published_step(*self._averages(), count, total, decay=self.decay, epsilon=self.epsilon)
+                _ema.released_step(*self._averages(), count, total, decay=self.decay, epsilon=self.epsilon)
         self.idle.copy_(torch.where(counts.sum(0) > 0, 0, self.idle + 1))
         if self.revive_after is None:
             return

@@ -78,7 +78,7 @@ def encode_store(
 
     Rows are ordered by clip as in the store, then by modality as in the model, step and layer, and the bytes
     of the file do not depend on the batch size. Masked steps have no row. The columns are described in
-    docs/codes.md. A file at `to` is replaced once the new one is complete, and not at all otherwise.
+    docs/guide/codes.md. A file at `to` is replaced once the new one is complete, and not at all otherwise.
 
     Args:
         model: A trained method.

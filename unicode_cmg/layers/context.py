@@ -9,7 +9,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 
 class ContextLSTM(nn.Module):
-    """Two-layer bidirectional LSTM over the steps of a clip (published: words of 768 channels -> 2 x 128).
+    """Two-layer bidirectional LSTM over the steps of a clip (released: words of 768 channels -> 2 x 128).
 
     Args:
         in_dim: Channels of the input.

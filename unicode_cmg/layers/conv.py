@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 
 def valid_padding(grid: tuple[int, int]) -> tuple[int, tuple[int, int]]:
-    """Padding of two 3x3 convolutions, and the grid they leave: none from 5x5 on (published: 7x7 -> 3x3)."""
+    """Padding of two 3x3 convolutions, and the grid they leave: none from 5x5 on (released: 7x7 -> 3x3)."""
     height, width = grid
     return (0, (height - 4, width - 4)) if min(grid) >= 5 else (1, (height, width))
 
@@ -41,7 +41,7 @@ class GridEncoder(nn.Module):
 
     Args:
         in_dim: Channels of the features.
-        out_dim: Channels of the result (published: four times the input).
+        out_dim: Channels of the result (released: four times the input).
         grid: Height and width of the input.
         relu_skip: See `ResidualBlock`.
     """

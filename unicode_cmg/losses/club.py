@@ -67,14 +67,14 @@ class CLUB(nn.Module):
         permutation: Int64[Tensor, " batch"] | None = None,
         mask: Bool[Tensor, "*steps"] | None = None,
         *,
-        form: Literal["paper", "published"] = "paper",
+        form: Literal["paper", "released"] = "paper",
         negatives: Literal["permutation", "all"] = "permutation",
         generator: torch.Generator | None = None,
     ) -> Float[Tensor, ""]:
         """`E_p(x,y)[log q(y | x)] - E_p(x)p(y)[log q(y | x)]` (FCID paper eqs. 11-12, TOC paper eqs. 1 and
         12).
 
-        `form="paper"` averages the log-likelihood ratio of single steps. `form="published"` is the released
+        `form="paper"` averages the log-likelihood ratio of single steps. `form="released"` is the released
         estimator: squared errors and log-variances are averaged over axis 1 *before* one is divided by the
             other.
         For `[B, T, Y]` that axis is time; for `[N, Y]` it is the feature axis, and the sum over features
@@ -85,7 +85,7 @@ class CLUB(nn.Module):
             y: What is predicted.
             permutation: `[B]`, clip i's negative is clip `permutation[i]`; drawn if left out.
             mask: True where a step is real. A negative counts where both clips are real.
-            form: `paper` or `published`.
+            form: `paper` or `released`.
             negatives: `permutation` takes one negative a clip, which may be the clip itself, as released;
                 `all` takes the mean over every clip of the batch, the double sum of the equation, in linear
                 time.
@@ -95,7 +95,7 @@ class CLUB(nn.Module):
             InputError: An option is unknown.
         """
         for name, value, options in (
-            ("form", form, ("paper", "published")),
+            ("form", form, ("paper", "released")),
             ("negatives", negatives, ("permutation", "all")),
         ):
             if value not in options:
@@ -112,8 +112,8 @@ class CLUB(nn.Module):
             negative = (mu - y[permutation]).square()
             both = None if mask is None else mask & mask[permutation]
         gap = negative - positive
-        if form == "published":
-            return _published_average(gap, logvar, both)
+        if form == "released":
+            return _released_average(gap, logvar, both)
         return masked_mean(0.5 * (gap * (-logvar).exp()).sum(-1), both)
 
     def _gaussian(self, x: Float[Tensor, "*steps x_dim"]) -> tuple[Tensor, Tensor]:
@@ -148,7 +148,7 @@ def _error_to_all(
     return (mu - center).square() + (weight * (y - center).square()).sum(0)
 
 
-def _published_average(
+def _released_average(
     gap: Float[Tensor, "batch *steps y_dim"],
     logvar: Float[Tensor, "batch *steps y_dim"],
     mask: Bool[Tensor, "batch ..."] | None,

@@ -20,7 +20,7 @@ from unicode_cmg.losses._numeric import at_least_float32, masked_mean
 def cmcm_loss(
     squared_distances: Mapping[str, Float[Tensor, "batch _ codes"]],
     masks: Mapping[str, Bool[Tensor, "batch _"]] | None = None,
-    form: Literal["corrected", "published"] = "corrected",
+    form: Literal["corrected", "released"] = "corrected",
 ) -> Float[Tensor, ""]:
     """Cross-modal code matching (Liu et al. 2021; `L_cmcm` of the TOC paper).
 
@@ -30,7 +30,7 @@ def cmcm_loss(
     summed over pairs.
 
     `corrected` stays in log space throughout (log-softmax over codes, log-sum-exp over time, log-softmax over
-    the batch) and averages both directions, clips of a against clips of b and the reverse. `published`
+    the batch) and averages both directions, clips of a against clips of b and the reverse. `released`
     computes what the released code does: `log(P + 1e-10)`; `S_ij = P_a[i] . log P_b[j] + P_b[i] . log
     P_a[j]`, whose second term compares other clips than the first; `exp(S - min S)`, which overflows float32
     once similarities spread by more than 88; 1e-5 added to the row sum; rows only.
@@ -40,13 +40,13 @@ def cmcm_loss(
             them.
         masks: `[B, T]` by modality, True where a step is real. A clip without any is left out of the
             contrast.
-        form: `corrected` or `published`.
+        form: `corrected` or `released`.
 
     Raises:
         InputError: There are fewer than two modalities, or the form is unknown.
     """
-    if form not in ("corrected", "published"):
-        raise InputError(f"form is '{form}'", where="cmcm_loss", expected="'corrected' or 'published'")
+    if form not in ("corrected", "released"):
+        raise InputError(f"form is '{form}'", where="cmcm_loss", expected="'corrected' or 'released'")
     if len(squared_distances) < 2:
         raise InputError("fewer than two modalities", where="cmcm_loss", expected="something to match")
     posteriors, valid = {}, {}
@@ -59,7 +59,7 @@ def cmcm_loss(
             posteriors[m] = (
                 posterior if mask is None else torch.where(mask.any(-1, keepdim=True), posterior, 0)
             )
-        pair = _corrected_pair if form == "corrected" else _published_pair
+        pair = _corrected_pair if form == "corrected" else _released_pair
         losses = [
             pair(posteriors[a], posteriors[b], _both(valid[a], valid[b]))
             for a, b in combinations(posteriors, 2)
@@ -113,7 +113,7 @@ def _corrected_pair(
     return (rows + columns) / 2
 
 
-def _published_pair(
+def _released_pair(
     log_a: Float[Tensor, "batch codes"],
     log_b: Float[Tensor, "batch codes"],
     valid: Bool[Tensor, " batch"] | None,

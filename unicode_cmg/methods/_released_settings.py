@@ -11,13 +11,13 @@ _FIX = "only a model with the released architecture can be written in the releas
 
 
 def complete(read: Mapping[str, Any], fixed: Mapping[str, Any]) -> dict[str, Any]:
-    """Nested values of a configuration with `fidelity: published`: those read and those fixed.
+    """Nested values of a configuration with `fidelity: released`: those read and those fixed.
 
     Args:
         read: Nested, as in a configuration file.
         fixed: `section.setting` -> value.
     """
-    values: dict[str, Any] = {"fidelity": "published"}
+    values: dict[str, Any] = {"fidelity": "released"}
     _merge(values, read)
     for setting, value in fixed.items():
         nested: Mapping[str, Any] = {(parts := setting.split("."))[-1]: value}

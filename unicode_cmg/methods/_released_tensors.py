@@ -52,7 +52,7 @@ def unused_parts(tensors: Tensors) -> dict[str, Shape]:
     """Shapes of what every released encoder holds and never uses, given the tensors around it.
 
     The layer that a transformer's layers were copied from, and the spatial attention whose softmax runs over
-    an axis of length one (docs/deviations.md).
+    an axis of length one (docs/reference/deviations.md).
     """
     shapes: dict[str, Shape] = {}
     for key, tensor in tensors.items():

@@ -50,7 +50,7 @@ def statistics(
 def code_matching(
     quantized: Mapping[str, Quantized],
     masks: Mapping[str, Bool[Tensor, "batch _"]],
-    form: Literal["corrected", "published"],
+    form: Literal["corrected", "released"],
 ) -> Float[Tensor, ""]:
     """CMCM, averaged over the codebooks of the quantizer."""
     count = len(next(iter(quantized.values())).lookups)

@@ -1,6 +1,6 @@
 """What the released checkpoints of all methods have in common: tensors under other names, and leftovers.
 
-A method describes its files by one `ReleasedLayout` in its `published.py`. Tensors go by `<Module>/<key>`
+A method describes its files by one `ReleasedLayout` in its `released.py`. Tensors go by `<Module>/<key>`
 there, such as `Encoder/Cross_quantizer.embedding`: the module whose state dict holds them, and their key.
 """
 
@@ -116,7 +116,7 @@ class ReleasedLayout:
             where: The file they came from, for error messages.
 
         Returns:
-            Values for the method's configuration class, with `fidelity: published`, and the part of its state
+            Values for the method's configuration class, with `fidelity: released`, and the part of its state
             dict that the tensors give.
 
         Raises:

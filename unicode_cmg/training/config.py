@@ -40,7 +40,7 @@ class OptimizerConfig(Config):
 
     lr: float = Field(default=4e-4, gt=0, description="learning rate")
     weight_decay: float = Field(
-        default=0.0, ge=0, description="decoupled weight decay; 0 is plain Adam, as published"
+        default=0.0, ge=0, description="decoupled weight decay; 0 is plain Adam, as released"
     )
     schedule: Literal["milestones", "cosine", "constant"] = Field(
         default="milestones", description="how the learning rate falls"

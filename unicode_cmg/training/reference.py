@@ -1,6 +1,6 @@
 """Every key of a pretraining configuration as a Markdown page, from the models themselves.
 
-usage: python -m unicode_cmg.training.reference > docs/configuration.md
+usage: python -m unicode_cmg.training.reference > docs/reference/configuration.md
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from torch import nn
 from unicode_cmg.codebook import CodebookConfig
 from unicode_cmg.config import Config
 
-Fidelity = Literal["corrected", "published"]
+Fidelity = Literal["corrected", "released"]
 
 PRESETS: dict[str, dict[str, Any]] = {
     "corrected": {
@@ -25,19 +25,19 @@ PRESETS: dict[str, dict[str, Any]] = {
         "commitment_cross": 0.125,
         "detach_context": True,
     },
-    "published": {
+    "released": {
         "pooling": "sum",
         "relu_skip": True,
         "cpc_normalize": "prediction",
-        "club_form": "published",
+        "club_form": "released",
         "club_summary": "learned",
-        "cmcm_form": "published",
+        "cmcm_form": "released",
         "commitment_own": 0.5,
         "commitment_cross": 0.25,
         "detach_context": False,
     },
 }
-"""What `fidelity` sets where the config says nothing else; docs/deviations.md tells paper and code apart."""
+"""What `fidelity` sets where the config says nothing else; see docs/reference/deviations.md."""
 
 
 class ModalityConfig(Config):
@@ -51,7 +51,7 @@ class ModalityConfig(Config):
         default=None,
         ge=2,
         multiple_of=2,
-        description="width of a bidirectional LSTM put in front (published for text)",
+        description="width of a bidirectional LSTM put in front (as released for text)",
     )
     specific_dim: int | None = Field(
         default=None, ge=1, description="width of the specific encoder; default 4 x dim on a grid, else dim"
@@ -80,7 +80,7 @@ class ModalityConfig(Config):
 
 
 class DCIDConfig(Config):
-    """Sizes and switches of DCID; the defaults of the sizes are the published ones.
+    """Sizes and switches of DCID; the defaults of the sizes are those of the papers.
 
     Attributes:
         presets: What each `fidelity` sets.
@@ -106,11 +106,11 @@ class DCIDConfig(Config):
     pooling: Literal["conv", "attention", "sum"] = Field(description="how a general encoder reads a grid")
     relu_skip: bool = Field(description="residual skips carry relu(x), as released")
     cpc_normalize: Literal["target", "prediction"] = Field(description="axis of the softmax of CPC")
-    club_form: Literal["paper", "published"] = Field(description="form of the CLUB estimate")
+    club_form: Literal["paper", "released"] = Field(description="form of the CLUB estimate")
     club_summary: Literal["mean", "learned"] = Field(
         description="what CLUB sees of specific features on a grid: their mean, or a network on top of it"
     )
-    cmcm_form: Literal["corrected", "published", "none"] = Field(
+    cmcm_form: Literal["corrected", "released", "none"] = Field(
         description="form of the CMCM loss; `none` leaves it out"
     )
     commitment_own: float = Field(ge=0, description="commitment to a feature's own codeword")

@@ -196,7 +196,7 @@ class DisentanglingLayer(nn.Module):
             general=general,
             codes=quantized.side_by_side,
             indices=quantized.indices,
-            inputs=quantized.inputs,
+            unquantized=quantized.unquantized,
         )
 
     def encoders(self) -> nn.ModuleList:

@@ -17,14 +17,14 @@ PRESETS: dict[str, dict[str, Any]] = {
         "detach_targets": True,
         "revive_noise": (-1 / 1024, 1 / 1024),
     },
-    "published": {
-        **DCIDConfig.presets["published"],
+    "released": {
+        **DCIDConfig.presets["released"],
         "info_nce_symmetric": False,
         "detach_targets": False,
         "revive_noise": (-1 / 1024, -1 / 1024),
     },
 }
-"""What `fidelity` sets where the config says nothing else; docs/deviations.md tells paper and code apart."""
+"""What `fidelity` sets where the config says nothing else; see docs/reference/deviations.md."""
 
 _ROLES = (
     "name every modality once: two or more under 'fine' and the others under 'coarse', or two or more under "
@@ -34,7 +34,7 @@ _ROLES = (
 
 
 class FCIDConfig(DCIDConfig):
-    """Sizes and switches of FCID; the defaults of the sizes are the published ones.
+    """Sizes and switches of FCID; the defaults of the sizes are those of the papers.
 
     Attributes:
         presets: What each `fidelity` sets.
@@ -47,11 +47,11 @@ class FCIDConfig(DCIDConfig):
     )
     fine: tuple[str, ...] = Field(
         default=(),
-        description="modalities whose steps happen together (published: video, audio); their order, then "
-        "that of `coarse`, is the order of a published codebook's updates",
+        description="modalities whose steps happen together (released: video, audio); their order, then "
+        "that of `coarse`, is the order of a released codebook's updates",
     )
     coarse: tuple[str, ...] = Field(
-        default=(), description="modalities that mean the clip as a whole (published: text)"
+        default=(), description="modalities that mean the clip as a whole (released: text)"
     )
     layers: int = Field(default=1, ge=1, description="transformer layers of the general encoders")
     level: Literal["segment", "clip"] = Field(
@@ -68,7 +68,7 @@ class FCIDConfig(DCIDConfig):
         description="reconstruct the projected clips as constants; released: the targets can shrink to zero"
     )
     revive_noise: tuple[float, float] = Field(
-        description="bounds of the noise on a code that the published rule revives; released: a constant"
+        description="bounds of the noise on a code that the released rule revives; released: a constant"
     )
 
     @property

@@ -230,7 +230,7 @@ class FCID(Method[FCIDRepresentation]):
             general=general,
             codes=quantized.side_by_side,
             indices=quantized.indices,
-            inputs=quantized.inputs,
+            unquantized=quantized.unquantized,
         )
 
     def encode_fine(

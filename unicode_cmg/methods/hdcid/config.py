@@ -16,15 +16,15 @@ PRESETS: dict[str, dict[str, Any]] = {
         "detach_deeper": True,
         "repeat_encoding": False,
     },
-    "published": {
-        **DCIDConfig.presets["published"],
+    "released": {
+        **DCIDConfig.presets["released"],
         "cmcm_form": "none",
         "waiting_layers": "run",
         "detach_deeper": False,
         "repeat_encoding": True,
     },
 }
-"""What `fidelity` sets where the config says nothing else; docs/deviations.md tells paper and code apart."""
+"""What `fidelity` sets where the config says nothing else; see docs/reference/deviations.md."""
 
 
 class HDCIDConfig(DCIDConfig):
@@ -53,7 +53,7 @@ class HDCIDConfig(DCIDConfig):
     standardize_deeper: bool = Field(
         default=False,
         description="deeper layers read their inputs at mean 0 and deviation 1, by running statistics; "
-        "published: as they are, however little they vary",
+        "released: as they are, however little they vary",
     )
     detach_deeper: bool = Field(
         description="deeper layers reconstruct their inputs as constants; released: the inputs can shrink to "

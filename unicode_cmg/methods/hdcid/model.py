@@ -200,7 +200,7 @@ class HDCID(Method[tuple[LayerRepresentation, ...]]):
             general=encodings[chosen[0]].general,
             codes=torch.cat([encodings[k].codes for k in chosen], dim=-1),
             indices=torch.cat([encodings[k].indices for k in chosen], dim=-1),
-            inputs=torch.cat([encodings[k].inputs for k in chosen], dim=-1),
+            unquantized=torch.cat([encodings[k].unquantized for k in chosen], dim=-1),
         )
 
     def code_layers(self) -> dict[str, int]:

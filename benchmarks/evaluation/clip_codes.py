@@ -1,0 +1,150 @@
+"""The frozen encoder's part of an evaluation: run once per modality, everything later works on its codes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int64, Shaped
+from torch import Tensor
+
+from benchmarks.evaluation.code_tables import CodebookTable, CodeTable, ObservedTable
+from benchmarks.evaluation.heads import LabelledCodes
+from unicode_cmg.errors import InputError
+from unicode_cmg.methods.base import Method
+
+BATCH_CLIPS = 64
+
+
+@dataclass(frozen=True)
+class EncodedClips:
+    """Codes of the needed clips of one modality.
+
+    Attributes:
+        tables: For each of K code layers, `[U_k, D_k]`: the vectors of the codes that occur; `[S, U_k, D_k]`
+            where each of S heads sees others.
+        used: For each layer, `[U_k]`: their numbers in the layer, ascending.
+        indices: `[N, T, K]` rows of the tables; T = 1 where the model gives a clip one code.
+        mask: `[N, T]`, True where a step is real.
+        rows: `[N]` rows of the data set, ascending.
+        unquantized: For each layer, `[N, T, D_k]`: what was quantized; empty unless it was asked for.
+    """
+
+    tables: tuple[Float[Tensor, "... _ _"], ...]
+    used: tuple[Int64[Tensor, " _"], ...]
+    indices: Int64[Tensor, "clips time layers"]
+    mask: Bool[Tensor, "clips time"]
+    rows: Int64[np.ndarray, " clips"]
+    unquantized: tuple[Float[Tensor, "clips time _"], ...] = ()
+
+    def labelled(
+        self, rows: Int64[np.ndarray, " some"], labels: Shaped[np.ndarray, " some *axes"]
+    ) -> LabelledCodes:
+        """The codes of some of the encoded rows, with what is true of them.
+
+        Steps that are not real repeat the first real one.
+        """
+        device = self.indices.device
+        where = torch.from_numpy(np.searchsorted(self.rows, rows)).to(device)
+        steps = torch.arange(self.mask.shape[1], device=device)
+        first = self.mask[where].int().argmax(dim=1, keepdim=True)
+        steps = torch.where(self.mask[where], steps, first)
+        indices = self.indices[where[:, None], steps]
+        return LabelledCodes(self.tables, indices, torch.from_numpy(labels).to(device))
+
+
+def encode_clips(
+    model: Method[Any],
+    modality: str,
+    rows: Int64[np.ndarray, " clips"],
+    features: Callable[[str, Int64[np.ndarray, " some"]], Float[np.ndarray, "some time ..."]],
+    mask: Callable[[str, Int64[np.ndarray, " some"]], Bool[np.ndarray, "some time"]],
+    layers: Sequence[str] | None = None,
+    *,
+    with_unquantized: bool = False,
+    source: Path | None = None,
+) -> EncodedClips:
+    """Encode clips in evaluation mode, without gradient, on the model's device.
+
+    Args:
+        model: A trained method; its mode is restored afterwards.
+        modality: Which of its modalities.
+        rows: Rows of the data set, ascending and distinct.
+        features: `(modality, rows)` -> features, read a batch at a time.
+        mask: `(modality, rows)` -> valid steps.
+        layers: Which code layers, in the model's order; all of them by default.
+        with_unquantized: Also return what was quantized, which takes the memory of a vector for each step.
+        source: Where the features lie, to be named if they do not fit the model.
+
+    Raises:
+        InputError: The features do not fit the model, or a clip has no valid step.
+    """
+    names = tuple(model.code_layers())
+    chosen = [k for k, name in enumerate(names) if layers is None or name in layers]
+    tables = _empty_tables(model, [names[k] for k in chosen])
+    reference = next(model.parameters())
+    all_indices, masks, unquantized = [], [], []
+    was_training = model.training
+    model.eval()
+    try:
+        for start in range(0, len(rows), BATCH_CLIPS):
+            batch = rows[start : start + BATCH_CLIPS]
+            valid = np.asarray(mask(modality, batch), dtype=bool)
+            if not valid.any(axis=1).all():
+                row = int(batch[np.argmin(valid.any(axis=1))])
+                raise InputError(f"row {row} has no valid {modality} step", expected="at least one")
+            x = torch.from_numpy(features(modality, batch)).to(reference.device, reference.dtype)
+            real = torch.from_numpy(valid).to(reference.device)
+            try:
+                with torch.inference_mode():
+                    encoding = model.encode(modality, x, real)
+            except InputError as error:
+                where = error.where if source is None else source
+                raise InputError(error.what, where=where, expected=error.expected, fix=error.fix) from None
+            indices = encoding.indices.clone()  # outside of inference mode, so that autograd accepts it
+            one_code = indices.shape[1] == 1 < real.shape[1]  # for the whole clip, from its real steps
+            masks.append(real.any(dim=1, keepdim=True) if one_code else real)
+            if indices.shape[-1] != len(names):
+                raise RuntimeError(f"encode() returned {indices.shape[-1]} layers, not {len(names)}")
+            codes = encoding.codes.to(torch.float32, copy=True).chunk(len(names), dim=-1)
+            for k, table in zip(chosen, tables, strict=True):
+                table.observe(indices[..., k].flatten(), codes[k].flatten(0, 1))
+            all_indices.append(indices[..., chosen])
+            if with_unquantized:
+                quantized = encoding.unquantized.clone().chunk(len(names), dim=-1)
+                unquantized.append([quantized[k] for k in chosen])
+    finally:
+        model.train(was_training)
+    numbers = _of_equal_length(all_indices)
+    used, positions = zip(
+        *(torch.unique(numbers[..., k], return_inverse=True) for k in range(len(chosen))), strict=True
+    )
+    vectors = [table.vectors(u) for table, u in zip(tables, used, strict=True)]
+    return EncodedClips(
+        tables=tuple(vectors),
+        used=used,
+        indices=torch.stack(positions, dim=-1),
+        mask=_of_equal_length(masks, real=False),
+        rows=rows,
+        unquantized=tuple(map(_of_equal_length, zip(*unquantized, strict=True))),
+    )
+
+
+def _of_equal_length(
+    parts: Sequence[Shaped[Tensor, "_ _ *rest"]], *, real: bool = True
+) -> Shaped[Tensor, "clips time *rest"]:
+    """The clips of all batches; where they are shorter than others their last step, or False, is repeated."""
+    longest = max(part.shape[1] for part in parts)
+    missing = [part[:, -1:].expand(-1, longest - part.shape[1], *part.shape[2:]) for part in parts]
+    padding = [steps if real else torch.zeros_like(steps) for steps in missing]
+    return torch.cat([torch.cat(pair, dim=1) for pair in zip(parts, padding, strict=True)])
+
+
+def _empty_tables(model: Method[Any], layers: Sequence[str]) -> list[CodeTable]:
+    """A table for each layer: of its codebook, or of what will be observed where it has none."""
+    codebooks = {name: c.detach().to(torch.float32) for name, c in model.codebooks().items()}
+    return [CodebookTable(codebooks[name]) if name in codebooks else ObservedTable() for name in layers]

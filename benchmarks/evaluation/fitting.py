@@ -1,0 +1,156 @@
+"""Train one head per seed, all in one stack, and choose each head's epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from benchmarks.evaluation.heads import HeadConfig, Heads, LabelledCodes
+from benchmarks.evaluation.objectives import Objective
+
+_CLIPS_AT_ONCE = 512
+
+
+@dataclass(frozen=True)
+class FittedHeads:
+    """Trained heads, and how each of them was chosen.
+
+    Attributes:
+        heads: A stack of S.
+        epochs: The epoch (from 1) each was taken from.
+        reached: The metric, in percent, of each on the clips that chose its epoch; empty where none did.
+    """
+
+    heads: Heads
+    epochs: tuple[int, ...]
+    reached: tuple[float, ...] = ()
+
+
+def fit_heads(
+    train: LabelledCodes,
+    selection: Mapping[str, LabelledCodes],
+    *,
+    objective: Objective,
+    classes: int,
+    seeds: Sequence[int],
+    config: HeadConfig,
+) -> dict[str, FittedHeads]:
+    """Train one head per seed and keep, for each selection set, the epoch in which each head does best on it.
+
+    "Best" is the highest value of the objective's metric; of equal ones, the lowest loss. A head depends on
+    its own seed only, not on the others in the stack.
+
+    Args:
+        train: Training clips.
+        selection: Name -> clips that choose the epoch; looked at, never trained on. Ignored for
+            `select="last"`.
+        objective: What the heads learn.
+        classes: Number of classes.
+        seeds: One head each: its initial weights and the order of its batches.
+        config: How to train.
+
+    Returns:
+        Name of the selection set -> heads.
+    """
+    device = train.labels.device
+    generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+    dim = sum(table.shape[-1] for table in train.tables)
+    initial = Heads.initial(dim, objective.columns(classes), generators)
+    heads = Heads(*(p.to(device).requires_grad_() for p in initial.parameters))
+    extra = [p.requires_grad_() for p in objective.loss_parameters(heads)]
+    optimizer = torch.optim.Adam([*heads.parameters, *extra], lr=config.lr, fused=True)
+    schedule = torch.optim.lr_scheduler.MultiStepLR(optimizer, list(config.milestones), gamma=0.5)
+    best = {name: _Best(heads, objective) for name in selection}
+    for epoch in range(1, config.epochs + 1):
+        orders = torch.stack([torch.randperm(len(train), generator=g) for g in generators]).to(device)
+        for rows in torch.split(orders, config.batch_size, dim=1):
+            logits = objective.logits(heads, train.tables, train.indices[rows])
+            loss = objective.training_losses(logits, train.labels[rows], extra).sum()
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            _clip_each(heads.parameters, config.clip)
+            if objective.clips_loss_parameters:
+                _clip_each(extra, config.clip)
+            optimizer.step()
+        schedule.step()
+        if config.select == "best-val":
+            for name, data in selection.items():
+                best[name].update(heads, data, epoch)
+    if config.select == "last":
+        last = FittedHeads(Heads(*(p.detach() for p in heads.parameters)), (config.epochs,) * len(seeds))
+        return dict.fromkeys(selection, last)
+    return {name: kept.fitted() for name, kept in best.items()}
+
+
+@torch.no_grad()
+def head_logits(
+    objective: Objective,
+    heads: Heads,
+    data: LabelledCodes,
+    permutations: Sequence[Int64[Tensor, "heads _"]] | None = None,
+) -> Float[Tensor, "heads clips *axes"]:
+    """What each head says about all clips.
+
+    Args:
+        objective: What the heads learned.
+        heads: Trained heads.
+        data: Clips; their labels are not used.
+        permutations: Per layer, what each head takes code i for; the control experiment of `evaluate`.
+    """
+    count = len(heads.class_bias)
+    logits = []
+    for rows in torch.split(torch.arange(len(data), device=data.indices.device), _CLIPS_AT_ONCE):
+        indices = data.indices[rows].expand(count, -1, -1, -1)
+        if permutations is not None:
+            indices = torch.stack(
+                [_renamed(p, indices[..., layer]) for layer, p in enumerate(permutations)], dim=-1
+            )
+        logits.append(objective.logits(heads, data.tables, indices))
+    return torch.cat(logits, dim=1)
+
+
+class _Best:
+    """The best epoch so far of every head in a stack."""
+
+    def __init__(self, heads: Heads, objective: Objective) -> None:
+        self._objective = objective
+        self._parameters = [p.detach().clone() for p in heads.parameters]
+        device, count = heads.class_bias.device, len(heads.class_bias)
+        self._value = torch.full((count,), -1.0, dtype=torch.float64, device=device)
+        self._loss = torch.full((count,), torch.inf, device=device)
+        self._epoch = torch.zeros(count, dtype=torch.int64, device=device)
+
+    @torch.no_grad()
+    def update(self, heads: Heads, data: LabelledCodes, epoch: int) -> None:
+        logits = head_logits(self._objective, heads, data)
+        value = self._objective.choose(logits, data.labels)
+        loss = self._objective.losses(logits, data.labels.expand(len(logits), *data.labels.shape))
+        better = (value > self._value) | ((value == self._value) & (loss < self._loss))
+        self._value = torch.where(better, value, self._value)
+        self._loss = torch.where(better, loss, self._loss)
+        self._epoch = torch.where(better, epoch, self._epoch)
+        for kept, new in zip(self._parameters, heads.parameters, strict=True):
+            kept[better] = new.detach()[better]
+
+    def fitted(self) -> FittedHeads:
+        return FittedHeads(Heads(*self._parameters), tuple(self._epoch.tolist()), tuple(self._value.tolist()))
+
+
+def _renamed(
+    permutation: Int64[Tensor, "heads used"], indices: Int64[Tensor, "heads clips time"]
+) -> Int64[Tensor, "heads clips time"]:
+    return permutation.gather(1, indices.flatten(1)).view_as(indices)
+
+
+@torch.no_grad()
+def _clip_each(parameters: Sequence[Tensor], largest: float) -> None:
+    """Scale the gradient of each head of a stack to a norm of at most `largest`."""
+    gradients = [p.grad for p in parameters if p.grad is not None]
+    norms = torch.stack([g.flatten(1).norm(dim=1) for g in gradients]).norm(dim=0)
+    scale = (largest / (norms + 1e-6)).clamp(max=1)
+    for gradient in gradients:
+        gradient.mul_(scale.view(-1, *[1] * (gradient.ndim - 1)))

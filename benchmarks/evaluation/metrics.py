@@ -1,0 +1,104 @@
+"""Numbers of the result tables, for a stack of S heads at a time, in percent.
+
+Measures of the clean protocols are functions of sums over clips. With `weights [R, N]`, how often each of N
+clips counts in each of R resamples, they come out once for each resample.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Bool, Float64, Int64, Shaped
+from torch import Tensor
+
+_RELEASED_BATCH = 80
+
+
+def clip_accuracy(
+    predictions: Int64[Tensor, "heads clips"],
+    labels: Int64[Tensor, " clips"],
+    weights: Float64[Tensor, "resamples clips"] | None = None,
+) -> Float64[Tensor, "*resamples heads"]:
+    """Share of clips whose class is right."""
+    return 100.0 * mean_over_clips(predictions == labels, weights)
+
+
+def event_scores(
+    predicted: Bool[Tensor, "heads clips time columns"],
+    labels: Bool[Tensor, "clips time columns"],
+    weights: Float64[Tensor, "resamples clips"] | None = None,
+) -> dict[str, Float64[Tensor, "*resamples heads"]]:
+    """Segment-level scores over the event classes; the last column, background, is left out.
+
+    Every pair of a segment and a class is one decision, counted over all clips at once.
+
+    Returns:
+        `f1_micro`; `f1_macro`, the mean over the classes that occur or are predicted; `precision_micro` and
+        `recall_micro`. A score without anything to divide by is 0.
+    """
+    predicted, labels = predicted[..., :-1], labels[..., :-1]
+    found = sum_over_clips((predicted & labels).sum(dim=2), weights)
+    claimed = sum_over_clips(predicted.sum(dim=2), weights)
+    present = sum_over_clips(labels.sum(dim=1)[None], weights).expand_as(found)
+    known = (claimed + present > 0).sum(dim=-1)
+    return {
+        "f1_micro": _percent(2 * found.sum(dim=-1), (claimed + present).sum(dim=-1)),
+        "f1_macro": _percent(2 * found, claimed + present).sum(dim=-1) / known.clamp(min=1),
+        "precision_micro": _percent(found.sum(dim=-1), claimed.sum(dim=-1)),
+        "recall_micro": _percent(found.sum(dim=-1), present.sum(dim=-1)),
+    }
+
+
+def released_event_scores(
+    predicted: Bool[Tensor, "heads clips time columns"], labels: Bool[Tensor, "clips time columns"]
+) -> dict[str, Float64[Tensor, " heads"]]:
+    """Precision, recall and F1 as the released scripts print them for AVVP and AVE->AVVP.
+
+    All columns count, background too. Precision and recall are micro-averages within each batch of 80 clips,
+    in the order of the rows; a batch in which nothing is predicted has a precision of 0. The batches are
+    averaged, weighted by their clips, and F1 is the harmonic mean of the two averages. The DCID and TOC
+    papers print this precision as the accuracy on AVVP, the FCID paper this F1.
+    """
+    parts = zip(
+        torch.split(predicted, _RELEASED_BATCH, dim=1), torch.split(labels, _RELEASED_BATCH), strict=True
+    )
+    precision = recall = torch.zeros(len(predicted), dtype=torch.float64, device=predicted.device)
+    for guess, truth in parts:
+        found = (guess & truth).sum(dim=(1, 2, 3)).double()
+        share = len(truth) / len(labels)
+        precision = precision + share * _percent(found, guess.sum(dim=(1, 2, 3)).double())
+        recall = recall + share * _percent(found, truth.sum().double())
+    total = precision + recall
+    f1 = torch.where(total > 0, 2 * precision * recall / total, 0.0)
+    return {"precision": precision, "recall": recall, "f1": f1}
+
+
+def mean_and_std(values: Sequence[float]) -> tuple[float, float | None]:
+    """Mean and sample standard deviation (n - 1); a single value has no deviation."""
+    return statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None
+
+
+def sum_over_clips(
+    values: Shaped[Tensor, "heads clips ..."], weights: Float64[Tensor, "resamples clips"] | None
+) -> Float64[Tensor, " ..."]:
+    """Sums over all clips, `[S, ...]`, or over those of each resample, `[R, S, ...]`."""
+    if weights is None:
+        return values.sum(dim=1, dtype=torch.float64)
+    total: Tensor = torch.tensordot(weights, values.double(), dims=([1], [1]))
+    return total
+
+
+def mean_over_clips(
+    values: Shaped[Tensor, "heads clips"], weights: Float64[Tensor, "resamples clips"] | None
+) -> Float64[Tensor, "*resamples heads"]:
+    """Means over all clips, or over those of each resample."""
+    if weights is None:
+        return values.double().mean(dim=1)
+    return sum_over_clips(values, weights) / weights.sum(dim=1, keepdim=True)
+
+
+def _percent(part: Float64[Tensor, " ..."], whole: Float64[Tensor, " ..."]) -> Float64[Tensor, " ..."]:
+    """100 part / whole, and 0 of nothing; both are counts."""
+    return 100.0 * part / whole.clamp(min=1)

@@ -1,0 +1,126 @@
+"""Which rows train a head, which choose its epoch, which are reported - and what that leaks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from benchmarks.evaluation.heads import HeadConfig
+from benchmarks.evaluation.objectives import ClassifyClips, Objective
+from unicode_cmg.errors import InputError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Protocol:
+    """How a number comes about.
+
+    Attributes:
+        name: As on the command line.
+        report: Split whose rows are reported.
+        validation: Split to report on instead while settings are chosen; None if the data has none.
+        drop_shared: Leave out rows whose video also occurs in another split.
+        leaks: Why its numbers are too good, as sentences; empty for a clean protocol.
+        departures: Where it differs from what it reproduces.
+        cautions: Leaks that lie before it, in how a checkpoint was pretrained and chosen. Whether they apply
+            only the owner of the checkpoint knows.
+    """
+
+    name: str
+    report: str
+    validation: str | None = None
+    drop_shared: bool
+    leaks: tuple[str, ...] = ()
+    departures: tuple[str, ...] = ()
+    cautions: tuple[str, ...] = ()
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """The splits it reads."""
+        return (self.report,)
+
+    @property
+    def head_config(self) -> HeadConfig | None:
+        """How heads are trained unless the caller says otherwise; None where codes are judged without."""
+        return None
+
+    def chance(self, classes: int) -> float | None:
+        """Percent of the first measure when guessing one of the classes; None where that is not the task."""
+        return None
+
+    def reporting_on(self, split: Literal["val", "test"]) -> Protocol:
+        """The same protocol with its numbers from validation clips, to choose settings by, or as it is.
+
+        Raises:
+            InputError: The data has no validation clips.
+        """
+        if split == "test":
+            return self
+        if self.validation is None:
+            raise InputError(f"protocol {self.name} of this task has no validation clips")
+        return replace(self, name=f"{self.name}, reported on val", report=self.validation)
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeadProtocol(Protocol):
+    """A protocol under which heads learn on the codes of the source and are judged on those of the target.
+
+    Attributes:
+        train: Split whose rows, in the source modality, train the head.
+        select: Split whose rows choose the epoch.
+        select_on: The modality in which they do: the source's, or the target's.
+        head: How heads are trained.
+        objective: What heads learn and how they are judged.
+    """
+
+    train: str
+    select: str
+    select_on: Literal["source", "target"]
+    head: HeadConfig
+    objective: Objective
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys((self.train, self.select, self.report)))
+
+    @property
+    def head_config(self) -> HeadConfig:
+        return self.head
+
+    def chance(self, classes: int) -> float | None:
+        return self.objective.chance(classes)
+
+
+HELD_OUT = HeadProtocol(
+    name="held-out",
+    train="train",
+    select="val",
+    # Cross-modal generalization means that no label of the target modality is available; choosing the epoch
+    # by target accuracy, even on validation clips, would use them.
+    select_on="source",
+    report="test",
+    validation="val",
+    drop_shared=True,
+    head=HeadConfig(),
+    objective=ClassifyClips(),
+)
+"""The clean protocol, for tasks that classify clips; other tasks replace what differs."""
+
+DEPARTURES = (
+    "P7: the released scripts leave the frozen encoder in training mode while the head trains,"
+    " so that dropout jitters its codes; here it is always in evaluation mode.",
+    "P16: the released scripts make one run with seed 43;"
+    " here every seed that was asked for is run and the mean reported.",
+)
+"""Where the `paper` protocol of every task differs from the released scripts."""
+
+CHOSEN_BY_AVE = (
+    "P2: released checkpoints were chosen among pretraining epochs by their AVE score, and those of FCID"
+    " among steps, by task; such a checkpoint has seen the AVE labels.",
+)
+"""What the released checkpoints carry into every task."""
+
+DIMENSIONS_CHOSEN = (
+    "P11: printed numbers with TOC use the number of dimensions that was best on the test clips,"
+    " chosen anew for each task and direction.",
+)
+"""What a selection of dimensions may carry into a result."""

@@ -1,0 +1,135 @@
+"""From codes to the result rows of retrieval: every row of one modality looks for what is about the same."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float64, Int64
+from torch import Tensor
+
+from benchmarks.evaluation.clip_codes import EncodedClips
+from benchmarks.evaluation.directions import Direction
+from benchmarks.evaluation.metrics import mean_over_clips
+from benchmarks.evaluation.ranking import Ranking, pooled, rank, released_ranks
+from benchmarks.evaluation.results import DirectionResult
+from benchmarks.evaluation.scoring import Scored, Setting, code_permutations, measure
+
+_METRIC, _DEPTHS = "R@10", (10, 1, 5)
+
+
+def retrieval_scores(
+    setting: Setting, encoded: Mapping[str, EncodedClips], *, released: bool = False
+) -> Scored:
+    """R@k in percent, median and mean place from 1, for each direction.
+
+    Args:
+        setting: Its labels say what each row is about.
+        encoded: Modality -> codes.
+        released: Places as the released script finds them, instead of what is expected of tied candidates.
+    """
+    return Scored(tuple(_direction(pair, setting, encoded, released=released) for pair in setting.pairs))
+
+
+@dataclass(frozen=True)
+class _Side:
+    """The rows of one modality.
+
+    Attributes:
+        vectors: `[distinct, D]` of length one.
+        which: `[N]` the vector of each row.
+        items: `[N]` what each row is about.
+    """
+
+    vectors: Float64[Tensor, "distinct dim"]
+    which: Int64[Tensor, " rows"]
+    items: Int64[Tensor, " rows"]
+
+
+class _Found(NamedTuple):
+    """What every query got: the share of R@k for each k, and its place."""
+
+    within: dict[int, Float64[Tensor, " queries"]]
+    place: Float64[Tensor, " queries"]
+
+    def values(self) -> dict[str, Float64[Tensor, " queries"]]:
+        """What is averaged over queries, the metric first."""
+        shares = {f"R@{k}": 100 * values for k, values in self.within.items()}
+        return shares | {"mean rank": self.place}
+
+
+def _direction(
+    pair: Direction, setting: Setting, encoded: Mapping[str, EncodedClips], *, released: bool
+) -> DirectionResult:
+    queries, candidates = (_side(setting, encoded[m], m, rename=m == pair.target) for m in pair)
+    if released:
+        found = _released(queries, candidates)
+    else:
+        table = queries.vectors @ candidates.vectors.T
+        found = _expected(
+            rank(
+                lambda some: table[queries.which[some]][:, candidates.which], queries.items, candidates.items
+            )
+        )
+    right = torch.bincount(candidates.items, minlength=int(queries.items.max()) + 1)[queries.items]
+    blind = _expected(Ranking.blind(right, len(candidates.items)))
+    intervals = _intervals(setting, found, queries.items)
+    constant = {name: values.mean().item() for name, values in blind.values().items()}
+    measures = {
+        name: measure([values.mean().item()], constant[name], intervals.get(name))
+        for name, values in found.values().items()
+    }
+    middles = [float(np.median(part.place.cpu().numpy())) for part in (found, blind)]
+    measures["median rank"] = measure(middles[:1], middles[1], None)
+    main = measures.pop(_METRIC)
+    return DirectionResult(
+        source=pair.source,
+        target=pair.target,
+        kind="transfer",
+        metric=_METRIC,
+        epochs_selected=(),
+        others=measures,
+        **dict(main),
+    )
+
+
+def _side(setting: Setting, clips: EncodedClips, modality: str, *, rename: bool) -> _Side:
+    """The reported rows of a modality; for the control experiment the codes of the target are renamed."""
+    split = setting.rule.report
+    if rename and setting.permute_codes_seed is not None:
+        orders = code_permutations(clips, (0,), setting.permute_codes_seed)
+        renamed = [order[0][clips.indices[..., k]] for k, order in enumerate(orders)]
+        clips = replace(clips, indices=torch.stack(renamed, dim=-1))
+    device = clips.indices.device
+    where = torch.from_numpy(np.searchsorted(clips.rows, setting.rows[split][modality])).to(device)
+    vectors, which = pooled(clips.tables, clips.indices[where], clips.mask[where])
+    return _Side(vectors, which, torch.from_numpy(setting.labels[split][modality]).to(device))
+
+
+def _expected(ranking: Ranking) -> _Found:
+    return _Found({k: ranking.within(k) for k in _DEPTHS}, ranking.expected())
+
+
+def _released(queries: _Side, candidates: _Side) -> _Found:
+    vectors = [side.vectors[side.which].float().cpu().numpy() for side in (queries, candidates)]
+    ranks = released_ranks(*vectors, *(side.items.cpu().numpy() for side in (queries, candidates)))
+    places = torch.from_numpy(ranks + 1)
+    return _Found({k: (places <= k).double() for k in _DEPTHS}, places.double())
+
+
+def _intervals(
+    setting: Setting, found: _Found, items: Int64[Tensor, " queries"]
+) -> dict[str, tuple[float, float]]:
+    """Items are drawn with all their queries, because captions of the same item are alike."""
+    if setting.bootstrap is None:
+        return {}
+    distinct, which = torch.unique(items, return_inverse=True)
+    values = found.values()
+
+    def resampled(weights: Float64[Tensor, "resamples items"]) -> dict[str, Float64[Tensor, "resamples 1"]]:
+        return {name: mean_over_clips(v[None], weights[:, which]) for name, v in values.items()}
+
+    return setting.bootstrap.intervals(len(distinct), resampled, items.device)

@@ -1,0 +1,129 @@
+"""How much each leak of the published protocols is worth: from `held-out` to `paper`, one change at a time.
+
+usage: python -m benchmarks.experiments.leaks RUN... --data ROOT
+
+Every checkpoint is evaluated under `held-out`, then with scores as the released scripts make them, with the
+epoch that is best on the reported clips, with the papers' clips, and at last with their epochs. One table a
+task, in Markdown; numbers are means over the checkpoints, ± their sample standard deviation.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from benchmarks.console import run_command
+from benchmarks.evaluation.evaluate import evaluate
+from benchmarks.evaluation.protocols import HeadProtocol, Protocol
+from benchmarks.evaluation.results import DirectionResult
+from benchmarks.sweep.table import markdown, mean_std
+from benchmarks.tasks import available_protocols, available_tasks, read_task, resolve_protocol
+from benchmarks.tasks.retrieval import RetrievalProtocol
+from unicode_cmg import load_pretrained
+from unicode_cmg.errors import InputError
+from unicode_cmg.methods.base import Method
+
+_DIRECTIONS = ("video->audio", "audio->video", "video->video", "audio->audio")
+
+
+@dataclass(frozen=True)
+class Step:
+    """One more change on the way from `held-out` to a `paper` protocol.
+
+    Attributes:
+        change: What is different from the step before.
+        rule: The protocol.
+        measure: What to read from a result: its metric, or another measure.
+    """
+
+    change: str
+    rule: Protocol
+    measure: str
+
+
+def steps(task: str, paper: str) -> Iterator[Step]:
+    """From `held-out` to one of a task's `paper` protocols.
+
+    Raises:
+        InputError: There is no such task or protocol.
+    """
+    clean, leaky = resolve_protocol("held-out", task), resolve_protocol(paper, task)
+    if isinstance(clean, HeadProtocol) and isinstance(leaky, HeadProtocol):
+        metric = leaky.objective.metric
+        ours = {"precision": "precision_micro", "f1": "f1_micro"}.get(metric, metric)
+        yield Step("held-out", clean, ours)
+        rule = clean
+        if type(clean.objective) is not type(leaky.objective):
+            rule = replace(rule, name="scored as released", objective=leaky.objective)
+            yield Step("scored as released (P5)", rule, metric)
+        rule = replace(rule, name="best epoch", select=rule.report, select_on="target")
+        yield Step("epoch best on the reported clips (P3)", rule, metric)
+        numbers = dict.fromkeys(leak.split(":")[0] for leak in leaky.leaks)
+        clips = ", ".join(number for number in numbers if number not in ("P3", "P5"))
+        yield Step(f"its clips ({clips})", replace(leaky, name="its clips", head=clean.head), metric)
+        yield Step(f"its epochs (P8): {paper}", leaky, metric)
+    elif isinstance(clean, RetrievalProtocol):
+        yield Step("held-out", clean, "R@10")
+        yield Step("ties as the sort leaves them (P14)", replace(clean, released=True), "R@10")
+        if len(leaky.leaks) > 1:
+            number = leaky.leaks[0].split(":")[0]
+            yield Step(f"its captions ({number}): {paper}", leaky, "R@10")
+
+
+def leak_table(task: str, paper: str, models: Sequence[Method[Any]], data_root: Path) -> str:
+    """The table of one task, all steps with all checkpoints.
+
+    Args:
+        task: Name of the task.
+        paper: Name of the protocol at its end.
+        models: Checkpoints to average over.
+        data_root: As for `evaluate`.
+
+    Raises:
+        InputError: The data is damaged or does not fit a model.
+    """
+    lines: list[list[str]] = []
+    header = [f"{task}, {paper}"]
+    directions = None if isinstance(resolve_protocol(paper, task), RetrievalProtocol) else _DIRECTIONS
+    for step in steps(task, paper):
+        results = [evaluate(m, task, data_root, step.rule, directions=directions) for m in models]
+        rows = list(zip(*(result.directions for result in results), strict=True))
+        header[1:] = ["measure", *(f"{row[0].source[0].upper()}->{row[0].target[0].upper()}" for row in rows)]
+        cells = [mean_std([_value(result, step.measure) for result in row]) for row in rows]
+        lines.append([step.change, step.measure.replace("_", " "), *cells])
+    return markdown(header, lines)
+
+
+def _value(row: DirectionResult, measure: str) -> float:
+    return row.mean if row.metric == measure else row.others[measure].mean
+
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None, help=__doc__)
+
+
+@app.command()
+def leaks(
+    runs: Annotated[list[Path], typer.Argument(help="Runs, or folders of models.")],
+    data: Annotated[
+        Path, typer.Option(help="Folder of the data sets; tasks that are not there are skipped.")
+    ],
+) -> None:
+    """Print a table for each task and each of its paper protocols."""
+    models = [load_pretrained(run) for run in runs]
+    for task in available_tasks():
+        try:
+            read_task(task, data)
+        except InputError as error:
+            print(f"{task}: skipped, {error}", file=sys.stderr)
+            continue
+        for paper in available_protocols(task)[1:]:
+            print(leak_table(task, paper, models, data), flush=True)
+
+
+if __name__ == "__main__":
+    run_command(app)

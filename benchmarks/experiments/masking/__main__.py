@@ -1,0 +1,88 @@
+"""The command: python -m benchmarks.experiments.masking."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+
+from benchmarks.console import run_command
+from benchmarks.experiments.masking.curves import draw_curves
+from benchmarks.experiments.masking.data import Photo, load_photos
+from benchmarks.experiments.masking.pictures import draw_reconstructions
+from benchmarks.experiments.masking.runs import Outcome, run_all, trained_model
+from benchmarks.experiments.masking.tables import tables, tidy_csv
+from benchmarks.experiments.masking.training import Settings
+from unicode_cmg.errors import InputError
+from unicode_cmg.files import write_json, write_text
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+
+
+@app.command()
+def masking(
+    to: Annotated[Path, typer.Option(help="Folder of models, tables and pictures.")] = Path("runs/masking"),
+    seeds: Annotated[str, typer.Option(help="Training seeds.")] = "0,1,2,3,4",
+    steps: Annotated[int, typer.Option(min=1, help="Training steps.")] = Settings().steps,
+) -> None:
+    """Train small VQ-VAEs on photographs of installed packages, mask dimensions of their codewords by TOC and
+    at random, and say what that costs (FCID paper, table 3).
+
+    Interrupted, the same command goes on where it was.
+    """
+    torch.set_num_threads(1)  # sums, and so all numbers, depend on the number of threads
+    text = run(load_photos(), Settings(steps=steps), _numbers(seeds), to)
+    print(f"\n{text}\nwritten to {to}")
+
+
+def run(photos: Mapping[str, Photo], settings: Settings, seeds: Sequence[int], to: Path) -> str:
+    """Train, measure and write everything into a folder; the tables as text.
+
+    Raises:
+        InputError: The folder holds runs with other settings, or cannot be written.
+    """
+    outcomes = []
+    for outcome in run_all(photos, settings, seeds, to):
+        outcomes.append(outcome)
+        print(_line(outcome), flush=True)
+    text = tables(outcomes)
+    write_text(to / "table.md", text)
+    write_text(to / "table.csv", tidy_csv(outcomes))
+    write_json(to / "results.json", [asdict(outcome) for outcome in outcomes])
+    first = outcomes[0]
+    model, _ = trained_model(list(photos.values()), settings, first.inputs, first.seed, to)
+    draw_reconstructions(photos, model, first, to / "masking-pictures.png")
+    draw_curves(outcomes, to / "masking-curves.png")
+    return text
+
+
+def _line(outcome: Outcome) -> str:
+    return (
+        f"inputs {outcome.inputs}, seed {outcome.seed}: MSE {outcome.mse:.4f}, perplexity"
+        f" {outcome.perplexity:.0f} ({outcome.seconds:.0f} s)"
+    )
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    try:
+        numbers = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        numbers = ()
+    if not numbers or min(numbers) < 0 or len(set(numbers)) < len(numbers):
+        raise InputError(
+            f"cannot read '{text}'", where="--seeds", expected="different whole numbers such as 0,1,2"
+        )
+    return numbers
+
+
+def main() -> None:
+    """Run the command in `sys.argv`."""
+    run_command(app)
+
+
+if __name__ == "__main__":
+    main()

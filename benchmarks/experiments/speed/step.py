@@ -1,0 +1,90 @@
+"""One pretraining step of each method, and of DCID with each regularizer, at the papers' sizes.
+
+usage: python -m benchmarks.experiments.speed.step [--clips 8] [--rounds 5] [--rows "dcid,dcid + gram"]
+
+Random features of the published shapes (10 x 128, 10 x 7 x 7 x 512, 10 x 768), all losses, critics,
+optimizers and codebook updates; H-DCID with both layers in; regularizers with their default settings. Rows
+take turns in one process. Medians over the rounds, and ratios to the first row in the same round. What
+compares clips with each other costs more the more there are: `--clips 80` is the published batch.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+from accelerate import Accelerator
+
+from benchmarks.console import run_command
+from unicode_cmg.batch import FeatureBatch
+from unicode_cmg.config import load_yaml
+from unicode_cmg.methods import build_method
+from unicode_cmg.regularizers import Regularizers
+from unicode_cmg.regularizers.registry import OURS
+from unicode_cmg.training import PretrainConfig
+from unicode_cmg.training.device import accelerated
+from unicode_cmg.training.trainer import Trainer
+
+CONFIGS = Path(__file__).parents[3] / "configs"
+ROWS = ("dcid", "hdcid", "fcid", *(f"dcid + {name}" for name in OURS))
+_JOINED = 1000  # an epoch by which every layer takes part
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None, help=__doc__)
+
+
+@app.command()
+def step(
+    clips: Annotated[int, typer.Option(min=2, help="Clips of a step.")] = 8,
+    rounds: Annotated[int, typer.Option(min=1, help="Timed steps of each row.")] = 5,
+    rows: Annotated[str, typer.Option(help="Methods, and regularizers after a +.")] = ",".join(ROWS),
+) -> None:
+    """Time the steps and print a table."""
+    with accelerated("no") as accelerator:
+        generator = torch.Generator().manual_seed(0)
+        shapes = {"audio": (128,), "video": (7, 7, 512), "text": (768,)}
+        batch = FeatureBatch.of(
+            {m: torch.randn(clips, 10, *shape, generator=generator) for m, shape in shapes.items()}
+        ).to(accelerator.device)
+        trainers = {row.strip(): _trainer(row.strip(), batch, accelerator) for row in rows.split(",")}
+        seconds: dict[str, list[float]] = {row: [] for row in trainers}
+        for round_ in range(rounds + 1):  # the first round warms up
+            for row, trainer in trainers.items():
+                started = time.perf_counter()
+                trainer.step(batch, step=round_ + 1, epoch=_JOINED, lr=1e-4, statistics=False)
+                if accelerator.device.type == "cuda":
+                    torch.cuda.synchronize()
+                if round_:
+                    seconds[row].append(time.perf_counter() - started)
+    first = next(iter(trainers))
+    print(
+        f"{clips} clips, {rounds} rounds, {torch.get_num_threads()} threads, {batch.features['audio'].device}"
+    )
+    print(f"| row | parameters | seconds a step | times {first} |\n| --- | --- | --- | --- |")
+    for row, trainer in trainers.items():
+        ratios = [own / base for own, base in zip(seconds[row], seconds[first], strict=True)]
+        size = sum(p.numel() for m in (trainer.method, trainer.regularizers) for p in m.parameters()) / 1e6
+        median = statistics.median(seconds[row])
+        print(f"| {row} | {size:.1f} M | {median:.2f} | {statistics.median(ratios):.2f} |")
+
+
+def _trainer(row: str, batch: FeatureBatch, accelerator: Accelerator) -> Trainer:
+    """What trains a row such as `dcid` or `dcid + gram`."""
+    name, *extra = (part.strip() for part in row.split("+"))
+    path = CONFIGS / f"{name}.yaml"
+    values = {**load_yaml(path), "regularizers": [{"name": regularizer} for regularizer in extra]}
+    config = PretrainConfig.parse(values, where=path)
+    torch.manual_seed(0)
+    method = build_method(name, config.method_settings, path).to(accelerator.device)
+    clip = FeatureBatch.of({m: x[:1] for m, x in batch.features.items()})
+    with torch.no_grad():
+        example = method.eval().view(clip, method.represent(clip))
+    regularizers = Regularizers.build(config.regularizers, example, seed=0).to(accelerator.device)
+    return Trainer(method.train(), config, accelerator, regularizers.train())
+
+
+if __name__ == "__main__":
+    run_command(app)

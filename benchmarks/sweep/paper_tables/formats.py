@@ -1,0 +1,84 @@
+"""The table as Markdown, and as LaTeX for the package booktabs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby
+
+from benchmarks.sweep.paper_tables.build import TASKS, PaperTable, Row
+from benchmarks.sweep.table import markdown
+
+_ESCAPES = str.maketrans(
+    {character: f"\\{character}" for character in "%&_#${}"}
+    | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+    | {"→": r"$\to$", "↔": r"$\leftrightarrow$", "±": r"$\pm$"}
+)
+
+
+def as_markdown(table: PaperTable) -> str:
+    """The caption, the table, and what papers print as a table of its own."""
+    header = ["method", *(f"{TASKS[c.task]} {c.arrow}" for c in table.columns), "Avg."]
+    parts = [table.caption, markdown(header, _lines(table.rows, str, "**{}**".format, "{} ± {}"))]
+    if table.printed:
+        parts.append(f"PRINTED, on other data ({table.printed_in}):")
+        parts.append(markdown(header, _lines(table.printed, str, str, "{} ± {}")))
+    return "\n\n".join(part.rstrip("\n") for part in parts) + "\n"
+
+
+def as_latex(table: PaperTable) -> str:
+    """A `table` environment; needs `\\usepackage{booktabs}`."""
+    groups = [(task, len(list(columns))) for task, columns in groupby(table.columns, lambda c: c.task)]
+    heads, rules, place = [], [], 2
+    for task, width in groups:
+        heads.append(rf"\multicolumn{{{width}}}{{c}}{{{_escaped(TASKS[task])}}}")
+        rules.append(rf"\cmidrule(lr){{{place}-{place + width - 1}}}")
+        place += width
+    measured = _lines(table.rows, _escaped, r"\textbf{{{}}}".format, r"{} {{\scriptsize$\pm$ {}}}")
+    lines = [
+        r"\begin{table}[t]",
+        r"\centering\small",
+        rf"\caption{{{_escaped(table.caption)}}}",
+        rf"\begin{{tabular}}{{l{'c' * len(table.columns)}c}}",
+        r"\toprule",
+        rf" & {' & '.join(heads)} & \\",
+        " ".join(rules),
+        rf"Method & {' & '.join(_escaped(column.arrow) for column in table.columns)} & Avg. \\",
+        r"\midrule",
+        *(rf"{' & '.join(cells)} \\" for cells in measured),
+    ]
+    if table.printed:
+        note = _escaped(f"Printed, on other data: {table.printed_in}")
+        lines += [
+            r"\midrule",
+            rf"\multicolumn{{{len(table.columns) + 2}}}{{l}}{{\emph{{{note}}}}} \\",
+            *(rf"{' & '.join(cells)} \\" for cells in _lines(table.printed, _escaped, str, "{} {}")),
+        ]
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{table}"]) + "\n"
+
+
+def _escaped(text: str) -> str:
+    return text.translate(_ESCAPES)
+
+
+def _lines(
+    rows: Sequence[Row], named: Callable[[str], str], bold: Callable[[str], str], form: str
+) -> Iterator[list[str]]:
+    """The cells of each row as text; the best number of each column is bold where rows compete."""
+    columns = list(zip(*(_means(row) for row in rows), strict=True))
+    best = [max((v for v in column if v is not None), default=None) for column in columns]
+    for row in rows:
+        stds = [None if cell is None else cell.std for cell in row.cells]
+        cells = []
+        for value, top, std in zip(_means(row), best, [*stds, None], strict=True):
+            if value is None:
+                cells.append("-")
+                continue
+            number = f"{value:.1f}"
+            if len(rows) > 1 and top is not None and number == f"{top:.1f}":
+                number = bold(number)
+            cells.append(number if std is None else form.format(number, f"{std:.1f}"))
+        yield [named(row.name), *cells]
+
+
+def _means(row: Row) -> list[float | None]:
+    return [*(None if cell is None else cell.mean for cell in row.cells), row.average]

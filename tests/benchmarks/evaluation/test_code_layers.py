@@ -1,0 +1,193 @@
+"""Heads see the code layers they were asked to see, whatever quantizer they come from."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tiny_ave import CODES, DIM, tiny_model
+from tiny_avvp import tiny_localizer
+from tiny_codes_method import TinyMethod
+
+from benchmarks import HeadConfig, TaskResult, code_usage, evaluate
+from benchmarks.evaluation.clip_codes import encode_clips
+from benchmarks.evaluation.code_tables import ObservedTable
+from toc import optimize
+from unicode_cmg.batch import Encoding
+from unicode_cmg.errors import InputError
+from unicode_cmg.methods import build_method
+
+FAST = HeadConfig(lr=0.02, epochs=8, batch_size=16)
+QUANTIZERS = {
+    "mm_ema": {},
+    "rvq": {"quantizer": "rvq", "layers": 3},
+    "fsq": {"quantizer": "fsq", "levels": [4, 3, 3]},
+}
+
+
+def bookless(model: TinyMethod) -> TinyMethod:
+    model.config = model.config.model_copy(update={"shown": False})
+    return model
+
+
+def run(model: TinyMethod, ave: Path, **options: object) -> TaskResult:
+    return evaluate(model, "ave", ave, **{"head": FAST, "directions": ["video->audio"], **options})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("quantizer", QUANTIZERS)
+def test_tables_and_indices_give_back_the_codes_of_the_encoder(quantizer: str) -> None:
+    torch.manual_seed(0)
+    values = {
+        "modalities": {"audio": {"dim": 6}, "video": {"dim": 5}},
+        **{"dim": 8, "num_codes": 36, "heads": 2, "layers": 1, "feedforward": 16},
+        "codebook": QUANTIZERS[quantizer],
+    }
+    model = build_method("dcid", values, where="test")
+    assert (quantizer == "fsq") == (model.codebooks() == {})
+    x = 3 * np.random.default_rng(0).normal(size=(150, 4, 6)).astype(np.float32)
+    mask = np.ones((150, 4), dtype=bool)
+    encoded = encode_clips(
+        model, "audio", np.arange(150), lambda _, rows: x[rows], lambda _, rows: mask[rows]
+    )
+    expected = model.eval().encode("audio", torch.from_numpy(x))
+    assert len(encoded.tables) == len(model.code_layers()) == (3 if quantizer == "rvq" else 1)
+    for k, (table, used) in enumerate(zip(encoded.tables, encoded.used, strict=True)):
+        torch.testing.assert_close(used[encoded.indices[..., k]], expected.indices[..., k])
+        codes = expected.codes.chunk(len(encoded.tables), dim=-1)[k]
+        torch.testing.assert_close(table[encoded.indices[..., k]], codes.detach(), rtol=1e-4, atol=1e-5)
+    assert len(encoded.used[0]) > 3, "one code only: the case would not tell"
+
+
+@settings(max_examples=30)
+@given(st.integers(0, 10_000), st.integers(1, 4))
+def test_an_observed_table_knows_every_code_it_has_seen(seed: int, batches: int) -> None:
+    g = torch.Generator().manual_seed(seed)
+    vectors, table = torch.randn(50, 3, generator=g), ObservedTable()
+    seen = [torch.randint(0, 50, (9,), generator=g) for _ in range(batches)]
+    for numbers in seen:
+        table.observe(numbers, vectors[numbers])
+    known = torch.cat(seen).unique()
+    torch.testing.assert_close(table.vectors(known), vectors[known])
+
+
+def test_two_vectors_under_one_number_are_a_fault_of_ours() -> None:
+    table = ObservedTable()
+    table.observe(torch.tensor([3, 1, 3]), torch.tensor([[1.0, 2.0], [0.0, 0.0], [1.0, 2.0]]))
+    with pytest.raises(RuntimeError, match="not the codewords"):
+        table.observe(torch.tensor([3]), torch.tensor([[1.0, 1.0]]))
+
+
+def test_a_layer_without_codebook_is_evaluated_as_one_with(ave: Path) -> None:
+    shown, hidden = run(tiny_model(layers=2), ave), run(bookless(tiny_model(layers=2)), ave)
+    assert shown.directions == hidden.directions
+    assert shown.directions[0].mean > 95
+
+
+def test_the_usage_of_codes_without_codebook_is_that_of_codes_with(ave: Path) -> None:
+    for layer in ("layer0", "layer1"):
+        shown, hidden = (
+            code_usage(tiny_model(layers=2), ave, layer=layer),
+            code_usage(bookless(tiny_model(layers=2)), ave, layer=layer),
+        )
+        assert shown == hidden
+
+
+def test_heads_see_only_the_chosen_layers(ave: Path) -> None:
+    """The first of two layers alone is the model of one layer; the second knows nothing of the classes."""
+    two, one = tiny_model(layers=2), run(tiny_model(), ave)
+    first, second, both = (run(two, ave, layers=names) for names in (["layer0"], ["layer1"], None))
+    assert first.directions == one.directions
+    assert second.directions[0].mean < 50 < 95 < both.directions[0].mean
+    assert (first.layers, second.layers, both.layers) == (("layer0",), ("layer1",), ("layer0", "layer1"))
+    assert second.checkpoint.layers == {"layer0": CODES, "layer1": 6}
+
+
+def test_layers_are_seen_in_the_order_of_the_model(ave: Path) -> None:
+    two = tiny_model(layers=2)
+    backwards, both = run(two, ave, layers=["layer1", "layer0", "layer1"]), run(two, ave)
+    assert backwards.layers == both.layers
+    assert backwards.directions == both.directions
+
+
+def test_the_result_says_which_layers_were_seen(ave: Path) -> None:
+    result = run(tiny_model(layers=2), ave, layers=["layer1"])
+    assert TaskResult.from_json(json.loads(json.dumps(result.to_json()))) == result
+    assert "codes: layer1 of layer0, layer1" in result.table()
+    assert "codes:" not in run(tiny_model(layers=2), ave).table()
+
+
+def test_a_selection_is_needed_for_the_chosen_layers_only(ave: Path) -> None:
+    model = tiny_model(layers=2)
+    first, second = (optimize(b.numpy(), DIM, layer=name) for name, b in model.codebooks().items())
+    refined = run(model, ave, layers=["layer0"], toc=first)
+    assert refined.directions == run(model, ave, layers=["layer0"]).directions
+    assert refined.toc is not None
+    assert [t.layer for t in refined.toc] == ["layer0"]
+    with pytest.raises(InputError, match="made for layer 'layer1'; expected one of layer0"):
+        run(model, ave, layers=["layer0"], toc=[first, second])
+    with pytest.raises(InputError, match="no TOC selection for layer 'layer1'"):
+        run(model, ave, toc=first)
+
+
+def test_toc_without_a_codebook_is_refused(ave: Path) -> None:
+    model = tiny_model()
+    selection = optimize(model.codebooks()["layer0"].numpy(), 2)
+    with pytest.raises(InputError, match="'layer0' has no codebook, and TOC refines codebooks") as error:
+        run(bookless(model), ave, toc=selection)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("layers", "message"),
+    [
+        (["layer0", "fine"], "no code layer 'fine'; expected one of layer0, layer1"),
+        ([], "no code layer to evaluate; expected one or more of layer0, layer1"),
+    ],
+)
+def test_unknown_layers_are_refused(ave: Path, layers: list[str], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        run(tiny_model(layers=2), ave, layers=layers)
+
+
+def test_an_encoder_with_other_layers_than_it_declares_is_a_fault_of_ours(ave: Path) -> None:
+    class Silent(TinyMethod):
+        def code_layers(self) -> dict[str, int]:
+            return {"layer0": CODES}
+
+    model = tiny_model(layers=2)
+    model.__class__ = Silent
+    with pytest.raises(RuntimeError, match="2 layers, not 1"):
+        run(model, ave)
+
+
+class OneCode(TinyMethod):
+    """A code of the mean over the real steps, as FCID's clip level has it."""
+
+    def encode(self, modality: str, features: torch.Tensor, mask: torch.Tensor | None = None) -> Encoding:
+        assert mask is not None
+        weights = mask[..., None].float()
+        mean = (features * weights).sum(dim=1, keepdim=True) / weights.sum(dim=1, keepdim=True)
+        return super().encode(modality, mean, mask)
+
+
+def one_code_a_clip(model: TinyMethod) -> TinyMethod:
+    model.__class__ = OneCode
+    return model
+
+
+def test_one_code_a_clip_is_enough_to_classify_it(ave: Path) -> None:
+    result = run(one_code_a_clip(tiny_model()), ave, directions=["text->video", "audio->video"])
+    assert min(row.mean for row in result.directions) > 90
+    usage = code_usage(one_code_a_clip(tiny_model()), ave)
+    assert {sum(counts) for counts in usage.counts.values()} == {usage.clips}
+    assert min(usage.mean_purity.values()) > 0.9
+
+
+def test_one_code_a_clip_cannot_say_when_an_event_is(avvp: Path) -> None:
+    with pytest.raises(InputError, match="1 code for a clip of audio, but the task labels 10 steps"):
+        evaluate(one_code_a_clip(tiny_localizer()), "avvp", avvp, head=FAST)

@@ -1,0 +1,175 @@
+"""A sweep file becomes rows, runs and a table; what is there already is not run again."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from places import ROOT
+
+from benchmarks.sweep import Outcome, load_sweep, run_rows
+from benchmarks.sweep.runs import Measurements
+from benchmarks.sweep.table import outcome_table, tidy_csv
+from unicode_cmg.errors import InputError
+from unicode_cmg.files import read_json
+
+SWEEP_COMMAND = [sys.executable, "-m", "benchmarks.sweep"]
+TINY = """\
+method:
+  name: dcid
+  dim: 8
+  num_codes: 12
+  heads: 2
+  layers: 1
+  feedforward: 16
+  pooling_dim: 4
+  critic_hidden: 8
+  modalities:
+    audio: {dim: 104, specific_dim: 8}
+    video: {dim: 16, grid: [7, 7], specific_dim: 8}
+    text: {dim: 32, specific_dim: 8}
+data: {store: unused, limit: 40}
+critics: {steps: 1}
+training: {epochs: 1, batch_size: 20}
+"""
+
+SWEEP = """\
+config: tiny.yaml
+set: [optimizer.lr=2e-3]
+tasks: [ave]
+directions: [video->audio, audio->audio]
+seeds: [0, 1]
+head: {epochs: 1}
+axes:
+  - plain: {at: 8}
+    narrow: {at: 4, set: [method.dim=4]}
+  - one: {}
+    residual:
+      set: [method.codebook.quantizer=rvq, method.codebook.layers=2]
+      read: {first: [layer0.0], all: []}
+plot: {x: width, chance: {ave: 10}}
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "tiny.yaml").write_text(TINY)
+    (tmp_path / "sweep.yaml").write_text(SWEEP)
+    return tmp_path
+
+
+def test_rows_are_all_combinations_and_later_axes_have_the_last_word(folder: Path) -> None:
+    _, rows = load_sweep(folder / "sweep.yaml")
+    assert [row.name for row in rows] == ["plain, one", "plain, residual", "narrow, one", "narrow, residual"]
+    config = rows[3].pretraining()
+    assert (config.method["dim"], config.method["codebook"]["layers"]) == (4, 2)
+    assert config.optimizer.lr == 2e-3
+    assert rows[0].pretraining().method["codebook"]["quantizer"] == "mm_ema"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("set: [method.dim=4]", "set: [method.dmi=4]"), "narrow, one: method: unknown key 'dmi'"),
+        (("seeds:", "sedes:"), "did you mean 'seeds'"),
+        (("config: tiny.yaml", "config: gone.yaml"), "gone.yaml"),
+        (("at: 4, set: [method.dim=4]", "at: 4, read: {x: [layer0]}"), "two axes give"),
+    ],
+)
+def test_a_mistake_in_any_row_is_found_before_anything_runs(
+    folder: Path, change: tuple[str, str], message: str
+) -> None:
+    (folder / "sweep.yaml").write_text(SWEEP.replace(*change))
+    with pytest.raises(InputError, match=message):
+        load_sweep(folder / "sweep.yaml")
+
+
+def test_the_command_runs_every_row_once_and_goes_on_where_it_was(folder: Path, digits: Path) -> None:
+    command = [*SWEEP_COMMAND, str(folder / "sweep.yaml"), "--data", str(digits), "--to", str(folder / "out")]
+    first = subprocess.run([*command, "--seeds", "0"], cwd=ROOT, capture_output=True, text=True, check=True)
+    results = sorted((folder / "out").glob("*/seed-0/result-test.json"))
+    assert len(results) == 4
+    before = {file: file.stat().st_mtime_ns for file in results}
+
+    subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert {file: file.stat().st_mtime_ns for file in results} == before
+    assert len(list((folder / "out").glob("*/seed-1/result-test.json"))) == 4
+
+    table = (folder / "out" / "table.md").read_text().splitlines()
+    assert table[0].startswith("|  | seeds | V->A | A->A | same code | seconds |")
+    assert [line.split(" | ")[0].strip("| ") for line in table[2:]] == [
+        *("plain, one", "plain, residual, first", "plain, residual, all"),
+        *("narrow, one", "narrow, residual, first", "narrow, residual, all"),
+    ]
+    assert "plain, residual, first, seed 0" in first.stdout
+    kept = read_json(results[0])
+    with (folder / "out" / "table.csv").open() as file:
+        values = {(r["row"], r["seed"], r["measure"], r["source"]): r["value"] for r in csv.DictReader(file)}
+    assert json.dumps(kept["seconds"]) in values.values()
+    assert 0 <= float(values["narrow, residual, all", "1", "ave", "video"]) <= 100
+
+    curves = (folder / "out" / "curves.md").read_text().splitlines()
+    assert curves[0] == "ave, mean of the transfers, by width"
+    assert curves[1] == "|  | narrow | plain |"
+    assert [line.split(" | ")[0].strip("| ") for line in curves[3:]] == [
+        *("one", "residual, first", "residual, all")
+    ]
+    assert (folder / "out" / "curves-ave.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_a_folder_with_a_run_of_other_settings_is_refused(folder: Path, digits: Path) -> None:
+    measure = Measurements(("ave",), ("audio->audio",), "test")
+    for text in (SWEEP, SWEEP.replace("lr=2e-3", "lr=1e-3")):
+        (folder / "sweep.yaml").write_text(text)
+        rows = load_sweep(folder / "sweep.yaml")[1][:1]
+        if text is SWEEP:
+            (outcome,) = run_rows(rows, [0], data=digits, to=folder / "out", measure=measure)
+            assert outcome.seconds > 0
+        else:
+            with pytest.raises(InputError, match="other settings"):
+                run_rows(rows, [0], data=digits, to=folder / "out", measure=measure)
+
+
+def test_a_result_is_known_again_after_a_setting_was_added(folder: Path) -> None:
+    row = load_sweep(folder / "sweep.yaml")[1][0]
+    now = row.identity(0, folder)
+    before = {key: value for key, value in now.items() if key not in ("regularizers", "data")}
+    assert row.completed({**before, "data": {"limit": 40}, "head": None}) == {**now, "head": None}
+    assert row.completed(before) != now  # trained on all clips
+    other = {**now, "method": {**now["method"], "gone": 1}}
+    assert row.completed(other) == other
+
+
+def test_another_share_of_the_clips_is_another_run_and_another_place_is_not(folder: Path) -> None:
+    (folder / "sweep.yaml").write_text(SWEEP.replace("set: [", "set: [data.fraction=0.5, ", 1))
+    half = load_sweep(folder / "sweep.yaml")[1][0]
+    (folder / "sweep.yaml").write_text(SWEEP)
+    whole = load_sweep(folder / "sweep.yaml")[1][0]
+    assert half.identity(0, folder) != whole.identity(0, folder) == whole.identity(0, folder / "elsewhere")
+
+
+def test_a_users_mistake_is_one_line_and_exit_code_two(folder: Path) -> None:
+    command = [*SWEEP_COMMAND, str(folder / "sweep.yaml"), "--to", str(folder / "out")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr == "error: --data: no data; expected the folder of the data sets\n"
+
+
+def test_the_table_gives_mean_and_sample_deviation_over_pretraining_seeds() -> None:
+    direction = ("video", "audio")
+    outcomes = [
+        Outcome("a", 0, 10.0, {"ave": {direction: 50.0}}, 20.0),
+        Outcome("a", 1, 30.0, {"ave": {direction: 54.0}}, None),
+        Outcome("b", 0, 5.0, {"ave": {direction: 1.0}}, None),
+    ]
+    lines = outcome_table(outcomes).splitlines()
+    assert lines[2] == "| a | 2 | 52.0 ± 2.8 | 20.0 | 20 |"
+    assert lines[3] == "| b | 1 | 1.0 | not measured | 5 |"
+    assert tidy_csv(outcomes).splitlines()[1:3] == [
+        "a,0,ave,video,audio,50.0",
+        "a,0,same code,audio,video,20.0",
+    ]

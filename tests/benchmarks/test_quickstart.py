@@ -1,0 +1,102 @@
+"""The quickstart from end to end, with a model so small that it learns nothing."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from places import ROOT
+
+from benchmarks.quickstart import QuickstartResult, quickstart
+from unicode_cmg.errors import InputError
+
+SMALL = (
+    *("method.dim=8", "method.num_codes=12", "method.heads=2", "method.layers=1", "method.feedforward=16"),
+    *("method.pooling_dim=4", "data.limit=160", "training.epochs=1"),
+)
+
+
+def _stop_before_toc(line: str) -> None:
+    if line.startswith("TOC"):
+        raise KeyboardInterrupt
+
+
+@pytest.fixture(scope="module")
+def outcome(tmp_path_factory: pytest.TempPathFactory) -> QuickstartResult:
+    """A quickstart that was stopped after an epoch and called again with one more to go."""
+    run = tmp_path_factory.mktemp("quickstart") / "run"
+    with pytest.raises(KeyboardInterrupt):
+        quickstart(run, settings=SMALL, say=_stop_before_toc)
+    data = (run / "data" / "digits.json").stat().st_mtime_ns
+    metrics = (run / "metrics.jsonl").read_text()
+    result = quickstart(run, settings=(*SMALL, "training.epochs=2"), say=lambda line: None)
+    assert (run / "data" / "digits.json").stat().st_mtime_ns == data
+    assert (run / "metrics.jsonl").read_text().startswith(metrics)
+    return result
+
+
+def test_it_leaves_everything_the_architecture_names(outcome: QuickstartResult) -> None:
+    run = outcome.page.parent
+    for name in (
+        *("config.yaml", "metrics.jsonl", "model/model.safetensors", "results.json", "report.html"),
+        *("toc/toc.json", "toc/codebook.npy", "toc/toc.png"),
+        *("evaluation/ave.json", "evaluation/ave-toc.json", "evaluation/codes.json"),
+    ):
+        assert (run / name).is_file(), name
+
+
+def test_results_cover_every_direction_with_and_without_toc(outcome: QuickstartResult) -> None:
+    for name in ("ave", "ave-toc", "ave-shuffled"):
+        pairs = {(d["source"], d["target"]) for d in outcome.results["evaluations"][name]["directions"]}
+        assert len(pairs) == 9
+    assert "video -> audio" in outcome.table
+    assert [stage["name"] for stage in outcome.results["stages"]] == [
+        "data",
+        "pretraining",
+        "TOC",
+        "evaluation",
+        "meaning of the codes",
+    ]
+
+
+def test_the_gallery_shows_the_embedded_digits(outcome: QuickstartResult) -> None:
+    assert "data:image/png;base64," in outcome.page.read_text(encoding="utf-8")
+
+
+def test_called_again_it_continues(outcome: QuickstartResult) -> None:
+    steps = [
+        json.loads(line)["step"] for line in (outcome.page.parent / "metrics.jsonl").read_text().splitlines()
+    ]
+    assert steps == sorted(steps)
+    assert steps[-1] == outcome.results["training"]["step"] == 4
+
+
+def test_the_python_example_of_the_readme_runs(
+    outcome: QuickstartResult,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"^```python\n(.*?)^```", readme, flags=re.DOTALL | re.MULTILINE)
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "quickstart").symlink_to(outcome.page.parent)
+    monkeypatch.chdir(tmp_path)
+    exec(compile(example, "README.md", "exec"), {})
+    out = capsys.readouterr().out
+    assert out.startswith("torch.Size([4, 10, 1])\n")
+    assert "video -> audio" in out
+
+
+def test_another_seed_needs_another_folder(outcome: QuickstartResult) -> None:
+    with pytest.raises(InputError, match="seed 0"):
+        quickstart(outcome.page.parent, seed=1, settings=SMALL, say=lambda line: None)
+
+
+def test_never_refuses_a_run_that_exists(outcome: QuickstartResult) -> None:
+    before = outcome.page.read_bytes()
+    with pytest.raises(InputError, match="already holds a run"):
+        quickstart(outcome.page.parent, resume="never", settings=SMALL, say=lambda line: None)
+    assert outcome.page.read_bytes() == before

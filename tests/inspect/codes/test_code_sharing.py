@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from unicode_cmg.codebook.usage import most_frequent
+from unicode_cmg.inspect.codes.sharing import sharing_of
+from unicode_cmg.inspect.codes.usage import UsageCounter
+
+
+def test_kinds_by_hand() -> None:
+    counts = {
+        "audio": np.array([96, 95, 1, 0, 0, 0]),
+        "video": np.array([4, 5, 19, 1, 0, 0]),
+        "text": np.array([0, 0, 1, 0, 0, 9]),
+    }
+    raw = sharing_of(counts, raw=True)
+    assert raw.kinds == ["single", "between", "between", "single", "unused", "single"]
+    assert raw.parts[0].tolist() == [0.96, 0.04, 0]
+    assert raw.parts[4].tolist() == [0, 0, 0]
+    assert (raw.count("single"), raw.count("shared")) == (3, 0)
+    assert sharing_of({"a": np.array([5]), "b": np.array([95])}, raw=True).kinds == ["shared"]
+    assert sharing_of({"a": np.array([4]), "b": np.array([96])}, raw=True).kinds == ["single"]
+
+
+def test_a_modality_with_more_steps_does_not_own_codes_for_that() -> None:
+    counts = {"audio": np.array([100, 900]), "text": np.array([5, 5])}
+    assert sharing_of(counts, raw=True).kinds == ["single", "single"]
+    corrected = sharing_of(counts)
+    assert corrected.kinds == ["shared", "shared"]
+    np.testing.assert_allclose(corrected.parts[0], [0.1 / 0.6, 0.5 / 0.6])
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(st.lists(st.tuples(st.integers(0, 4), st.booleans()), min_size=6, max_size=6), min_size=1),
+)
+def test_the_most_frequent_code_is_the_smallest_of_equals(clips: list[list[tuple[int, bool]]]) -> None:
+    codes = torch.tensor([[code for code, _ in clip] for clip in clips])
+    mask = torch.tensor([[valid for _, valid in clip] for clip in clips])
+    mask[:, 0] = True
+    found = most_frequent(codes, mask).tolist()
+    for row, code in enumerate(found):
+        count = Counter(codes[row][mask[row]].tolist())
+        assert code == min(count, key=lambda c: (-count[c], c))
+
+
+def test_modalities_of_different_lengths_are_not_compared_step_by_step() -> None:
+    usage = UsageCounter(["a", "b"], 3, [("a", "b")])
+    usage.add(
+        {"a": torch.tensor([[0, 0, 1]]), "b": torch.tensor([[0, 2]])},
+        {"a": torch.ones(1, 3, dtype=torch.bool), "b": torch.ones(1, 2, dtype=torch.bool)},
+    )
+    (pair,) = usage.agreement()
+    assert pair.steps is None
+    assert (pair.clips, pair.clips_expected) == (1.0, 1.0)
+
+
+def test_steps_count_where_both_are_valid() -> None:
+    usage = UsageCounter(["a", "b"], 3, [("a", "b")])
+    masks = {"a": torch.tensor([[True, True, False]]), "b": torch.tensor([[True, False, True]])}
+    usage.add({"a": torch.tensor([[1, 0, 0]]), "b": torch.tensor([[1, 0, 0]])}, masks)
+    usage.add({"a": torch.tensor([[2, 0, 0]]), "b": torch.tensor([[1, 0, 0]])}, masks)
+    (pair,) = usage.agreement()
+    assert (pair.steps, pair.steps_expected) == (0.5, 0.5)
+    assert {m: n.tolist() for m, n in usage.counts().items()} == {"a": [2, 1, 1], "b": [2, 2, 0]}
+
+
+def test_a_collapsed_codebook_is_expected_to_agree() -> None:
+    usage = UsageCounter(["a", "b"], 4, [("a", "b")])
+    codes = torch.full((5, 2), 3)
+    for _ in range(2):
+        usage.add({"a": codes, "b": codes}, dict.fromkeys("ab", torch.ones(5, 2, dtype=torch.bool)))
+    (pair,) = usage.agreement()
+    assert (pair.steps, pair.steps_expected, pair.clips, pair.clips_expected) == (1, 1, 1, 1)

@@ -1,0 +1,1 @@
+"""What is inside a trained model: its codes (who uses which, what each stands for) and its slots."""

@@ -1,0 +1,97 @@
+"""What lies behind the tokens of a clip: an image of each step, or how large its features are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float, Shaped, UInt8
+
+from unicode_cmg.data.digits.images import scan_image, sound_image
+from unicode_cmg.data.digits.sources import AUDIO_DIM, VIDEO_SHAPE
+from unicode_cmg.data.store import FeatureStore
+
+_STEP = (3, 8)  # height and width of a step without a grid
+_SIDE = 8  # of a step with a grid, about
+_DARK = 0.4  # of the way to black, that colours show on top
+
+
+@dataclass(frozen=True, eq=False)
+class Frames:
+    """An image of each step.
+
+    Attributes:
+        pixels: `[T, height, width, 4]`; transparent where a step is padding.
+        cell: Width and height of a token in its grid.
+        border: Where the grid begins in an image, from the left and from above.
+    """
+
+    pixels: UInt8[np.ndarray, "steps height width 4"]
+    cell: int = 1
+    border: float = 0.0
+
+
+def frames_of(store: FeatureStore, column: str, row: int) -> Frames:
+    """Images of the steps of one clip in one column.
+
+    Embedded digits look like what they were made of. Of other features the length of each vector is drawn,
+    dark where it is large, from the smallest to the largest of the clip.
+    """
+    batch = store.batch([row], modalities=[column])
+    features, mask = batch.features[column][0].numpy(), batch.masks[column][0].numpy()
+    digits = store.source.get("name") == "digits"
+    if digits and column == "video" and features.shape[1:] == VIDEO_SHAPE:
+        # a token is a window of 2x2 pixels: its middle is where four pixels meet
+        return Frames(_shown(_faded(np.stack([scan_image(step) for step in features])), mask), border=0.5)
+    if digits and column == "audio" and features.shape[1:] == (AUDIO_DIM,):
+        return Frames(_shown(np.stack([sound_image(step) for step in features]), mask))
+    lengths = _lengths(features, mask)
+    if lengths.ndim != 3:
+        means = lengths.reshape(len(lengths), -1).mean(axis=1)
+        return Frames(_shown(_grey(np.broadcast_to(means[:, None, None], (len(means), *_STEP))), mask))
+    cell = max(1, round(_SIDE / max(lengths.shape[1:])))
+    return Frames(_shown(_grey(lengths.repeat(cell, axis=1).repeat(cell, axis=2)), mask), cell)
+
+
+def _lengths(
+    features: Float[np.ndarray, "steps ..."], mask: Bool[np.ndarray, " steps"]
+) -> Float[np.ndarray, "steps ..."]:
+    """Length of each vector, from 0 for the smallest of the clip to 1 for the largest."""
+    lengths = np.linalg.norm(features, axis=-1)
+    low, high = lengths[mask].min(), lengths[mask].max()
+    return np.asarray(((lengths - low) / max(high - low, 1e-12)).clip(0, 1))
+
+
+def _grey(values: Float[np.ndarray, "steps height width"]) -> UInt8[np.ndarray, "steps height width 4"]:
+    grey = (255 * (1 - _DARK * values)).astype(np.uint8)
+    return np.stack([grey, grey, grey, np.full_like(grey, 255)], axis=-1)
+
+
+def _faded(pixels: UInt8[np.ndarray, "steps height width 4"]) -> UInt8[np.ndarray, "steps height width 4"]:
+    """Black as dark as lengths are drawn."""
+    faded = pixels.copy()
+    faded[..., :3] = 255 - _DARK * (255 - pixels[..., :3].astype(np.float32))
+    return faded
+
+
+def _shown(
+    pixels: UInt8[np.ndarray, "steps height width 4"], mask: Bool[np.ndarray, " steps"]
+) -> UInt8[np.ndarray, "steps height width 4"]:
+    return np.asarray(np.where(mask[:, None, None, None], pixels, np.uint8(0)))
+
+
+def mosaic(
+    pixels: UInt8[np.ndarray, "steps height width 4"], places: Shaped[np.ndarray, "steps 2"]
+) -> UInt8[np.ndarray, "total_height total_width 4"]:
+    """All images in one.
+
+    Args:
+        pixels: The images.
+        places: Left and upper edge of each, whole numbers of pixels.
+    """
+    height, width = pixels.shape[1:3]
+    right, bottom = places.max(axis=0).tolist()
+    together = np.zeros((bottom + height, right + width, 4), np.uint8)
+    for image, (left, top) in zip(pixels, places.tolist(), strict=True):
+        together[top : top + height, left : left + width] = image
+    return together

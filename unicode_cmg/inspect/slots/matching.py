@@ -1,0 +1,232 @@
+"""From a run and a feature store to which slots belong together, and what they attend to."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from unicode_cmg.batch import StepView
+from unicode_cmg.checkpoints.fingerprint import state_fingerprint
+from unicode_cmg.data.store import FeatureStore
+from unicode_cmg.errors import InputError
+from unicode_cmg.inspect.slots.moments import MomentCounter
+from unicode_cmg.inspect.slots.record import (
+    Counts,
+    JointSlot,
+    MatchedSlot,
+    MatchedSlots,
+    SlotClip,
+    SlotToken,
+    TeacherTokens,
+)
+from unicode_cmg.methods.base import Method
+from unicode_cmg.regularizers import Regularizers
+from unicode_cmg.regularizers.slot_alignment import SlotAlignment
+from unicode_cmg.regularizers.slot_alignment.records import (
+    Alignment,
+    Decomposition,
+    TokenLayout,
+    TokenLayouts,
+)
+from unicode_cmg.training import load_regularizers
+
+_BATCH = 32
+_DIGITS = 6
+
+
+def matched_slots(
+    path: str | Path,
+    store: FeatureStore,
+    *,
+    clips: int | Sequence[str] = 8,
+    tokens: int = 20,
+    seed: int = 0,
+) -> MatchedSlots:
+    """Which slots of the teachers align with the same joint slot, and which tokens they are made of.
+
+    This is what figure 2 of the SGA paper shows (its section 4): of each slot of a teacher that is paired
+    with a joint slot (eq. 2), the tokens that contribute most to it (`A` of eq. 7). Slots start from one
+    draw, the same for all clips, so what is found in a clip does not depend on which others are looked at.
+
+    Args:
+        path: The folder of a run with `slot_alignment`, or one of its checkpoints.
+        store: Features of the kind the run was trained on.
+        clips: The first so many, or their ids.
+        tokens: How many to list for each slot at most; of a short sequence three in ten.
+        seed: Seed of the slots' start.
+
+    Raises:
+        InputError: There is no checkpoint of such a run, the store lacks what it reads, or a clip is unknown.
+    """
+    if tokens < 1:
+        raise InputError(f"{tokens} tokens", where="tokens", expected="1 or more")
+    rows = _rows(store, clips)
+    method, regularizers = load_regularizers(path, store)
+    alignment = _slot_alignment(regularizers, path)
+    reads = tuple(dict.fromkeys((*method.modalities, *alignment.columns(alignment.config))))
+    words = {column: _words(store, column, rows) for column in reads if column in store.tokenized}
+    with torch.no_grad():
+        layouts = alignment.token_layout(_view(method, store, rows[:1], reads))
+    teachers = {m: _teacher_tokens(layout) for m, layout in layouts.teachers.items()}
+    moments = MomentCounter(teachers, words)
+    found: list[SlotClip] = []
+    for first in range(0, len(rows), _BATCH):
+        chunk = rows[first : first + _BATCH]
+        with torch.no_grad():
+            view = _view(method, store, chunk, reads)
+            slots = alignment.align(view, generator=torch.Generator().manual_seed(seed))
+        moments.add(slots, layouts.teachers)
+        found += [
+            _Clip(slots, layouts, at, {c: of[row] for c, of in words.items()}, tokens).record(store.ids[row])
+            for at, row in enumerate(chunk)
+        ]
+    return MatchedSlots(
+        method=method.name,
+        checkpoint=state_fingerprint(nn.ModuleList([method, alignment])),
+        features=store.fingerprint,
+        seed=seed,
+        slots=alignment.config.slots,
+        teachers=teachers,
+        moments=moments.result(),
+        clips=tuple(found),
+    )
+
+
+def _rows(store: FeatureStore, clips: int | Sequence[str]) -> list[int]:
+    if isinstance(clips, int):
+        if clips < 1:
+            raise InputError(f"{clips} clips", where="clips", expected="1 or more")
+        return list(range(min(clips, len(store))))
+    numbers = {clip: row for row, clip in reversed(list(enumerate(store.ids)))}
+    for clip in clips:
+        if clip not in numbers:
+            raise InputError(f"no clip '{clip}'", where=store.path, expected=f"ids such as '{store.ids[0]}'")
+    if not clips:
+        raise InputError("no clip", where="clips", expected="a number, or ids")
+    return [numbers[clip] for clip in dict.fromkeys(clips)]
+
+
+def _slot_alignment(regularizers: Regularizers, path: str | Path) -> SlotAlignment:
+    for member in regularizers:
+        if isinstance(member, SlotAlignment):
+            return member
+    names = ", ".join(member.name for member in regularizers)
+    raise InputError(
+        f"the run has no slots, it was trained with {names}",
+        where=path,
+        expected=f"{SlotAlignment.name} among its regularizers",
+    )
+
+
+def _view(method: Method[Any], store: FeatureStore, rows: Sequence[int], reads: Iterable[str]) -> StepView:
+    batch = store.batch(rows, modalities=reads)
+    own = batch.only(method.modalities)
+    return method.view(own, method.represent(own)).with_columns(batch)
+
+
+def _words(store: FeatureStore, column: str, rows: Sequence[int]) -> dict[int, tuple[str | None, ...]]:
+    """The words of some clips, in one pass up to the last of them."""
+    wanted, last = set(rows), max(rows)
+    found = {}
+    for row, words in enumerate(store.tokens(column)):
+        if row in wanted:
+            found[row] = words
+        if row == last:
+            break
+    return found
+
+
+def _teacher_tokens(layout: TokenLayout) -> TeacherTokens:
+    sizes = [int(values.max()) + 1 or None for values in (layout.step, layout.row, layout.col)]
+    column = layout.columns[int(layout.column[0])]
+    return TeacherTokens(column=column, steps=sizes[0], rows=sizes[1], cols=sizes[2])
+
+
+class _Clip:
+    """One clip of a batch: its part of everything, on the way to a record."""
+
+    def __init__(
+        self,
+        slots: Alignment,
+        layouts: TokenLayouts,
+        at: int,
+        words: Mapping[str, tuple[str | None, ...]],
+        most: int,
+    ) -> None:
+        self._slots, self._layouts, self._at = slots, layouts, at
+        self._words, self._most = words, most
+
+    def record(self, clip: str) -> SlotClip:
+        """Everything that is told about it."""
+        found = [self._joint_slot(number) for number in range(self._slots.joint.keep.shape[1])]
+        paired = [slot for slot in found if slot.teachers]
+        return SlotClip(
+            clip=clip,
+            words=dict(self._words),
+            joint=self._counts(self._slots.joint),
+            teachers={m: self._counts(part) for m, part in self._slots.teachers.items()},
+            slots=tuple(sorted(paired, key=_order)),
+        )
+
+    def _counts(self, part: Decomposition) -> Counts:
+        valid = part.attention[self._at].sum(1) > 0
+        return Counts(tokens=int(valid.sum()), slots=int((part.keep[self._at] > 0.5).sum()))
+
+    def _joint_slot(self, number: int) -> JointSlot:
+        layout, weights = self._layouts.joint, self._slots.joint.weights[self._at, :, number]
+        shares = {name: weights[layout.column == k].sum() for k, name in enumerate(layout.columns)}
+        matches = {m: self._matches(m, number) for m in self._slots.teachers}
+        return JointSlot(
+            slot=number,
+            columns={name: round(float(share), _DIGITS) for name, share in shares.items()},
+            teachers={m: slots for m, slots in matches.items() if slots},
+        )
+
+    def _matches(self, teacher: str, number: int) -> tuple[MatchedSlot, ...]:
+        """The teacher's slots in a pair with a joint slot, the most similar first."""
+        similarity = self._slots.similarity[teacher][self._at, :, number]
+        pairs = self._slots.pairs[teacher][self._at, :, number]
+        order = similarity.argsort(descending=True, stable=True)
+        weights = self._slots.teachers[teacher].weights[self._at]
+        return tuple(
+            MatchedSlot(
+                slot=slot,
+                similarity=round(float(similarity[slot]), _DIGITS),
+                tokens=self._tokens(weights[:, slot], self._layouts.teachers[teacher]),
+            )
+            for slot in order.tolist()
+            if pairs[slot]
+        )
+
+    def _tokens(self, weights: Float[Tensor, " tokens"], layout: TokenLayout) -> tuple[SlotToken, ...]:
+        # the SGA paper shows 20 patches of an image, but 3 words of a sentence
+        most = min(self._most, math.ceil(int((weights > 0).sum()) * 3 / 10))
+        order = weights.argsort(descending=True, stable=True)[:most]
+        return tuple(self._token(number, float(weights[number]), layout) for number in order.tolist())
+
+    def _token(self, number: int, weight: float, layout: TokenLayout) -> SlotToken:
+        step, row, col = (int(values[number]) for values in (layout.step, layout.row, layout.col))
+        words = self._words.get(layout.columns[int(layout.column[number])])
+        return SlotToken(
+            token=number,
+            step=_known(step),
+            row=_known(row),
+            col=_known(col),
+            word=words[step] if words is not None and step >= 0 else None,
+            weight=round(weight, _DIGITS),
+        )
+
+
+def _order(slot: JointSlot) -> tuple[int, float, int]:
+    best = [matches[0].similarity for matches in slot.teachers.values()]
+    return -len(best), -sum(best), slot.slot
+
+
+def _known(place: int) -> int | None:
+    return None if place < 0 else place

@@ -1,0 +1,116 @@
+"""Clips and their slots as a page that needs no other file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+import unicode_cmg
+from unicode_cmg.data.digits.images import png_uri
+from unicode_cmg.inspect.slots.record import MatchedSlots
+from unicode_cmg.inspect.slots.scene import Claim, Images, Part, Scene, Sentence, Word
+
+LOADER = PackageLoader("unicode_cmg.inspect")
+"""Finds `clips.html.j2`, whose macro `clip` draws a scene."""
+_SCALE = 9
+
+
+@dataclass(frozen=True)
+class Key:
+    """An entry of a clip's legend."""
+
+    colour: int
+    text: str
+
+
+@dataclass(frozen=True)
+class ClipView:
+    """What the template draws of a scene."""
+
+    name: str
+    kept: str
+    keys: tuple[Key, ...]
+    teachers: tuple[Images | Sentence, ...]
+
+
+def render_page(found: MatchedSlots, scenes: Sequence[Scene]) -> str:
+    """The page as text.
+
+    Args:
+        found: The slots.
+        scenes: Those clips laid out.
+    """
+    environment = Environment(
+        loader=LOADER,
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=StrictUndefined,
+    )
+    environment.globals |= HELPERS
+    return environment.get_template("slots.html.j2").render(
+        css=Markup(page_css() + slots_css()),
+        found=found,
+        clips=clip_views(scenes),
+        version=unicode_cmg.__version__,
+    )
+
+
+def clip_views(scenes: Sequence[Scene]) -> list[ClipView]:
+    """What the macro `clip` takes."""
+    return [_clip_view(scene) for scene in scenes]
+
+
+def page_css() -> str:
+    """Rules of every page of this project."""
+    return _style("page.css")
+
+
+def slots_css() -> str:
+    """Rules that drawn clips need beside those of every page."""
+    return _style("slots.css")
+
+
+def _style(name: str) -> str:
+    return (files("unicode_cmg.inspect") / "templates" / name).read_text(encoding="utf-8")
+
+
+def _clip_view(scene: Scene) -> ClipView:
+    clip = scene.clip
+    kept = [f"joint {clip.joint.slots}", *(f"{m} {n.slots}" for m, n in clip.teachers.items())]
+    keys = tuple(
+        Key(
+            colour,
+            f"slot {slot.slot}: "
+            + ", ".join(f"{m} {matches[0].similarity:.2f}" for m, matches in slot.teachers.items()),
+        )
+        for colour, slot in enumerate(scene.slots)
+    )
+    return ClipView(clip.clip, ", ".join(kept), keys, scene.teachers)
+
+
+def _uri(images: Images) -> str:
+    return png_uri(images.pixels)
+
+
+def _told(part: Part | Word, name: str) -> str:
+    """What a reader who points at a token is told."""
+    claims: Sequence[Claim | None] = part.claims if isinstance(part, Word) else (part.claim,)
+    said = [f"{100 * claim.weight:.1f} % of slot {claim.slot}" for claim in claims if claim is not None]
+    return f"{name}: {', '.join(said)}" if said else name
+
+
+def _described(teacher: Images | Sentence) -> str:
+    """What a reader who cannot see the drawing is told."""
+    if isinstance(teacher, Images):
+        claimed = len({part.name for part in teacher.parts if part.claim is not None})
+        return f"{teacher.teacher}: {claimed} tokens that slots are made of"
+    return f"{teacher.teacher}: " + " ".join(word.text for word in teacher.words)
+
+
+HELPERS = {"uri": _uri, "told": _told, "described": _described, "scale": _SCALE}
+"""What the macro calls."""
