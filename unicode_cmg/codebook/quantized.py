@@ -15,8 +15,8 @@ class Lookup:
     """What one codebook has to say about the steps of one modality.
 
     Attributes:
-        unquantized: `[B, T, D]` what it quantized, in its own dtype: the features, or what the codebooks before it
-            left of them.
+        unquantized: `[B, T, D]` what it quantized, in its own dtype: the features, or what the codebooks
+            before it left of them.
         codewords: `[B, T, D]` the nearest codewords, without gradient, in the codebook's dtype.
         indices: `[B, T]` which codewords, in `[0, H)`.
         squared_distances: `[B, T, H]` squared Euclidean distance to every codeword, with gradient into the
