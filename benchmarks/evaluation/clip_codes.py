@@ -14,10 +14,10 @@ from torch import Tensor
 
 from benchmarks.evaluation.code_tables import CodebookTable, CodeTable, ObservedTable
 from benchmarks.evaluation.heads import LabelledCodes
+from unicode_cmg.batch import FeatureBatch
+from unicode_cmg.encoding.stream import BATCH_CLIPS, encode_batches
 from unicode_cmg.errors import InputError
 from unicode_cmg.methods.base import Method
-
-BATCH_CLIPS = 64
 
 
 @dataclass(frozen=True)
@@ -86,39 +86,26 @@ def encode_clips(
     names = tuple(model.code_layers())
     chosen = [k for k, name in enumerate(names) if layers is None or name in layers]
     tables = _empty_tables(model, [names[k] for k in chosen])
-    reference = next(model.parameters())
     all_indices, masks, unquantized = [], [], []
-    was_training = model.training
-    model.eval()
-    try:
-        for start in range(0, len(rows), BATCH_CLIPS):
-            batch = rows[start : start + BATCH_CLIPS]
-            valid = np.asarray(mask(modality, batch), dtype=bool)
-            if not valid.any(axis=1).all():
-                row = int(batch[np.argmin(valid.any(axis=1))])
-                raise InputError(f"row {row} has no valid {modality} step", expected="at least one")
-            x = torch.from_numpy(features(modality, batch)).to(reference.device, reference.dtype)
-            real = torch.from_numpy(valid).to(reference.device)
-            try:
-                with torch.inference_mode():
-                    encoding = model.encode(modality, x, real)
-            except InputError as error:
-                where = error.where if source is None else source
-                raise InputError(error.what, where=where, expected=error.expected, fix=error.fix) from None
-            indices = encoding.indices.clone()  # outside of inference mode, so that autograd accepts it
-            one_code = indices.shape[1] == 1 < real.shape[1]  # for the whole clip, from its real steps
-            masks.append(real.any(dim=1, keepdim=True) if one_code else real)
-            if indices.shape[-1] != len(names):
-                raise RuntimeError(f"encode() returned {indices.shape[-1]} layers, not {len(names)}")
-            codes = encoding.codes.to(torch.float32, copy=True).chunk(len(names), dim=-1)
-            for k, table in zip(chosen, tables, strict=True):
-                table.observe(indices[..., k].flatten(), codes[k].flatten(0, 1))
-            all_indices.append(indices[..., chosen])
-            if with_unquantized:
-                quantized = encoding.unquantized.clone().chunk(len(names), dim=-1)
-                unquantized.append([quantized[k] for k in chosen])
-    finally:
-        model.train(was_training)
+    batches = encode_batches(
+        model,
+        rows,
+        lambda batch: _read(modality, batch, features, mask),
+        files={} if source is None else {modality: source},
+        batch_size=BATCH_CLIPS,
+    )
+    for batch in batches:
+        encoding, indices = batch.encodings[modality], batch.encodings[modality].indices
+        masks.append(batch.masks[modality])
+        if indices.shape[-1] != len(names):
+            raise RuntimeError(f"encode() returned {indices.shape[-1]} layers, not {len(names)}")
+        codes = encoding.codes.to(torch.float32).chunk(len(names), dim=-1)
+        for k, table in zip(chosen, tables, strict=True):
+            table.observe(indices[..., k].flatten(), codes[k].flatten(0, 1))
+        all_indices.append(indices[..., chosen])
+        if with_unquantized:
+            quantized = encoding.unquantized.chunk(len(names), dim=-1)
+            unquantized.append([quantized[k] for k in chosen])
     numbers = _of_equal_length(all_indices)
     used, positions = zip(
         *(torch.unique(numbers[..., k], return_inverse=True) for k in range(len(chosen))), strict=True
@@ -132,6 +119,25 @@ def encode_clips(
         rows=rows,
         unquantized=tuple(map(_of_equal_length, zip(*unquantized, strict=True))),
     )
+
+
+def _read(
+    modality: str,
+    rows: Int64[np.ndarray, " batch"],
+    features: Callable[[str, Int64[np.ndarray, " some"]], Float[np.ndarray, "some time ..."]],
+    mask: Callable[[str, Int64[np.ndarray, " some"]], Bool[np.ndarray, "some time"]],
+) -> FeatureBatch:
+    """The clips of a batch.
+
+    Raises:
+        InputError: One of them has no valid step.
+    """
+    valid = np.asarray(mask(modality, rows), dtype=bool)
+    if not valid.any(axis=1).all():
+        row = int(rows[np.argmin(valid.any(axis=1))])
+        raise InputError(f"row {row} has no valid {modality} step", expected="at least one")
+    x = torch.from_numpy(features(modality, rows))
+    return FeatureBatch({modality: x}, {modality: torch.from_numpy(valid)})
 
 
 def _of_equal_length(

@@ -11,8 +11,9 @@ from jaxtyping import Float, Int64
 from numpy import ndarray
 from torch import Tensor
 
-from benchmarks.evaluation.clip_codes import BATCH_CLIPS, EncodedClips
+from benchmarks.evaluation.clip_codes import EncodedClips
 from unicode_cmg.codebook import squared_distances
+from unicode_cmg.encoding.stream import BATCH_CLIPS
 
 
 class LayerView(ABC):

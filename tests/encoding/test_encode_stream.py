@@ -9,7 +9,7 @@ import torch
 from toy_models import dcid, lookup
 
 from unicode_cmg.data import FeatureStore
-from unicode_cmg.encoding import encode_store, iterate_codes, progress
+from unicode_cmg.encoding import encode_store, iterate_codes, stream
 from unicode_cmg.errors import InputError
 
 
@@ -138,7 +138,7 @@ def test_stopped_half_way_the_earlier_table_stays(
 def test_away_from_a_terminal_progress_is_plain_lines(
     store: FeatureStore, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(progress, "_SECONDS_BETWEEN_LINES", 0)
+    monkeypatch.setattr(stream, "_SECONDS_BETWEEN_LINES", 0)
     list(iterate_codes(lookup(), store, batch_size=4, progress=None))
     lines = capsys.readouterr().err.splitlines()
     assert [line.split(",")[0] for line in lines] == [f"encoded {n}/11 clips" for n in (4, 8, 11)]

@@ -1,8 +1,10 @@
-"""A feature store through a model, a batch of clips at a time."""
+"""Features through a trained model, a batch of clips at a time."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -11,14 +13,15 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
+from tqdm import tqdm
 
-from unicode_cmg.batch import Encoding
+from unicode_cmg.batch import Encoding, FeatureBatch
 from unicode_cmg.data.store import FeatureStore
-from unicode_cmg.encoding.progress import ClipProgress
 from unicode_cmg.errors import InputError
 from unicode_cmg.methods.base import Method
 
 BATCH_CLIPS = 64
+_SECONDS_BETWEEN_LINES = 10.0  # of progress that is not shown on a terminal
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,16 @@ def iterate_codes(
     if batch_size < 1:
         raise InputError(f"the batch size {batch_size}", where="encoding", expected="at least one clip")
     check_level(model, level)
-    return _batches(model, store, names, level, batch_size, progress)
+    dtype = next(model.parameters()).dtype
+    batches = encode_batches(
+        model,
+        np.arange(len(store)),
+        lambda rows: store.batch(rows, modalities=names, dtype=dtype),
+        files={m: store.path / f"{m}.npy" for m in names},
+        level=level,
+        batch_size=batch_size,
+    )
+    return _with_progress(batches, ClipProgress(progress, total=len(store)))
 
 
 def common_modalities(
@@ -112,40 +124,49 @@ def check_level(model: Method[Any], level: str | None) -> None:
 
 
 def layer_codes(encoding: Encoding, layer: int) -> Float[Tensor, "batch time dim"]:
-    """`[B, T, D]`, the part of the codes that belongs to one index layer."""
+    """`[B, T, D]`, the part of the codes that belongs to one code layer, by its position."""
     return encoding.codes.chunk(encoding.indices.shape[-1], dim=-1)[layer]
 
 
-def _batches(
+def encode_batches(
     model: Method[Any],
-    store: FeatureStore,
-    modalities: tuple[str, ...],
-    level: str | None,
-    batch_size: int,
-    progress: bool | None,
+    rows: Int64[np.ndarray, " clips"],
+    read: Callable[[Int64[np.ndarray, " batch"]], FeatureBatch],
+    *,
+    files: Mapping[str, object],
+    level: str | None = None,
+    batch_size: int = BATCH_CLIPS,
 ) -> Iterator[CodeBatch]:
+    """Encode clips from any source, in evaluation mode, without gradient, on the model's device and in its
+    dtype.
+
+    Args:
+        model: A trained method; its mode is restored after each batch.
+        rows: The clips, in the order in which they are encoded.
+        read: Rows of a batch -> their features in some modalities of the model.
+        files: Modality -> the file of its features, which an error about them names.
+        level: How fine the codes are; the model's own default otherwise.
+        batch_size: Clips at a time.
+
+    Raises:
+        InputError: The features do not fit the model.
+    """
     reference = next(model.parameters())
     options: dict[str, Any] = {} if level is None else {"level": level}
-    shown = ClipProgress(progress, total=len(store))
-    try:
-        for start in range(0, len(store), batch_size):
-            rows = np.arange(start, min(start + batch_size, len(store)), dtype=np.int64)
-            features = store.batch(rows, modalities=modalities, dtype=reference.dtype).to(reference.device)
-            encodings = {}
-            with _evaluating(model):
-                for m in modalities:
-                    try:
-                        encodings[m] = model.encode(m, features.features[m], features.masks[m], **options)
-                    except InputError as error:
-                        where = store.path / f"{m}.npy"
-                        raise InputError(
-                            error.what, where=where, expected=error.expected, fix=error.fix
-                        ) from error
-            masks = {m: _mask_of(encodings[m], features.masks[m]) for m in modalities}
-            yield CodeBatch(rows, encodings, masks)
-            shown.advance(len(rows))
-    finally:
-        shown.close()
+    for start in range(0, len(rows), batch_size):
+        chosen = rows[start : start + batch_size]
+        batch = read(chosen).to(reference.device, reference.dtype)
+        encodings = {}
+        with _evaluating(model):
+            for m, x in batch.features.items():
+                try:
+                    encodings[m] = model.encode(m, x, batch.masks[m], **options)
+                except InputError as error:
+                    raise InputError(
+                        error.what, where=files.get(m, error.where), expected=error.expected, fix=error.fix
+                    ) from error
+        masks = {m: _mask_of(encodings[m], batch.masks[m]) for m in encodings}
+        yield CodeBatch(chosen, encodings, masks)
 
 
 @contextmanager
@@ -162,3 +183,42 @@ def _evaluating(model: Method[Any]) -> Iterator[None]:
 def _mask_of(encoding: Encoding, mask: Bool[Tensor, "batch time"]) -> Bool[Tensor, "batch _"]:
     """Valid steps of the codes; the one code of a whole clip always is."""
     return mask if encoding.indices.shape[1] == mask.shape[1] else mask.any(dim=1, keepdim=True)
+
+
+def _with_progress(batches: Iterator[CodeBatch], shown: ClipProgress) -> Iterator[CodeBatch]:
+    try:
+        for batch in batches:
+            yield batch
+            shown.advance(len(batch.rows))
+    finally:
+        shown.close()
+
+
+class ClipProgress:
+    """Progress on standard error.
+
+    Args:
+        show: True for a bar, False for nothing, None for a bar on a terminal and plain lines elsewhere.
+        total: Clips in all.
+    """
+
+    def __init__(self, show: bool | None, *, total: int) -> None:
+        self._lines = show is None and not sys.stderr.isatty()
+        hidden = show is False or self._lines
+        self._bar = tqdm(total=total, unit="clip", disable=hidden, dynamic_ncols=True, file=sys.stderr)
+        self._total, self._done = total, 0
+        self._started = self._last_line = time.monotonic()
+
+    def advance(self, clips: int) -> None:
+        """So many more clips are done."""
+        self._bar.update(clips)
+        self._done += clips
+        now = time.monotonic()
+        if self._lines and (self._done == self._total or now - self._last_line >= _SECONDS_BETWEEN_LINES):
+            self._last_line = now
+            line = f"encoded {self._done}/{self._total} clips, {now - self._started:.0f} s"
+            print(line, file=sys.stderr, flush=True)
+
+    def close(self) -> None:
+        """Leave the bar as it is."""
+        self._bar.close()
