@@ -82,7 +82,7 @@ CONFIGS = sorted(
     path
     for folder in ("benchmarks", "configs")
     for path in (ROOT / folder).rglob("*.yaml")
-    if path.parent.name not in ("sweeps", "released")
+    if path.parent.name not in ("sweeps", "printed_numbers")
 )
 SWEEPS = sorted((ROOT / "configs").rglob("sweeps/*.yaml"))
 
