@@ -16,7 +16,7 @@ from unicode_cmg.methods.dcid import DCID, DCIDConfig
 from unicode_cmg.methods.hdcid import HDCID, HDCIDConfig
 from unicode_cmg.methods.hdcid.inputs import Standardizer
 from unicode_cmg.training import PretrainConfig
-from unicode_cmg.training.weights import LossWeights
+from unicode_cmg.training.objective import LossWeights
 
 SIZES = {
     "dim": 8,

@@ -17,7 +17,7 @@ from unicode_cmg import load_pretrained
 from unicode_cmg.data.store import FeatureStore
 from unicode_cmg.methods.hdcid import HDCID
 from unicode_cmg.training import PretrainConfig, fit
-from unicode_cmg.training.device import accelerated
+from unicode_cmg.training.process import accelerated
 from unicode_cmg.training.randomness import step_generator
 from unicode_cmg.training.trainer import Trainer
 

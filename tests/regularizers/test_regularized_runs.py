@@ -17,7 +17,6 @@ from unicode_cmg.errors import InputError
 from unicode_cmg.regularizers import ParameterGroup, Regularizers
 from unicode_cmg.regularizers.registry import OURS
 from unicode_cmg.training import Interrupted, fit, load_regularizers
-from unicode_cmg.training.schedule import own_rate
 
 PULL = {"name": "pull"}
 
@@ -180,10 +179,10 @@ def test_a_method_that_shows_nothing_says_so(store: Path, tmp_path: Path) -> Non
 
 def test_a_rate_of_its_own_warms_up_and_stays() -> None:
     group = ParameterGroup((), lr=1e-4, warmup=0.1)
-    rates = [own_rate(group, run=1.0, share=share) for share in (0.01, 0.05, 0.1, 0.5, 1.0)]
+    rates = [group.rate(run=1.0, share=share) for share in (0.01, 0.05, 0.1, 0.5, 1.0)]
     assert rates == pytest.approx([1e-5, 5e-5, 1e-4, 1e-4, 1e-4])
-    assert own_rate(ParameterGroup(()), run=0.3, share=0.01) == 0.3
-    assert own_rate(ParameterGroup((), lr=0.2), run=0.3, share=0.01) == 0.2
+    assert ParameterGroup(()).rate(run=0.3, share=0.01) == 0.3
+    assert ParameterGroup((), lr=0.2).rate(run=0.3, share=0.01) == 0.2
 
 
 def test_building_regularizers_leaves_the_global_random_state_alone(store: Path) -> None:

@@ -12,8 +12,8 @@ from tiny_method import TinyConfig
 from unicode_cmg.errors import InputError
 from unicode_cmg.training import PretrainConfig
 from unicode_cmg.training.config import OptimizerConfig
-from unicode_cmg.training.schedule import learning_rate
-from unicode_cmg.training.weights import LossWeights
+from unicode_cmg.training.objective import LossWeights
+from unicode_cmg.training.optimizers import learning_rate
 
 
 @pytest.mark.parametrize(

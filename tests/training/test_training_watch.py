@@ -15,12 +15,10 @@ import torch
 from tiny_method import tiny_config, write_tiny_store
 
 from unicode_cmg.errors import InputError
+from unicode_cmg.progress import Progress
 from unicode_cmg.training import NonFiniteLoss, fit
-from unicode_cmg.training.finite import FiniteGuard
-from unicode_cmg.training.metrics import MetricsLog
-from unicode_cmg.training.progress import Progress
-from unicode_cmg.training.signals import StopRequest
-from unicode_cmg.training.window import Window
+from unicode_cmg.training.metrics import FiniteGuard, MetricsLog, Window
+from unicode_cmg.training.process import StopRequest
 
 
 def scalars(*values: float, device: str = "cpu") -> dict[str, torch.Tensor]:
@@ -102,9 +100,9 @@ def test_a_missing_tensorboard_is_an_input_error(tmp_path: Path, monkeypatch: py
 
 
 def test_the_progress_bar_counts_from_where_the_run_stood(capsys: pytest.CaptureFixture[str]) -> None:
-    progress = Progress(True, total=10, done=4)
+    progress = Progress(True, total=10, unit="step", done=4)
     progress.advance()
-    progress.report({"step": 5, "epoch": 1, "seconds": 1.0, "loss": {"a/x": 1.0, "a/y": 2.0}, "codebook": {}})
+    progress.report("step 5/10", "a 3")
     progress.close()
     err = capsys.readouterr().err
     assert "5/10" in err

@@ -38,6 +38,17 @@ class ParameterGroup:
     weight_decay: float | None = None
     warmup: float = 0.0
 
+    def rate(self, *, run: float, share: float) -> float:
+        """Learning rate of a step.
+
+        Args:
+            run: The run's rate at this step.
+            share: Share of the run's steps that are done after this one, 0 to 1.
+        """
+        if self.lr is None:
+            return run
+        return self.lr * min(1.0, share / self.warmup) if self.warmup else self.lr
+
 
 class Regularizer(nn.Module, ABC):
     """Loss terms beside those of a method, for pretraining alone.

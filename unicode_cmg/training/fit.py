@@ -1,24 +1,31 @@
-"""Pretraining from a configuration to a model on disk."""
+"""Pretraining from a configuration to a model on disk, and the regularizers of a run read back."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 import yaml
 
-from unicode_cmg.checkpoints.native import save_pretrained
+from unicode_cmg.checkpoints.folders import STATE_FILES, newest_checkpoint
+from unicode_cmg.checkpoints.native import load_folder, save_pretrained
+from unicode_cmg.checkpoints.tensors import load_exactly
 from unicode_cmg.data.store import FeatureStore
+from unicode_cmg.errors import InputError
 from unicode_cmg.files import write_text
 from unicode_cmg.methods import build_method
+from unicode_cmg.methods.base import Method
+from unicode_cmg.progress import Progress
 from unicode_cmg.regularizers import Regularizers
 from unicode_cmg.regularizers.attached import columns
 from unicode_cmg.training.config import PretrainConfig
-from unicode_cmg.training.device import accelerated, reproducible
 from unicode_cmg.training.loop import Loop
 from unicode_cmg.training.metrics import MetricsLog
-from unicode_cmg.training.progress import Progress
+from unicode_cmg.training.process import accelerated, reproducible
 from unicode_cmg.training.randomness import preserved, seed_everything
 from unicode_cmg.training.run_folder import (
     CONFIG,
@@ -29,9 +36,9 @@ from unicode_cmg.training.run_folder import (
     find_start,
     locked,
     prepare,
+    read_state,
 )
 from unicode_cmg.training.trainer import Trainer
-from unicode_cmg.training.validation import check_store, first_view
 
 
 @dataclass(frozen=True)
@@ -86,21 +93,17 @@ def fit(
         method = build_method(config.method["name"], config.method_settings, where="method").to(
             accelerator.device
         )
-        extra = columns(config.regularizers)
-        for data in (store, val_store):
-            if data is not None:
-                check_store(method, data, accelerator.device, extra)
-        regularizers = Regularizers()
-        if config.regularizers:
-            example = first_view(method, store, accelerator.device, extra)
-            regularizers = Regularizers.build(config.regularizers, example, seed=training.seed)
+        regularizers = _fresh_regularizers(config, method, store)
+        if val_store is not None:
+            _check_store(method, val_store, columns(config.regularizers))
         trainer = Trainer(method, config, accelerator, regularizers.to(accelerator.device))
-        loop = Loop(config, run, trainer, accelerator, store, val_store)
+        read = tuple(dict.fromkeys((*method.modalities, *columns(config.regularizers))))
+        loop = Loop(config, run, trainer, accelerator, store, val_store, read)
         if start is not None:
             loop.restore(start)
         accelerator.wait_for_everyone()  # before the first rank changes what the others still look at
         if not accelerator.is_main_process:
-            loop.train(None, Progress(False, total=loop.total, done=loop.step))
+            loop.train(None, Progress(False, total=loop.total, unit="step"))
             accelerator.wait_for_everyone()
             return RunResult(run, run / MODEL, loop.step, loop.seconds, run / METRICS, {})
         with locked(run):
@@ -108,7 +111,7 @@ def fit(
             log = MetricsLog(run / METRICS, after_step=loop.step, tensorboard=tensorboard)
             write_text(run / CONFIG, yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))
             prepare(run, step=loop.step)
-            shown = Progress(progress, total=loop.total, done=loop.step)
+            shown = Progress(progress, total=loop.total, unit="step", done=loop.step)
             try:
                 loop.train(log, shown)
             finally:
@@ -117,3 +120,93 @@ def fit(
             save_pretrained(method, run / MODEL, extra={"step": loop.step, "data": store.fingerprint})
         accelerator.wait_for_everyone()
         return RunResult(run, run / MODEL, loop.step, loop.seconds, run / METRICS, log.last or {})
+
+
+def load_regularizers(path: Path | str, store: FeatureStore) -> tuple[Method[Any], Regularizers]:
+    """A method and the regularizers it was trained with, both in evaluation mode, on the CPU.
+
+    Args:
+        path: The folder of a run, whose newest checkpoint is taken, or one of its checkpoints.
+        store: Features of the kind the run was trained on; they tell the regularizers their shapes.
+
+    Raises:
+        InputError: There is no checkpoint of a run here, the run had no regularizers, a file is damaged,
+            or the store lacks what they read.
+    """
+    path = Path(path)
+    folder = path if all((path / name).is_file() for name in STATE_FILES) else newest_checkpoint(path)
+    if folder is None:
+        raise InputError(
+            "there is no checkpoint of a run here",
+            where=path,
+            expected="the folder of a run, or one of its checkpoints",
+            fix="regularizers stay with the run they were trained in; its exported model does not hold them",
+        )
+    state, groups = read_state(folder)
+    config = PretrainConfig.parse(state.config, where=folder)
+    if not config.regularizers:
+        raise InputError("the run was trained without regularizers", where=path)
+    method = load_folder(folder, dtype=torch.float32).eval()
+    regularizers = _fresh_regularizers(config, method, store)
+    load_exactly(regularizers, groups["regularizers"], where=folder)
+    return method, regularizers.eval()
+
+
+def _fresh_regularizers(config: PretrainConfig, method: Method[Any], store: FeatureStore) -> Regularizers:
+    """The regularizers of a configuration, untrained, once the store is known to fit them and the method."""
+    extra = columns(config.regularizers)
+    _check_store(method, store, extra)
+    if not config.regularizers:
+        return Regularizers()
+    with _evaluating(method):
+        batch = store.batch([0], modalities=dict.fromkeys((*method.modalities, *extra))).to(_device(method))
+        own = batch.only(method.modalities)
+        example = method.view(own, method.represent(own)).with_columns(batch)
+    return Regularizers.build(config.regularizers, example, seed=config.training.seed)
+
+
+def _check_store(method: Method[Any], store: FeatureStore, extra: Sequence[str]) -> None:
+    """Pass one clip through the encoders, so that a store that does not fit is found before training.
+
+    Args:
+        method: The method.
+        store: The data.
+        extra: Columns that regularizers read beside the method's modalities.
+
+    Raises:
+        InputError: The store lacks a modality of the method or a column, or its features have another shape.
+    """
+    has = f"the store has {', '.join(store.modalities)}"
+    for column in extra:
+        if column not in store.modalities:
+            raise InputError(f"no column '{column}', which a regularizer reads", where=store.path, fix=has)
+    for modality in method.modalities:
+        if modality not in store.modalities:
+            raise InputError(
+                f"no modality '{modality}', which the method is configured for",
+                where=store.path,
+                expected=f"the modalities {', '.join(method.modalities)}",
+                fix=has,
+            )
+    try:
+        with _evaluating(method):
+            method.represent(store.batch([0], modalities=method.modalities).to(_device(method)))
+    except InputError as error:
+        where = store.path if error.where is None else f"{store.path}: {error.where}"
+        raise InputError(error.what, where=where, expected=error.expected, fix=error.fix) from None
+
+
+@contextmanager
+def _evaluating(method: Method[Any]) -> Iterator[None]:
+    """Evaluation mode without gradients, after which mode and global random states are as before."""
+    training = method.training
+    method.eval()
+    try:
+        with torch.no_grad(), preserved():
+            yield
+    finally:
+        method.train(training)
+
+
+def _device(method: Method[Any]) -> torch.device:
+    return next(method.parameters()).device

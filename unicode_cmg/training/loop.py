@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -16,29 +17,22 @@ from unicode_cmg.checkpoints.tensors import load_exactly, read_tensors
 from unicode_cmg.data.store import FeatureStore
 from unicode_cmg.errors import InputError
 from unicode_cmg.files import atomic_directory
-from unicode_cmg.regularizers.attached import columns
+from unicode_cmg.progress import Progress
 from unicode_cmg.training import randomness
 from unicode_cmg.training.batches import BatchPlan, read_ahead
 from unicode_cmg.training.config import PretrainConfig
-from unicode_cmg.training.errors import Interrupted
-from unicode_cmg.training.metrics import MetricsLog
-from unicode_cmg.training.progress import Progress
-from unicode_cmg.training.run_folder import check_unchanged, prune
-from unicode_cmg.training.schedule import learning_rate
-from unicode_cmg.training.signals import StopRequest
-from unicode_cmg.training.state import (
-    REGULARIZERS,
+from unicode_cmg.training.metrics import MetricsLog, Window
+from unicode_cmg.training.optimizers import learning_rate
+from unicode_cmg.training.process import Interrupted, StopRequest
+from unicode_cmg.training.run_folder import (
+    TensorGroups,
     TrainingState,
-    above,
-    below,
-    optimizer_tensors,
+    check_unchanged,
+    prune,
     read_state,
-    restore_optimizer,
     write_state,
 )
 from unicode_cmg.training.trainer import Trainer
-from unicode_cmg.training.validation import validation_losses
-from unicode_cmg.training.window import Window
 
 
 class Loop:
@@ -51,6 +45,7 @@ class Loop:
         accelerator: Device, precision and ranks.
         store: Training data.
         val_store: Held-out data, or None.
+        columns: What to read of both: the method's modalities, and what regularizers read beside them.
 
     Attributes:
         step: Steps done.
@@ -65,15 +60,15 @@ class Loop:
         accelerator: Accelerator,
         store: FeatureStore,
         val_store: FeatureStore | None,
+        columns: Sequence[str],
     ) -> None:
         self.step = 0
         self._config, self._run, self._trainer, self._accelerator = config, run, trainer, accelerator
-        self._store, self._val_store = store, val_store
+        self._store, self._val_store, self._columns = store, val_store, columns
         self._plan = BatchPlan.of(
             config, len(store), ranks=accelerator.num_processes, rank=accelerator.process_index
         )
         self.total = config.training.epochs * self._plan.steps_per_epoch
-        self._columns = columns(config.regularizers)
         self._window = Window()
         self._trained_before, self._started = 0.0, time.monotonic()
 
@@ -88,7 +83,7 @@ class Loop:
         Raises:
             InputError: The run had other settings or other data, or a file is damaged.
         """
-        state, tensors = read_state(folder)
+        state, groups = read_state(folder)
         before = PretrainConfig.parse(
             state.config, where=folder
         )  # settings it did not know have their defaults
@@ -100,13 +95,12 @@ class Loop:
                 fix="resume with the same feature store, or start a new run with another --to",
             )
         load_exactly(self._trainer.method, read_tensors(folder / WEIGHTS_FILE), where=folder / WEIGHTS_FILE)
-        load_exactly(self._trainer.regularizers, below(REGULARIZERS, tensors), where=folder)
-        for name, optimizer in self._trainer.optimizers.items():
-            restore_optimizer(name, optimizer, tensors, where=folder)
+        load_exactly(self._trainer.regularizers, groups["regularizers"], where=folder)
+        self._trainer.optimizers.restore(groups, where=folder)
         if self._accelerator.scaler is not None and state.scaler is not None:
             self._accelerator.scaler.load_state_dict(state.scaler)
-        self._window.restore(below("window/", tensors), state.window, self._accelerator.device)
-        randomness.restore(below("random/", tensors), state.random)
+        self._window.restore(groups["window"], state.window, self._accelerator.device)
+        randomness.restore(groups["random"], state.random)
         self.step, self._trained_before = state.step, state.seconds
         self._trainer.guard.checkpoint = folder
 
@@ -122,12 +116,11 @@ class Loop:
             NonFiniteLoss: A loss or gradient became NaN or infinite.
         """
         training, plan = self._config.training, self._plan
-        read = tuple(dict.fromkeys((*self._trainer.method.modalities, *self._columns)))
         chunks = (plan.indices(step) for step in range(self.step, self.total))
         self._started = time.monotonic()
         with (
             StopRequest() as stop,
-            closing(read_ahead(self._store, chunks, read, self._accelerator.device)) as batches,
+            closing(read_ahead(self._store, chunks, self._columns, self._accelerator.device)) as batches,
         ):
             for batch in batches:
                 rate = learning_rate(
@@ -151,13 +144,16 @@ class Loop:
                 progress.advance()
                 if result.statistics is not None:
                     entry = self._entry(rate, result.statistics)
-                    progress.report(entry)
+                    position = f"step {self.step}/{self.total}, epoch {epoch + 1}, {self.seconds:.0f} s"
+                    progress.report(position, _figures(entry))
                     if log is not None:
                         log.write(entry)
                 if self._val_store is not None and self.step % plan.steps_per_epoch == 0:
-                    entry = self._validation_entry(self._val_store)
+                    losses = self._trainer.objective.validate(
+                        self._val_store, self._accelerator, self._columns
+                    )
                     if log is not None:
-                        log.write(entry)
+                        log.write({**self._position(), "validation": losses})
                 signal = self._stop_signal(stop, logged)
                 if ended or signal or self.step % training.checkpoint_every == 0:
                     checkpoint = self._save()
@@ -169,17 +165,6 @@ class Loop:
         self._trainer.guard.check()
         means = self._accelerator.reduce(self._window.means(), reduction="mean")
         return {**self._position(), "lr": rate, **self._window.close(means), "codebook": statistics}
-
-    def _validation_entry(self, store: FeatureStore) -> dict[str, Any]:
-        losses = validation_losses(
-            self._trainer.method,
-            self._trainer.regularizers,
-            store,
-            self._config,
-            self._accelerator,
-            self._columns,
-        )
-        return {**self._position(), "validation": losses}
 
     def _position(self) -> dict[str, Any]:
         """The epoch of a line counts from 1 and is the one its step belongs to."""
@@ -200,27 +185,20 @@ class Loop:
         self._trainer.guard.check()
         folder = checkpoint_folder(self._run, self.step)
         if self._accelerator.is_main_process:
-            state, tensors = self._state()
+            state, groups = self._state()
             with atomic_directory(folder) as scratch:
                 write_model(self._trainer.method, scratch, extra={"step": self.step, "data": state.data})
-                write_state(scratch, state, tensors)
+                write_state(scratch, state, groups)
             prune(self._run, self._config.training.keep_checkpoints)
         self._accelerator.wait_for_everyone()
         self._trainer.guard.checkpoint = folder
         return folder
 
-    def _state(self) -> tuple[TrainingState, dict[str, torch.Tensor]]:
+    def _state(self) -> tuple[TrainingState, TensorGroups]:
         epoch, batch = divmod(self.step, self._plan.steps_per_epoch)
         random_tensors, random_values = randomness.capture()
         window_tensors, window_values = self._window.state()
         scaler = self._accelerator.scaler
-        tensors = {
-            **above("random/", random_tensors),
-            **above("window/", window_tensors),
-            **above(REGULARIZERS, self._trainer.regularizers.state_dict()),
-        }
-        for name, optimizer in self._trainer.optimizers.items():
-            tensors |= optimizer_tensors(name, optimizer)
         state = TrainingState(
             step=self.step,
             epoch=epoch,
@@ -232,4 +210,20 @@ class Loop:
             window=window_values,
             scaler=None if scaler is None else scaler.state_dict(),
         )
-        return state, tensors
+        return state, {
+            "random": random_tensors,
+            "window": window_tensors,
+            "regularizers": self._trainer.regularizers.state_dict(),
+            **self._trainer.optimizers.state(),
+        }
+
+
+def _figures(entry: dict[str, Any]) -> str:
+    """Total loss, the sum of each kind of term, and how many codes of each code layer are in use."""
+    kinds: dict[str, float] = {}
+    for term, value in entry["loss"].items():
+        kind = term.split("/")[0]
+        kinds[kind] = kinds.get(kind, 0.0) + value
+    losses = [f"{kind} {value:.4g}" for kind, value in kinds.items()]
+    codes = [f"{key} {value:.4g}" for key, value in entry["codebook"].items() if key.endswith("/active")]
+    return ", ".join((*losses, *codes))

@@ -1,17 +1,132 @@
-"""metrics.jsonl: one JSON object a line, appended; the same for TensorBoard on request."""
+"""What a run measures: finite values, means since the last log line, and metrics.jsonl (and TensorBoard)."""
 
 from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import torch
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor
 
 from unicode_cmg.errors import InputError
 from unicode_cmg.files import disk_errors, write_text
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
+
+
+class NonFiniteLoss(InputError):
+    """A loss or a gradient became NaN or infinite; nothing was saved after it."""
+
+    def __init__(self, name: str, *, step: int, checkpoint: Path | None) -> None:
+        self.name, self.step, self.checkpoint = name, step, checkpoint
+        kept = (
+            "no checkpoint was written yet"
+            if checkpoint is None
+            else f"the last good checkpoint is {checkpoint}"
+        )
+        super().__init__(
+            f"'{name}' is NaN or infinite at step {step}",
+            fix=f"lower optimizer.lr, or look for NaN in the features; {kept}",
+        )
+
+
+class FiniteGuard:
+    """Watches named scalars of every step.
+
+    Args:
+        wait: Whether to look at once, which costs nothing on the CPU. Otherwise the first step with a value
+            that is not finite, and which one, are noted on the device, and `check` reads the note. The fit
+            loop checks at log steps and before each checkpoint, so none is ever written after a NaN.
+
+    Attributes:
+        checkpoint: The last checkpoint written, for the error message.
+    """
+
+    def __init__(self, *, wait: bool = True) -> None:
+        self._wait = wait
+        self.checkpoint: Path | None = None
+        self._notes: dict[tuple[str, ...], tuple[Bool[Tensor, " names"], Int64[Tensor, ""]]] = {}
+
+    def watch(self, values: Mapping[str, Float[Tensor, ""]], *, step: int) -> None:
+        """Look at the values of a step.
+
+        Raises:
+            NonFiniteLoss: One is NaN or infinite, and the guard waits for them.
+        """
+        if not values:
+            return
+        names = tuple(values)
+        bad = ~torch.isfinite(torch.stack(list(values.values())))
+        if not self._wait:
+            noted, at = self._notes.get(names) or (
+                torch.zeros_like(bad),
+                torch.zeros((), dtype=torch.int64, device=bad.device),
+            )
+            first = bad.any() & ~noted.any()
+            self._notes[names] = torch.where(first, bad, noted), torch.where(first, step, at)
+        elif bad.any():
+            self._stop(names, bad, step)
+
+    def check(self) -> None:
+        """Read the notes from the device.
+
+        Raises:
+            NonFiniteLoss: A value was NaN or infinite in some step since the start.
+        """
+        steps = [(int(at), names, bad) for names, (bad, at) in self._notes.items() if bad.any()]
+        if steps:
+            step, names, bad = min(steps, key=lambda found: found[0])
+            self._stop(names, bad, step)
+
+    def _stop(self, names: tuple[str, ...], bad: Bool[Tensor, " names"], step: int) -> None:
+        raise NonFiniteLoss(names[int(bad.nonzero()[0])], step=step, checkpoint=self.checkpoint)
+
+
+class Window:
+    """Sums of named scalars since the last `close`; a change of names starts a new window."""
+
+    def __init__(self) -> None:
+        self._names: tuple[str, ...] = ()
+        self._sum: Float[Tensor, " names"] | None = None
+        self._steps = 0
+
+    def add(self, values: Mapping[str, Float[Tensor, ""]]) -> None:
+        """Take in the values of one step; nothing is read from the device."""
+        stacked = torch.stack([value.detach().float() for value in values.values()])
+        if self._sum is None or self._names != tuple(values):
+            self._names, self._sum, self._steps = tuple(values), stacked, 1
+        else:
+            self._sum, self._steps = self._sum + stacked, self._steps + 1
+
+    def means(self) -> Float[Tensor, " names"]:
+        """Mean of every name over the window, on the device; at least one step must have been added."""
+        if self._sum is None:
+            raise RuntimeError("the window is empty")
+        return self._sum / self._steps
+
+    def close(self, means: Float[Tensor, " names"]) -> dict[str, dict[str, float]]:
+        """`means` as numbers, grouped by what precedes the first `/` of a name; the window is then empty."""
+        grouped: dict[str, dict[str, float]] = {}
+        for name, value in zip(self._names, means.tolist(), strict=True):
+            group, _, rest = name.partition("/")
+            grouped.setdefault(group, {})[rest] = value
+        self._sum = None
+        return grouped
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Tensors and JSON values that `restore` takes back."""
+        tensors = {} if self._sum is None else {"sum": self._sum}
+        return tensors, {"names": list(self._names), "steps": self._steps}
+
+    def restore(self, tensors: Mapping[str, Tensor], values: Mapping[str, Any], device: torch.device) -> None:
+        """Continue the window that `state` described."""
+        self._names, self._steps = tuple(values["names"]), values["steps"]
+        self._sum = tensors["sum"].to(device) if "sum" in tensors else None
 
 
 class MetricsLog:

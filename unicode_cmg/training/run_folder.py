@@ -1,18 +1,24 @@
-"""A run on disk: whether it may be started here, what it continues from, and which checkpoints it keeps."""
+"""A run on disk: where it starts, its lock, its training state, and which checkpoints it keeps."""
 
 from __future__ import annotations
 
 import fcntl
 import os
 import shutil
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
+from pydantic import Field
+from torch import Tensor
+
 from unicode_cmg.checkpoints.folders import STATE_FILES, checkpoint_folders, newest_checkpoint
+from unicode_cmg.checkpoints.tensors import read_tensors, write_tensors
+from unicode_cmg.config import Config
 from unicode_cmg.errors import InputError
-from unicode_cmg.files import disk_errors
+from unicode_cmg.files import disk_errors, read_json
 
 CONFIG, METRICS, MODEL, CHECKPOINTS, TENSORBOARD = (
     "config.yaml",
@@ -33,6 +39,46 @@ _MAY_CHANGE = (
     "training.keep_checkpoints",
     "training.tensorboard",
 )
+
+
+class TrainingState(Config):
+    """What a resumed run needs besides the model and tensors to go on as if it had never stopped."""
+
+    format_version: Literal[1] = Field(default=1, description="version of this layout")
+    step: int = Field(ge=0, description="steps done")
+    epoch: int = Field(ge=0, description="epochs finished")
+    batch: int = Field(ge=0, description="steps done in the epoch after those")
+    seconds: float = Field(ge=0, description="time trained so far")
+    config: dict[str, Any] = Field(description="the run's configuration")
+    data: str = Field(description="fingerprint of the training data")
+    random: dict[str, Any] = Field(description="global random states of numpy and Python")
+    window: dict[str, Any] = Field(description="names and length of the unfinished log window")
+    scaler: dict[str, Any] | None = Field(description="the loss scaler of fp16")
+
+
+TensorGroups = Mapping[str, Mapping[str, Tensor]]
+"""Group -> name -> tensor of the training state: `random`, `window`, `regularizers`, `optimizer.main`."""
+
+
+def write_state(folder: Path, state: TrainingState, groups: TensorGroups) -> None:
+    """Write both files of the state into an existing folder, in place."""
+    (folder / STATE_FILES[0]).write_text(state.model_dump_json() + "\n", encoding="utf-8")
+    tensors = {f"{group}/{key}": value for group, named in groups.items() for key, value in named.items()}
+    write_tensors(folder / STATE_FILES[1], tensors)
+
+
+def read_state(folder: Path) -> tuple[TrainingState, TensorGroups]:
+    """What `write_state` wrote; a group without tensors is empty.
+
+    Raises:
+        InputError: A file is missing, truncated, or was written by another version.
+    """
+    state = TrainingState.parse(read_json(folder / STATE_FILES[0]), where=folder / STATE_FILES[0])
+    groups: defaultdict[str, dict[str, Tensor]] = defaultdict(dict)
+    for key, value in read_tensors(folder / STATE_FILES[1]).items():
+        group, _, name = key.partition("/")
+        groups[group][name] = value
+    return state, groups
 
 
 def find_start(run: Path, resume: Resume) -> Path | None:

@@ -26,7 +26,7 @@ from unicode_cmg.methods import build_method
 from unicode_cmg.regularizers import Regularizers
 from unicode_cmg.regularizers.registry import OURS
 from unicode_cmg.training import PretrainConfig
-from unicode_cmg.training.device import accelerated
+from unicode_cmg.training.process import accelerated
 from unicode_cmg.training.trainer import Trainer
 
 CONFIGS = Path(__file__).parents[3] / "configs"

@@ -1,0 +1,75 @@
+"""Progress on standard error: a bar with figures below it on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import textwrap
+import time
+from typing import NoReturn
+
+from tqdm import tqdm
+
+
+class Progress:
+    """How far a loop has come, and how long the rest will take.
+
+    Args:
+        show: True for a bar, False for nothing, None for a bar on a terminal and plain lines elsewhere.
+        total: Units in all, such as steps or clips.
+        unit: What is counted, in the singular.
+        done: Units done before.
+    """
+
+    def __init__(self, show: bool | None, *, total: int, unit: str, done: int = 0) -> None:
+        self._lines = show is None and not sys.stderr.isatty()
+        self._hidden = show is False or self._lines
+        self._total, self._first, self._done = total, done, done
+        self._started = self._last_line = time.monotonic()
+        self._bar = tqdm(
+            total=total, initial=done, unit=unit, disable=self._hidden, dynamic_ncols=True, file=sys.stderr
+        )
+        self._rows: list[tqdm[NoReturn]] = []
+
+    def advance(self, count: int = 1) -> None:
+        """So many more units are done."""
+        self._bar.update(count)
+        self._done += count
+
+    def report(self, position: str, figures: str = "", *, every: float = 0.0) -> None:
+        """Show figures below the bar, or write a plain line with what is done and the time left.
+
+        Args:
+            position: What is done, for the plain line; a terminal has the bar for it.
+            figures: What was measured.
+            every: Seconds between plain lines; the last one is always written.
+        """
+        if not self._hidden:
+            self._show_below(figures)
+        now = time.monotonic()
+        if self._lines and (self._done == self._total or now - self._last_line >= every):
+            self._last_line = now
+            parts = (position, *([f"about {self._time_left(now)} left"] if self._done < self._total else []))
+            print(", ".join(parts) + (f": {figures}" if figures else ""), file=sys.stderr, flush=True)
+
+    def close(self) -> None:
+        """Leave the bar as it is."""
+        self._bar.close()
+        for row in self._rows:
+            row.close()
+
+    def _show_below(self, figures: str) -> None:
+        """The figures in as many rows as the width of the terminal needs."""
+        texts = textwrap.wrap(figures, max(20, shutil.get_terminal_size().columns - 1))
+        while len(self._rows) < len(texts):
+            self._rows.append(
+                tqdm(bar_format="{desc}", position=len(self._rows) + 1, file=sys.stderr, dynamic_ncols=True)
+            )
+        for number, row in enumerate(self._rows):
+            row.set_description_str(texts[number] if number < len(texts) else "")
+
+    def _time_left(self, now: float) -> str:
+        seconds = (now - self._started) * (self._total - self._done) / max(1, self._done - self._first)
+        if seconds < 90:
+            return f"{seconds:.0f} s"
+        return f"{seconds / 60:.0f} min" if seconds < 90 * 60 else f"{seconds / 3600:.1f} h"
