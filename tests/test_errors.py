@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from unicode_cmg.errors import InputError, at_least, did_you_mean, one_of, unknown
+from unicode_cmg.errors import InputError, at_least, did_you_mean, one_of, positive, unknown
 
 
 def test_an_unknown_name_is_told_with_the_known_ones_and_the_nearest() -> None:
@@ -32,3 +32,6 @@ def test_a_setting_that_is_too_small_or_no_number_is_named(value: float, told: s
     at_least("Heads", 1, width=1, depth=1.0)
     with pytest.raises(InputError, match=rf"^Heads: depth is {told}; expected at least 1$"):
         at_least("Heads", 1, width=1, depth=value)
+    positive("Heads", width=1, depth=1e-9)
+    with pytest.raises(InputError, match=rf"^Heads: depth is {told}; expected a positive number$"):
+        positive("Heads", width=1, depth=value)

@@ -79,3 +79,14 @@ def at_least(where: object, least: int | float, **settings: int | float) -> None
     for name, value in settings.items():
         if not value >= least:
             raise InputError(f"{name} is {value}", where=where, expected=f"at least {least:g}")
+
+
+def positive(where: object, **settings: int | float) -> None:
+    """Refuse settings that are 0 or less: `positive("info_nce", temperature=temperature)`.
+
+    Raises:
+        InputError: The first setting that is not above 0, or one that is not a number.
+    """
+    for name, value in settings.items():
+        if not value > 0:
+            raise InputError(f"{name} is {value}", where=where, expected="a positive number")

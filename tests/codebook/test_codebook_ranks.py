@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -10,21 +11,18 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
-from unicode_cmg.codebook import SharedCodebook
+from unicode_cmg.codebook import ReleasedSharedCodebook, SharedCodebook
 
 NAMES = ["a", "b"]
-SETTINGS = {
-    "corrected": {"rule": "corrected", "init": "data", "revive_after": 1},
-    "released": {"rule": "released", "revive_after": 1},
-}
+RULES = {"corrected": partial(SharedCodebook, init="data"), "released": ReleasedSharedCodebook}
 
 
 def train(rank: int, world: int) -> dict[str, torch.Tensor]:
     """A few updates of each rule on this rank's part of the batches; the final state."""
     final = {}
-    for name, options in SETTINGS.items():
+    for name, kind in RULES.items():
         torch.manual_seed(0)
-        codebook = SharedCodebook(12, 3, NAMES, **options).double()
+        codebook = kind(12, 3, NAMES, revive_after=1).double()
         generator = torch.Generator().manual_seed(0 if rank == 0 else 99)  # only rank 0's draws may count
         data = torch.Generator().manual_seed(1)
         for _ in range(4):
@@ -60,7 +58,7 @@ def ranks(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, torch.Tens
     return [torch.load(folder / f"{rank}.pt") for rank in range(2)]
 
 
-@pytest.mark.parametrize("rule", SETTINGS)
+@pytest.mark.parametrize("rule", RULES)
 def test_two_ranks_with_half_a_batch_equal_one_with_the_whole(
     rule: str, ranks: list[dict[str, torch.Tensor]]
 ) -> None:

@@ -9,7 +9,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from unicode_cmg.codebook import CodebookConfig, FiniteScalar, build_quantizer
+from unicode_cmg.codebook import (
+    CodebookConfig,
+    FiniteScalar,
+    ReleasedSharedCodebook,
+    SharedCodebook,
+    build_quantizer,
+)
 from unicode_cmg.errors import InputError
 
 
@@ -112,8 +118,17 @@ def test_settings_of_another_quantizer_are_refused(values: dict[str, object], me
         CodebookConfig.parse(values, where="config.yaml")
 
 
-def test_the_configuration_chooses_the_quantizer() -> None:
-    config = CodebookConfig(quantizer="fsq", levels=(5, 5, 4))
-    made = build_quantizer(config, num_codes=7, dim=6, modalities=("audio",), rule="corrected")
-    assert isinstance(made, FiniteScalar)
-    assert made.sizes == (100,)
+def test_the_configuration_chooses_the_quantizer_and_its_rule_before_the_default() -> None:
+    for values, rule, kind, sizes in (
+        ({"quantizer": "fsq", "levels": (5, 5, 4)}, "corrected", FiniteScalar, (100,)),
+        ({}, "corrected", SharedCodebook, (7,)),
+        ({}, "released", ReleasedSharedCodebook, (7,)),
+        ({"rule": "corrected"}, "released", SharedCodebook, (7,)),
+    ):
+        made = build_quantizer(CodebookConfig(**values), num_codes=7, dim=6, modalities=("audio",), rule=rule)
+        assert type(made) is kind
+        assert made.sizes == sizes
+    with pytest.raises(InputError, match="'init' is data under the released rule"):
+        build_quantizer(
+            CodebookConfig(init="data"), num_codes=7, dim=6, modalities=("audio",), rule="released"
+        )

@@ -6,8 +6,10 @@ import pytest
 import torch
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 
-from unicode_cmg.codebook import SharedCodebook
+from unicode_cmg.codebook import ReleasedSharedCodebook, SharedCodebook
 from unicode_cmg.errors import InputError
+
+both_rules = pytest.mark.parametrize("kind", [SharedCodebook, ReleasedSharedCodebook])
 
 
 def test_indices_and_distances_are_those_of_a_slow_search() -> None:
@@ -57,10 +59,10 @@ def test_quantize_changes_nothing() -> None:
     assert all(torch.equal(v, before[k]) for k, v in codebook.state_dict().items())
 
 
-@pytest.mark.parametrize("rule", ["corrected", "released"])
-def test_state_stays_in_float32_under_half_precision(rule: str) -> None:
-    codebook = SharedCodebook(9, 5, ["a"], rule=rule).bfloat16()
-    exact = SharedCodebook(9, 5, ["a"], rule=rule)
+@both_rules
+def test_state_stays_in_float32_under_half_precision(kind: type[SharedCodebook]) -> None:
+    codebook = kind(9, 5, ["a"]).bfloat16()
+    exact = kind(9, 5, ["a"])
     exact.load_state_dict(codebook.state_dict())
     z = torch.randn(2, 3, 5).bfloat16()
     with torch.autocast("cpu", torch.bfloat16):
@@ -81,11 +83,11 @@ def test_moving_to_float64_moves_the_state() -> None:
     assert codebook.quantize(torch.randn(1, 2, 5)).codewords.dtype == torch.float64
 
 
-@pytest.mark.parametrize("rule", ["corrected", "released"])
-def test_a_step_never_waits_for_the_device(rule: str) -> None:
+@both_rules
+def test_a_step_never_waits_for_the_device(kind: type[SharedCodebook]) -> None:
     """Fake tensors hold no values, so that reading one on the host fails."""
     with FakeTensorMode():
-        codebook = SharedCodebook(9, 5, ["a", "b"], rule=rule)
+        codebook = kind(9, 5, ["a", "b"])
         features = {m: torch.randn(2, 3, 5, requires_grad=True) for m in ("a", "b")}
         masks = {m: torch.ones(2, 3, dtype=torch.bool) for m in ("a", "b")}
         quantized = {m: codebook.quantize(z) for m, z in features.items()}

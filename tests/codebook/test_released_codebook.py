@@ -7,7 +7,7 @@ import pytest
 import torch
 from places import GOLDEN
 
-from unicode_cmg.codebook import SharedCodebook, clip_agreement, perplexity
+from unicode_cmg.codebook import ReleasedSharedCodebook, clip_agreement, perplexity
 from unicode_cmg.losses import cmcm_loss, commitment_loss
 
 STATE = {
@@ -39,16 +39,18 @@ class Recording:
             for name, array in arrays.items()
         }
 
-    def codebook(self, kind: type[SharedCodebook] = SharedCodebook, **options: object) -> SharedCodebook:
+    def codebook(
+        self, kind: type[ReleasedSharedCodebook] = ReleasedSharedCodebook, **options: object
+    ) -> ReleasedSharedCodebook:
         state = self.state("before")
-        codebook = kind(*state["embedding"].shape, self.modalities, rule="released", **options).double()
+        codebook = kind(*state["embedding"].shape, self.modalities, **options).double()
         codebook.load_state_dict({**state, "seeded": torch.tensor(True)})
         return codebook
 
     def features(self) -> dict[str, torch.Tensor]:
         return {m: self.tensor(f"in/{m}").requires_grad_() for m in self.modalities}
 
-    def assert_state(self, codebook: SharedCodebook) -> None:
+    def assert_state(self, codebook: ReleasedSharedCodebook) -> None:
         for name, expected in self.state("after").items():
             torch.testing.assert_close(codebook.get_buffer(name), expected, rtol=1e-10, atol=1e-13)
 
@@ -104,13 +106,13 @@ def test_quantize_and_update_reproduce_the_released_quantizer(
     recorded.assert_state(codebook)
 
 
-class RecordedRevivals(SharedCodebook):
+class RecordedRevivals(ReleasedSharedCodebook):
     """Takes the random numbers the released code drew instead of drawing."""
 
     recorded: Recording
 
-    def _released_draws(self, generator: torch.Generator | None) -> tuple[torch.Tensor, torch.Tensor]:
-        draws, noise = super()._released_draws(generator)
+    def _draws(self, generator: torch.Generator | None) -> tuple[torch.Tensor, torch.Tensor]:
+        draws, noise = super()._draws(generator)
         dead = self._dead()
         active = int((self.idle < 100).sum())
         draws[dead] = ((self.recorded.tensor("draw/randint").double() + 0.5) / active).float()
@@ -134,7 +136,6 @@ def test_dead_codes_restart_for_one_assignment_as_in_the_released_code(
     for step in range(3):
         recorded = Recording(f"deadcode_{code}", f"step{step}/")
         codebook = recorded.codebook(RecordedRevivals, revive_noise=noise)
-        assert isinstance(codebook, RecordedRevivals)
         codebook.recorded = recorded
         features = {m: recorded.tensor(f"in/{m}") for m in recorded.modalities}
         indices = {m: recorded.tensor(f"out/indices_{m}").view(z.shape[:2]) for m, z in features.items()}
@@ -154,7 +155,7 @@ def test_looking_up_one_modality_alone_gives_the_same_codes() -> None:
 
 def test_the_released_start_is_reproduced_from_construction() -> None:
     recorded = Recording("mm_ema_avt_init", "step0/")
-    codebook = SharedCodebook(32, 16, recorded.modalities, rule="released").double()
+    codebook = ReleasedSharedCodebook(32, 16, recorded.modalities).double()
     start = recorded.state("before")
     assert torch.equal(codebook.ema_count, start["ema_count"])
     assert torch.equal(codebook.idle, start["idle"])
@@ -163,7 +164,7 @@ def test_the_released_start_is_reproduced_from_construction() -> None:
 
 
 def test_eval_calls_count_idle_codes_and_revive_but_move_no_average() -> None:
-    codebook = SharedCodebook(4, 2, ["a"], rule="released", revive_after=1).eval()
+    codebook = ReleasedSharedCodebook(4, 2, ["a"], revive_after=1).eval()
     before = {k: v.clone() for k, v in codebook.state_dict().items()}
     z = torch.tensor([[[0.0, 0.0]]])
     for _ in range(3):

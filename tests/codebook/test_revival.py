@@ -5,12 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from unicode_cmg.codebook import SharedCodebook
+from unicode_cmg.codebook import ReleasedSharedCodebook, SharedCodebook
 
 
-def line_of_codes(**options: object) -> SharedCodebook:
+def line_of_codes(kind: type[SharedCodebook] = SharedCodebook, **options: object) -> SharedCodebook:
     """Eight codes of which only the first is near the features."""
-    codebook = SharedCodebook(8, 2, ["a", "b"], **options)
+    codebook = kind(8, 2, ["a", "b"], **options)
     codebook.embedding.copy_(torch.arange(8.0).unsqueeze(-1).mul(100).expand(8, 2))
     codebook.ema_weight.copy_(codebook.embedding)
     return codebook
@@ -135,7 +135,7 @@ def test_a_restored_codebook_is_not_placed_again() -> None:
 
 
 def test_released_noise_is_within_its_bounds() -> None:
-    codebook = line_of_codes(rule="released", revive_after=1).eval()
+    codebook = line_of_codes(ReleasedSharedCodebook, revive_after=1).eval()
     codebook.idle.fill_(0)
     codebook.idle[7] = 1
     update(codebook, batch())

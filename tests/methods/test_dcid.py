@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from unicode_cmg.batch import FeatureBatch
+from unicode_cmg.codebook import ReleasedSharedCodebook, SharedCodebook
 from unicode_cmg.errors import InputError
 from unicode_cmg.methods.dcid import DCID, DCIDConfig
 
@@ -247,9 +248,9 @@ def test_presets_set_every_switch_and_single_settings_override_them() -> None:
     modalities = {"audio": SPEECH, "video": IMAGE}
     released = model_of(modalities, fidelity="released")
     assert released.config.pooling == "sum"
-    assert released.layer.codebook.rule == "released"
+    assert isinstance(released.layer.codebook, ReleasedSharedCodebook)
     mixed = model_of(modalities, fidelity="released", pooling="conv", codebook={"rule": "corrected"})
     assert mixed.config.pooling == "conv"
     assert mixed.config.cpc_normalize == "prediction"
-    assert mixed.layer.codebook.rule == "corrected"
+    assert type(mixed.layer.codebook) is SharedCodebook
     assert DCIDConfig.parse(mixed.config.model_dump(), where="round trip") == mixed.config

@@ -15,6 +15,7 @@ from places import CONFIGS
 from unicode_cmg import load_pretrained
 from unicode_cmg.batch import FeatureBatch
 from unicode_cmg.checkpoints.tensors import read_tensors
+from unicode_cmg.codebook import ReleasedSharedCodebook, SharedCodebook
 from unicode_cmg.config import apply_overrides, load_yaml
 from unicode_cmg.data.store import FeatureStore
 from unicode_cmg.errors import InputError
@@ -332,11 +333,11 @@ def test_presets_set_every_switch_and_single_settings_override_them() -> None:
     released = model_of(fidelity="released")
     assert released.config.pooling == "sum"
     assert not released.config.info_nce_symmetric
-    assert released.codebook.rule == "released"
+    assert isinstance(released.codebook, ReleasedSharedCodebook)
     assert released.codebook.revive_noise == (-1 / 1024, -1 / 1024)
     mixed = model_of(fidelity="released", temperature=0.5, codebook={"rule": "corrected"}, cmcm_form="none")
     assert mixed.config.cpc_normalize == "prediction"
-    assert mixed.codebook.rule == "corrected"
+    assert type(mixed.codebook) is SharedCodebook
     assert "cmcm" not in losses_of(mixed, batch_of(mixed))
     for mode in ("python", "json"):
         assert FCIDConfig.parse(mixed.config.model_dump(mode=mode), where="round trip") == mixed.config

@@ -1,12 +1,11 @@
-"""The discrete space all modalities share: the codebook and how it is used."""
+"""The discrete space that all modalities share: quantizers, their configuration, and usage statistics."""
 
 from __future__ import annotations
 
-from unicode_cmg.codebook.build import CodebookConfig, build_quantizer
-from unicode_cmg.codebook.distances import squared_distances
+from unicode_cmg.codebook.config import CodebookConfig, build_quantizer
 from unicode_cmg.codebook.finite_scalar import FiniteScalar
-from unicode_cmg.codebook.quantized import Lookup, Quantized
-from unicode_cmg.codebook.quantizer import Quantizer
+from unicode_cmg.codebook.quantizer import Lookup, Quantized, Quantizer, squared_distances
+from unicode_cmg.codebook.released_rule import ReleasedSharedCodebook
 from unicode_cmg.codebook.residual import ResidualCodebook
 from unicode_cmg.codebook.shared import SharedCodebook
 from unicode_cmg.codebook.usage import (
@@ -25,6 +24,7 @@ __all__ = [
     "Lookup",
     "Quantized",
     "Quantizer",
+    "ReleasedSharedCodebook",
     "ResidualCodebook",
     "SharedCodebook",
     "agreement",

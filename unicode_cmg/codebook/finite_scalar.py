@@ -1,4 +1,4 @@
-"""Finite scalar quantization: a few numbers, each rounded to one of a few levels."""
+"""Finite scalar quantization (FSQ): a few numbers, each rounded to one of a few levels."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 from torch.nn import functional
 
-from unicode_cmg.codebook.quantized import Lookup, Quantized
-from unicode_cmg.codebook.quantizer import Quantizer
+from unicode_cmg.codebook.quantizer import Lookup, Quantized, Quantizer, squared_distances
 from unicode_cmg.errors import InputError
 
 
@@ -18,9 +17,9 @@ class FiniteScalar(Quantizer):
     """FSQ of Mentzer et al. 2023 (TOC paper, table 2) over vector-quantize-pytorch.
 
     Features are projected to one number per entry of `levels`, bounded, rounded, and projected back. There is
-    no codebook to move and none to refine: a code is a grid point, and what the two projections make of it is
-    learned by gradient. For losses that compare features with codewords, the codeword of a grid point is what
-    the second projection makes of it.
+    no codebook to update and none to refine: a code is a grid point, and both projections are learned by
+    gradient. For losses that compare features with codewords, the codeword of a grid point is its image under
+    the second projection.
 
     Args:
         levels: Levels of each number, each at least 3; their product is the number of codes.
@@ -45,19 +44,14 @@ class FiniteScalar(Quantizer):
         return f"{self.sizes[0]} codes of width {self.dim}"
 
     def quantize(self, z: Float[Tensor, "batch time dim"]) -> Quantized:
-        """Round every step; changes nothing.
+        """Round every step. The state does not change.
 
         `codes` carry gradient into both projections and into `z`.
 
         Raises:
             InputError: The width of `z` is not `dim`.
         """
-        if z.shape[-1] != self.dim:
-            raise InputError(
-                f"features of width {z.shape[-1]}",
-                where="FiniteScalar.quantize",
-                expected=f"width {self.dim}",
-            )
+        self._check_width(z)
         with torch.autocast(z.device.type, enabled=False):
             exact = z.to(next(self.parameters()).dtype)
             codes, indices = self.fsq(exact)
@@ -65,8 +59,7 @@ class FiniteScalar(Quantizer):
             with torch.no_grad():
                 table = self.fsq.project_out(self.fsq.implicit_codebook.to(exact.dtype))
                 codewords = functional.embedding(indices, table)
-            norms = table.square().sum(-1) + exact.square().sum(-1, keepdim=True)
-            distances = (norms - 2 * exact @ table.t()).clamp(min=0)
+            distances = squared_distances(exact.flatten(0, 1), table).view(*indices.shape, -1)
         return Quantized(codes.to(z.dtype), (Lookup(exact, codewords, indices, distances),))
 
     def update(

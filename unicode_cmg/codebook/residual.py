@@ -1,4 +1,4 @@
-"""Residual vector quantization: each codebook names what the ones before it left over."""
+"""Residual vector quantization: each codebook quantizes what the codebooks before it left over."""
 
 from __future__ import annotations
 
@@ -8,19 +8,17 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
-from unicode_cmg.codebook.quantized import Quantized
-from unicode_cmg.codebook.quantizer import Quantizer
+from unicode_cmg.codebook.quantizer import Quantized, Quantizer
 from unicode_cmg.codebook.shared import SharedCodebook
 from unicode_cmg.errors import InputError
 
 
 class ResidualCodebook(Quantizer):
-    """A row of shared codebooks; the codewords they choose add up to the code (TOC paper, table 2 and fig.
-    3a).
+    """Shared codebooks whose chosen codewords add up to the code (TOC paper, table 2 and fig. 3a).
 
-    Every codebook is moved by MM-EMA on the residuals it was given, so that modalities pull each other's
-    codes in each of them, as in a single `SharedCodebook`; with `own_weight=1` this is the plain residual
-    quantizer of the literature.
+    Every codebook is moved by MM-EMA on the residuals it quantized, so modalities pull each other's codes in
+    each of them, as in a single `SharedCodebook`; with `own_weight=1` this is the plain residual quantizer of
+    the literature.
 
     Args:
         codebooks: Two or more codebooks of the same width.
@@ -41,7 +39,7 @@ class ResidualCodebook(Quantizer):
         self._placed = False
 
     def quantize(self, z: Float[Tensor, "batch time dim"]) -> Quantized:
-        """The nearest codeword of every step, then of what it left over, and so on; changes nothing.
+        """The nearest codeword of every step, then of its residual, and so on. The state does not change.
 
         Raises:
             InputError: The width of `z` is not that of the codewords.
@@ -52,7 +50,7 @@ class ResidualCodebook(Quantizer):
                 (lookup,) = stage.quantize(left).lookups
                 left = left.to(lookup.codewords.dtype) - lookup.codewords
                 lookups.append(lookup)
-            # z - left is the sum of the codewords, up to rounding; the sum itself is what heads look up
+            # z - left is the sum of the codewords up to rounding; heads look up the sum itself
             total = torch.stack([lookup.codewords for lookup in lookups]).sum(0)
             return Quantized((z + (total - z).detach()).to(z.dtype), tuple(lookups))
 
@@ -65,18 +63,10 @@ class ResidualCodebook(Quantizer):
         *,
         generator: torch.Generator | None = None,
     ) -> None:
-        """Move every codebook towards the residuals that chose its codes, as `SharedCodebook.update` does.
+        """Update every codebook with the residuals that chose its codes.
 
-        With `init="data"` a codebook is placed on the first batch after those before it have been.
-
-        Args:
-            features: `[B, T, D]` by modality, what `quantize` was given.
-            indices: `[B, T, K]` by modality, what `quantize` returned.
-            masks: `[B, T]` by modality, True where a step is real.
-            generator: Draws of revivals and of `init="data"`.
-
-        Raises:
-            InputError: As `SharedCodebook.update`.
+        With `init="data"` a codebook is placed on the first batch after those before it have been placed.
+        Arguments and errors are those of `Quantizer.update`.
         """
         left = dict(features)
         for k, stage in enumerate(self._stages()[: self._ready()]):
@@ -86,9 +76,9 @@ class ResidualCodebook(Quantizer):
             left = following
 
     def _ready(self) -> int:
-        """How many codebooks can learn: each needs the residuals of codebooks that lie on the data.
+        """Number of codebooks that can learn: each needs residuals of codebooks that lie on the data.
 
-        Asks the device only until all are placed.
+        The device is read only until all codebooks are placed.
         """
         if not self._placed:
             placed = torch.stack([stage.seeded for stage in self._stages()]).tolist()

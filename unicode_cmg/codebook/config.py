@@ -1,17 +1,20 @@
-"""The quantizer a configuration asks for."""
+"""The configuration of a quantizer, and the quantizer it describes."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Literal
 
 from pydantic import Field, model_validator
 
 from unicode_cmg.codebook.finite_scalar import FiniteScalar
 from unicode_cmg.codebook.quantizer import Quantizer
+from unicode_cmg.codebook.released_rule import ReleasedSharedCodebook
 from unicode_cmg.codebook.residual import ResidualCodebook
 from unicode_cmg.codebook.shared import SharedCodebook
 from unicode_cmg.config import Config
+from unicode_cmg.errors import InputError
 
 
 class CodebookConfig(Config):
@@ -64,33 +67,43 @@ def build_quantizer(
     rule: Literal["corrected", "released"],
     revive_noise: tuple[float, float] = (-1 / 1024, 1 / 1024),
 ) -> Quantizer:
-    """The quantizer of a configuration, fresh.
+    """A new quantizer as the configuration describes it.
 
     Args:
-        config: Which, and how it learns.
+        config: Kind of quantizer and how it learns.
         num_codes: H of each codebook.
         dim: Width D of features and codes.
         modalities: Names of the modalities in the order of the `released` updates.
-        rule: Update rule where the configuration names none.
-        revive_noise: See `SharedCodebook`.
+        rule: Update rule if the configuration names none.
+        revive_noise: Noise of a `released` revival, see `ReleasedSharedCodebook`.
 
     Raises:
         InputError: Two settings exclude each other.
     """
     if config.quantizer == "fsq":
         return FiniteScalar(config.levels or (), dim)
+    released = (config.rule or rule) == "released"
+    if released and config.init == "data":
+        raise InputError(
+            "'init' is data under the released rule",
+            where="codebook",
+            expected="init: uniform, as released, or rule: corrected",
+        )
+
+    kind: Callable[..., SharedCodebook] = (
+        partial(ReleasedSharedCodebook, revive_noise=revive_noise)
+        if released
+        else partial(SharedCodebook, init=config.init)
+    )
 
     def codebook() -> SharedCodebook:
-        return SharedCodebook(
+        return kind(
             num_codes,
             dim,
             modalities,
-            rule=config.rule or rule,
             decay=config.decay,
             own_weight=config.own_weight,
             revive_after=config.revive_after,
-            revive_noise=revive_noise,
-            init=config.init,
         )
 
     return ResidualCodebook([codebook() for _ in range(config.layers)]) if config.layers else codebook()
