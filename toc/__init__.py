@@ -11,14 +11,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from toc.errors import CodebookError
-from toc.fingerprint import codebook_sha256
-from toc.optimization import optimize
-from toc.ranking import best_and_worst_dims, best_dims
+from toc.arrays import CodebookError, codebook_sha256
+from toc.dimensions import best_and_worst_dims, best_dims
 from toc.requantizing import requantize
-from toc.scores import TOCScores, toc_scores
-from toc.selection import TOCSelection
-from toc.variants import VARIANTS
+from toc.scores import VARIANTS, TOCScores, toc_scores
+from toc.selection import TOCSelection, optimize
 
 if TYPE_CHECKING:
     from toc.codebooks import FoundCodebook as FoundCodebook

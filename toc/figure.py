@@ -1,4 +1,4 @@
-"""What a selection does to a codebook, in four panels."""
+"""A figure of a selection in four panels: similarity before and after, scores, number of dimensions."""
 
 from __future__ import annotations
 
@@ -12,10 +12,8 @@ from numpy.typing import ArrayLike
 from scipy.cluster.hierarchy import leaves_list, linkage
 
 from toc._shapes import Float, Int64
-from toc.auto import automatic_size
-from toc.errors import CodebookError
-from toc.ranking import best_dims
-from toc.scores import as_codebook
+from toc.arrays import CodebookError, as_codebook
+from toc.dimensions import automatic_size, best_dims
 from toc.selection import TOCSelection
 
 _KEPT, _DROPPED = "#1f6fb4", "#c4c4c4"
@@ -30,19 +28,19 @@ _LEGEND: dict[str, Any] = {"framealpha": 0.8, "edgecolor": "none"}
 def draw_selection(codebook: ArrayLike, selection: TOCSelection, path: str | Path | None = None) -> Figure:
     """Draw the similarity of codes before and after, the scores, and the effect of the number of dimensions.
 
-    The heat maps are figure 8 of the FCID paper (figure 2 of the TOC paper), with similar codes as neighbours
-    and one colour scale. Distinctiveness is measured as there, by the mean cosine similarity between
-    different codes (lower is more distinct); the band holds the middle 90 % of random choices of as many
-    dimensions. Dotted lines mark how many `n_dims="auto"` would keep. Of more than 400 codes, 400 evenly
-    spaced ones are drawn and measured. Zero codes have no direction and are left out.
+    The heat maps follow figure 8 of the FCID paper (figure 2 of the TOC paper), with similar codes side by
+    side and one colour scale. Distinctiveness is measured as in the papers, by the mean cosine similarity
+    between different codes (lower is more distinct); the band shows the middle 90 % of random choices of the
+    same number of dimensions. Dotted lines mark the number that `n_dims="auto"` keeps. Of more than 400
+    codes, 400 evenly spaced ones are drawn and measured. Zero codes have no direction and are omitted.
 
     Args:
-        codebook: `[H, D]`, the codebook the selection was made for.
-        selection: What is kept.
+        codebook: `[H, D]`, the codebook for which the selection was made.
+        selection: The kept dimensions.
         path: Where to save the figure; the suffix chooses the format.
 
     Raises:
-        CodebookError: The selection was made for another codebook, or fewer than two codes are not zero.
+        CodebookError: The selection was made for another codebook, or fewer than two codes are nonzero.
     """
     selection.check(codebook)
     whole = as_codebook(codebook)
@@ -71,7 +69,7 @@ def draw_selection(codebook: ArrayLike, selection: TOCSelection, path: str | Pat
 
 
 def mean_similarity(codes: Float[np.ndarray, "codes dim"]) -> float:
-    """Mean cosine similarity between different codes; that of a zero code to any other is 0."""
+    """Mean cosine similarity between different codes; a zero code has similarity 0 to every other."""
     unit = _unit(codes)
     pairs = len(codes) * (len(codes) - 1)
     return float(((unit.sum(axis=0) ** 2).sum() - (unit**2).sum()) / pairs)
@@ -170,7 +168,7 @@ def _ranked(selection: TOCSelection) -> Int64[np.ndarray, " dim"]:
 def _prefix_similarities(
     codes: Float[np.ndarray, "codes dim"], sizes: Int64[np.ndarray, " sizes"]
 ) -> Float[np.ndarray, " sizes"]:
-    """`mean_similarity` of the first dimensions, for each number of them, at a matrix-vector product each."""
+    """`mean_similarity` in the first `size` dimensions for each size; one matrix-vector product per size."""
     squares = np.cumsum(codes**2, axis=1)[:, sizes - 1].T
     scales = np.divide(1, np.sqrt(squares), out=np.zeros_like(squares), where=squares > 0)
     sums = [((scale @ codes[:, :size]) ** 2).sum() for scale, size in zip(scales, sizes, strict=True)]

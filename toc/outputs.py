@@ -1,4 +1,4 @@
-"""Refine the codebooks of a checkpoint, and what that leaves in a folder."""
+"""Refine the codebooks of a checkpoint and write the results to a folder."""
 
 from __future__ import annotations
 
@@ -10,12 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from toc.arrays import CodebookError
 from toc.codebooks import FoundCodebooks, NamedCodebook
-from toc.errors import CodebookError
 from toc.figure import draw_selection, mean_similarity
-from toc.optimization import optimize
-from toc.selection import FILE_NAME, TOCSelection
-from toc.variants import VARIANTS
+from toc.scores import VARIANTS
+from toc.selection import FILE_NAME, TOCSelection, optimize
 
 CODEBOOK_NAME, PICTURE_NAME = "codebook.npy", "toc.png"
 ALL = "all"
@@ -23,13 +22,13 @@ ALL = "all"
 
 @dataclass(frozen=True, eq=False)
 class Refined:
-    """A codebook that was refined, and the files about it.
+    """A refined codebook and its files.
 
     Attributes:
         file: Its `toc.json`.
-        selection: What is in it.
+        selection: Its content.
         before: Mean cosine similarity between two codes in all dimensions; lower is more distinct.
-        after: The same in the kept ones.
+        after: The same in the kept dimensions.
     """
 
     file: Path
@@ -38,7 +37,7 @@ class Refined:
     after: float
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values: those of `toc.json`, its path, and the similarities."""
+        """Plain values: the content of `toc.json`, its path, and the similarities."""
         similarity = {"before": self.before, "after": self.after}
         return {"toc": str(self.file), "mean_similarity": similarity, **self.selection.to_json()}
 
@@ -58,20 +57,20 @@ def refine(
     lam: float | None = None,
     variant: str = "paper",
 ) -> list[Refined]:
-    """Optimize codebooks of a checkpoint and write what comes out; nothing is written unless all can be done.
+    """Optimize codebooks of a checkpoint and write the results; if one codebook fails, nothing is written.
 
     Args:
-        found: What `find_codebooks` returned.
+        found: The result of `find_codebooks`.
         folder: Where to write, see `write_outputs`.
         name: Which codebook, see `FoundCodebooks.load`; or `"all"`, each in a folder of its name inside
             `folder`.
         n_dims: See `optimize`.
-        lam: See `optimize`. None is what the variant says, or the default of `optimize`.
+        lam: See `optimize`. None stands for the value of the variant, or for the default of `optimize`.
         variant: A name in `VARIANTS`.
 
     Raises:
         CodebookError: As `FoundCodebooks.load`, `optimize` and `write_outputs`; the variant is unknown or has
-            another lam, or two codebooks have names that give one folder.
+            another lam, or the names of two codebooks give the same folder.
     """
     folder, options = Path(folder), _options(lam, variant)
     names = [codebook.name for codebook in found.codebooks] if name == ALL else [name]
@@ -98,8 +97,8 @@ def write_outputs(folder: str | Path, codebook: NamedCodebook, selection: TOCSel
     """Write `toc.json`, `codebook.npy` and the picture `toc.png`.
 
     `codebook.npy` is `[H, kept]` in the type of the codebook: its columns are the kept dimensions in the
-    order of `indices` in `toc.json`, best first. The files are written aside and moved into place at the end,
-    so a failure leaves what was there before.
+    order of `indices` in `toc.json`, best first. The files are written to a scratch folder and moved into
+    place at the end, so a failure leaves earlier files unchanged.
 
     Returns:
         The path of `toc.json`.

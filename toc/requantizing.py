@@ -1,4 +1,4 @@
-"""Quantize again, in the kept dimensions alone."""
+"""Quantization in the kept dimensions only."""
 
 from __future__ import annotations
 
@@ -6,12 +6,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from toc._shapes import Float, Int64
-from toc.errors import CodebookError
-from toc.scores import as_codebook
+from toc.arrays import CodebookError, as_codebook
 from toc.selection import TOCSelection
 
 _BLOCK_VALUES = 1 << 20  # float64 values of a block of vectors or codes: 8 MiB
-_BLOCK_ROWS = 1 << 10  # its rows at most, so that their distances are no more than that either
+_BLOCK_ROWS = 1 << 10  # its rows at most, so that their distances need no more memory either
 
 
 def requantize(
@@ -19,17 +18,17 @@ def requantize(
 ) -> Int64[np.ndarray, " *leading"]:
     """The nearest code of each vector by squared Euclidean distance in the kept dimensions.
 
-    The papers quantize in all dimensions and then look at the kept ones; here the dropped dimensions have no
-    say in which code is chosen. The released code has a function for it (`vq_embedding_choose`) and never
-    calls it.
+    The papers quantize in all dimensions and then use the kept ones; here the dropped dimensions do not
+    influence the choice of a code. The released code contains a function for this (`vq_embedding_choose`)
+    but never calls it.
 
-    Whatever the dtype, distances are sums of squared differences in float64. So codes that are equal in
-    the kept dimensions tie exactly, and of equally near codes the smaller index wins. A model that quantizes
-    in float32 may choose otherwise where two codes are almost as near. Vectors and codes are read in blocks:
-    the extra memory does not depend on how many there are.
+    For every dtype, distances are sums of squared differences in float64. Codes that are equal in the kept
+    dimensions therefore tie exactly, and of equally near codes the smaller index wins. A model that quantizes
+    in float32 may choose differently if two codes are almost equally near. Vectors and codes are read in
+    blocks: the extra memory does not depend on their number.
 
     Args:
-        vectors: `[..., D]` floats as they are before quantization, such as `[N, D]` or `[B, T, D]`.
+        vectors: `[..., D]` floats before quantization, such as `[N, D]` or `[B, T, D]`.
         codebook: `[H, D]` floats.
         kept: A selection made for this codebook, or indices of dimensions.
 
@@ -37,8 +36,8 @@ def requantize(
         `[...]` indices of codes.
 
     Raises:
-        CodebookError: The selection is another codebook's, an index is out of range or there twice, shapes do
-            not match, or values are not finite floats.
+        CodebookError: The selection was made for another codebook, an index is out of range or repeated,
+            shapes do not match, or values are not finite floats.
 
     >>> requantize([[9.0, 0.2]], [[9.0, 1.0], [0.0, 0.0]], [1])
     array([1])
@@ -73,10 +72,10 @@ def _dims(
         return np.array(kept.indices, dtype=np.int64)
     dims = np.asarray(kept)
     if dims.ndim != 1 or dims.dtype.kind not in "iu" or not len(dims):
-        raise CodebookError("the kept dimensions are no list of indices; expected for example [0, 3, 5]")
+        raise CodebookError("the kept dimensions are not a list of indices; expected for example [0, 3, 5]")
     if dims.min() < 0 or dims.max() >= codes.shape[1] or len(np.unique(dims)) < len(dims):
         raise CodebookError(
-            f"an index of the kept dimensions is there twice, or is not between 0 and {codes.shape[1] - 1}"
+            f"an index of the kept dimensions occurs twice, or is not between 0 and {codes.shape[1] - 1}"
         )
     return dims.astype(np.int64)
 
@@ -97,15 +96,15 @@ def _read(
 def _nearest(
     vectors: Float[np.ndarray, "rows kept"], codes: Float[np.ndarray, "codes kept"]
 ) -> tuple[Float[np.ndarray, " rows"], Int64[np.ndarray, " rows"]]:
-    """Squared distance to the nearest of a block of codes, and its place in the block.
+    """Squared distance to the nearest of a block of codes, and the index of this code in the block.
 
-    One matrix product finds the codes that can be nearest given its rounding; their distances alone
-    are then taken from differences, which ties need.
+    One matrix product finds the codes that can be nearest within its rounding error; only their distances
+    are then computed from differences, so that ties are exact.
     """
     squares = np.einsum("hk,hk->h", codes, codes)
-    rough = squares / 2 - vectors @ codes.T  # half the squared distance, but for what all codes share
+    rough = squares / 2 - vectors @ codes.T  # half the squared distance, up to a term that all codes share
     lengths = np.sqrt(np.einsum("rk,rk->r", vectors, vectors)) + np.sqrt(squares.max())
-    # Twice what rounding adds, at worst, to a rough distance and to the one from differences.
+    # Twice the largest rounding error of a rough distance and of one computed from differences.
     slack = 2 * (codes.shape[1] + 4) * np.finfo(np.float64).eps * lengths**2
     row, code = np.nonzero(rough <= (rough.min(axis=1) + slack)[:, None])
     distance = np.empty(len(row))

@@ -1,8 +1,10 @@
-"""The record of a TOC run: which dimensions of which codebook are kept, and by which options."""
+"""The kept dimensions of a codebook: chosen by `optimize`, recorded in `toc.json`, applied to vectors."""
 
 from __future__ import annotations
 
 import json
+import os
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from operator import index
@@ -12,14 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from toc._files import write_atomically
 from toc._shapes import Bool, Shaped
-from toc.auto import AUTO
-from toc.errors import CodebookError
-from toc.fingerprint import codebook_sha256
-from toc.ranking import how_many
-from toc.scores import TOCScores, as_codebook
-from toc.variants import DIVISORS, parse_ratio, variant_name
+from toc.arrays import CodebookError, as_codebook, codebook_sha256
+from toc.dimensions import AUTO, ONLY_BEST, choose_dims, how_many, parse_ratio
+from toc.scores import VARIANTS, TOCScores, check_options, toc_scores
 
 FILE_NAME = "toc.json"
 _FORMAT_VERSION = 1
@@ -32,16 +30,16 @@ class TOCSelection:
     Attributes:
         indices: Kept dimensions, best first.
         scores: The criteria of all D dimensions, kept or not.
-        asked: The number of dimensions that was asked for: an int, a fraction of D, or `"auto"`.
+        asked: The requested number of dimensions: an int, a fraction of D, or `"auto"`.
         lam: Weight of the variance.
         normalize: Whether the codes were scaled to unit length before scoring.
-        divisor: What the sum over pairs was divided by.
+        divisor: Divisor of the sum over pairs.
         ddof: 0 for the biased variance, 1 for the unbiased one.
         ratio: Best to worst dimensions among the kept ones, `"1:0"` for the best alone.
         layer: Name of the codebook in its model.
         n_codes: H, the number of codes.
         codebook_sha256: Fingerprint of the codebook, see `codebook_sha256`.
-        versions: Versions of the libraries that made it.
+        versions: Versions of the libraries that computed it.
     """
 
     indices: tuple[int, ...]
@@ -71,8 +69,14 @@ class TOCSelection:
 
     @property
     def variant(self) -> str:
-        """The name of its options in `VARIANTS`, or `"custom"` for any other combination."""
-        return variant_name({name: getattr(self, name) for name in _OPTIONS})
+        """The name of its options in `VARIANTS`, or `"custom"` for any other combination.
+
+        A variant that fixes `lam` takes precedence over one that does not.
+        """
+        options = {name: getattr(self, name) for name in _OPTIONS}
+        defaults = {"lam": self.lam, "ratio": ONLY_BEST}
+        matching = [name for name, fixed in VARIANTS.items() if {**defaults, **fixed} == options]
+        return max(matching, key=lambda name: "lam" in VARIANTS[name], default="custom")
 
     def select(self, values: Shaped[np.ndarray, "... dim"]) -> Shaped[np.ndarray, "... kept"]:
         """The kept dimensions of the last axis, best first.
@@ -85,7 +89,7 @@ class TOCSelection:
         return values[..., list(self.indices)]
 
     def check(self, codebook: ArrayLike) -> None:
-        """Refuse a codebook other than the one the selection was made for.
+        """Refuse any codebook except the one for which the selection was made.
 
         Raises:
             CodebookError: Its shape or its values differ.
@@ -103,14 +107,14 @@ class TOCSelection:
             )
 
     def save(self, folder: str | Path) -> Path:
-        """Write `folder/toc.json`, whole or not at all, and return its path.
+        """Write `folder/toc.json` atomically and return its path; an earlier file survives a failure.
 
         Raises:
             CodebookError: The folder cannot be written.
         """
         path = Path(folder) / FILE_NAME
         try:
-            write_atomically(path, json.dumps(self.to_json(), indent=2, allow_nan=False) + "\n")
+            _write_atomically(path, json.dumps(self.to_json(), indent=2, allow_nan=False) + "\n")
         except OSError as error:
             raise CodebookError(f"{path}: cannot be written ({error.strerror})") from error
         return path
@@ -200,10 +204,9 @@ class TOCSelection:
             or not kept <= set(range(self.n_dims))
         ):
             raise CodebookError("not a TOC selection: its indices do not fit its scores")
-        if not np.isfinite(scores).all() or not 0 <= self.lam <= 1:
-            raise CodebookError(f"not a TOC selection: its scores are not finite, or lam is {self.lam}")
-        if self.divisor not in DIVISORS or self.ddof not in (0, 1):
-            raise CodebookError(f"not a TOC selection: divisor is {self.divisor!r} and ddof {self.ddof}")
+        if not np.isfinite(scores).all():
+            raise CodebookError("not a TOC selection: its scores are not finite")
+        check_options(self.lam, self.divisor, self.ddof)
         parts = sum(parse_ratio(self.ratio))
         size = len(kept) if self.asked == AUTO else how_many(self.asked, self.n_dims)
         if not kept or len(kept) != size // parts * parts:
@@ -214,3 +217,77 @@ class TOCSelection:
 
 _SCORE_NAMES = ("similarity", "variance", "score")
 _OPTIONS = ("lam", "normalize", "divisor", "ddof", "ratio")
+
+
+def optimize(
+    codebook: ArrayLike,
+    n_dims: int | float | np.integer[Any] | str = 0.5,
+    lam: float = 0.3,
+    normalize: bool = True,
+    *,
+    divisor: str = "H^2",
+    ddof: int = 0,
+    ratio: str = ONLY_BEST,
+    layer: str = "layer0",
+) -> TOCSelection:
+    """Training-free optimization of a codebook (FCID paper, section 4.1; TOC paper, section 4.1).
+
+    Args:
+        codebook: `[H, D]` floats.
+        n_dims: How many dimensions to keep: an int, a fraction of D, or `"auto"` (see
+            `toc.dimensions.automatic_size`).
+        lam, normalize, divisor, ddof: See `toc_scores`.
+        ratio: Ratio of best to worst dimensions among the kept ones. The papers keep the best only; `"3:1"`
+            and `"1:1"` reproduce some of the released scripts, see `best_and_worst_dims`.
+        layer: Name of the codebook in its model, which is written to the record.
+
+    Raises:
+        CodebookError: As `toc_scores`, or `n_dims` or `ratio` is wrong.
+
+    >>> codebook = [[1.0, 0.1, 0.2], [1.0, 0.9, -0.3], [1.0, -0.8, 0.1]]
+    >>> optimize(codebook, n_dims=2).indices
+    (1, 2)
+    """
+    codes = as_codebook(codebook)
+    scores = toc_scores(codes, lam, normalize, divisor=divisor, ddof=ddof)
+    indices = choose_dims(codes, scores, n_dims, normalize, ratio)
+    return TOCSelection(
+        indices=tuple(indices.tolist()),
+        scores=scores,
+        asked=n_dims.item() if isinstance(n_dims, np.generic) else n_dims,
+        lam=float(lam),
+        normalize=normalize,
+        divisor=divisor,
+        ddof=ddof,
+        ratio=ratio,
+        layer=layer,
+        n_codes=len(codes),
+        codebook_sha256=codebook_sha256(codes),
+        versions={"numpy": np.__version__, "unicode-cmg": _library_version()},
+    )
+
+
+def _library_version() -> str:
+    from importlib.metadata import PackageNotFoundError, version  # takes a tenth of the time of `import toc`
+
+    try:
+        return version("unicode-cmg")
+    except PackageNotFoundError:  # run from a checkout that is not installed
+        return "unknown"
+
+
+def _write_atomically(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    scratch = Path(name)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        umask = os.umask(0)
+        os.umask(umask)
+        scratch.chmod(0o666 & ~umask)
+        scratch.replace(path)
+    finally:
+        scratch.unlink(missing_ok=True)

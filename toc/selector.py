@@ -11,20 +11,20 @@ from sklearn.feature_selection import SelectorMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from toc._shapes import Bool
-from toc.optimization import choose_dims
+from toc.dimensions import choose_dims
 from toc.scores import toc_scores
 
 
 class TOCSelector(SelectorMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
-    """Keep the dimensions that tell the codes of a codebook apart best (FCID paper, section 4.1).
+    """Keep the dimensions that best tell the codes of a codebook apart (FCID paper, section 4.1).
 
-    `fit` looks at a codebook alone: no data, no labels, no gradient. `transform` then drops the other
-    dimensions of anything quantized with it. Inside a pipeline that is fitted to data, freeze a fitted
+    `fit` uses the codebook only: no data, no labels, no gradient. `transform` then drops the other
+    dimensions of any vectors quantized with it. Inside a pipeline that is fitted to data, freeze a fitted
     selector: `make_pipeline(FrozenEstimator(TOCSelector().fit(codebook)), LogisticRegression())`.
 
     Args:
         n_dims: How many dimensions to keep: an int, a fraction of D, or `"auto"` (see
-            `toc.auto.automatic_size`).
+            `toc.dimensions.automatic_size`).
         lam, normalize, divisor, ddof, ratio: See `toc.optimize`; `TOCSelector(128, **VARIANTS["released"])`
             sets those of a named variant.
 
@@ -32,7 +32,7 @@ class TOCSelector(SelectorMixin, BaseEstimator):  # type: ignore[misc]  # scikit
         scores_: `TOCScores` of all dimensions.
         indices_: `[kept]` kept dimensions, best first. `get_support` and `transform` keep the input order.
         n_features_in_: D.
-        feature_names_in_: `[D]` names of the dimensions, where the codebook was a table with column names.
+        feature_names_in_: `[D]` names of the dimensions, if the codebook was a table with column names.
 
     >>> selector = TOCSelector(n_dims=1).fit([[1.0, 0.1], [1.0, 0.9], [1.0, -0.8]])
     >>> selector.get_support(indices=True)
@@ -56,7 +56,7 @@ class TOCSelector(SelectorMixin, BaseEstimator):  # type: ignore[misc]  # scikit
         self.ratio = ratio
 
     def fit(self, X: Any, y: object = None) -> TOCSelector:
-        """Score the dimensions of a codebook and choose.
+        """Score the dimensions of a codebook and choose the kept ones.
 
         Args:
             X: `[H, D]` codebook of floats.
@@ -65,7 +65,7 @@ class TOCSelector(SelectorMixin, BaseEstimator):  # type: ignore[misc]  # scikit
         Raises:
             CodebookError: As `toc.optimize`.
         """
-        # Values are judged by toc_scores, whose errors speak of codes.
+        # toc_scores checks the values; its errors name the code.
         codes = validate_data(self, X, dtype=None, ensure_all_finite=False, ensure_min_samples=0)
         self.scores_ = toc_scores(codes, self.lam, self.normalize, divisor=self.divisor, ddof=self.ddof)
         self.indices_ = choose_dims(codes, self.scores_, self.n_dims, self.normalize, self.ratio)
@@ -83,10 +83,10 @@ class TOCSelector(SelectorMixin, BaseEstimator):  # type: ignore[misc]  # scikit
         return _by_rows(super().transform, X)
 
     def inverse_transform(self, X: Any) -> Any:
-        """Put zeros where a dimension was dropped.
+        """Restore all dimensions, with zeros in the dropped ones.
 
         Args:
-            X: `[..., kept]` what `transform` returned.
+            X: `[..., kept]`, the result of `transform`.
 
         Returns:
             `[..., D]`.
@@ -101,7 +101,7 @@ class TOCSelector(SelectorMixin, BaseEstimator):  # type: ignore[misc]  # scikit
 
 
 def _by_rows(function: Callable[[Any], Any], values: Any) -> Any:
-    """What `function`, which takes two axes, makes of an array of any number of leading axes."""
+    """Apply `function`, which takes two axes, to an array with any number of leading axes."""
     if getattr(values, "ndim", 2) <= 2:
         return function(values)
     *leading, last = values.shape

@@ -17,7 +17,7 @@ from torch import Tensor
 from benchmarks.evaluation.heads import LabelledCodes
 from benchmarks.refinement.views import LayerView
 from toc import CodebookError, optimize
-from toc.ranking import how_many
+from toc.dimensions import how_many
 from unicode_cmg.config import Config
 from unicode_cmg.errors import InputError
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from toc import CodebookError, TOCSelector, optimize, toc_scores
-from toc.auto import effective_dims
+from toc.dimensions import effective_dims
 
 
 def codebook(codes: int = 60, dim: int = 12, seed: int = 0) -> np.ndarray:

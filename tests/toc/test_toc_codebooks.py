@@ -13,8 +13,8 @@ import torch
 from safetensors.numpy import save_file
 from safetensors.torch import save_file as save_tensors
 
+from toc import CodebookError
 from toc.codebooks import find_codebooks, load_codebook
-from toc.errors import CodebookError
 
 CODES = np.random.default_rng(0).normal(size=(6, 4)).astype(np.float32)
 
@@ -39,10 +39,13 @@ def test_the_codebook_of_a_checkpoint_of_its_weights_and_of_its_run(tmp_path: Pa
         np.testing.assert_array_equal(found.vectors, CODES)
 
 
-def test_a_run_without_a_model_gives_its_newest_checkpoint(tmp_path: Path) -> None:
-    for step in (900, 1000):
-        checkpoint(tmp_path / "checkpoints" / f"step-{step:08d}", layer0=step * CODES)
-    np.testing.assert_array_equal(load_codebook(tmp_path).vectors, 1000 * CODES)
+def test_a_run_without_a_model_gives_its_complete_checkpoint_with_the_most_steps(tmp_path: Path) -> None:
+    for step in ("00000900", "100000000", "99999999", "100000001"):  # the last one is not complete
+        folder = checkpoint(tmp_path / "checkpoints" / f"step-{step}", layer0=int(step) * CODES)
+        (folder / "training_state.json").touch()
+        if step != "100000001":
+            (folder / "training_state.safetensors").touch()
+    np.testing.assert_array_equal(load_codebook(tmp_path).vectors, 100000000 * CODES)
 
 
 def test_of_several_codebooks_one_must_be_chosen(tmp_path: Path) -> None:

@@ -11,8 +11,8 @@ from safetensors.torch import save_model
 from torch import Tensor, nn
 from vector_quantize_pytorch import FSQ, LFQ, GroupedResidualVQ, ResidualVQ, VectorQuantize
 
+from toc import CodebookError
 from toc.codebooks import find_codebooks, load_codebook
-from toc.errors import CodebookError
 
 SIZES = {"dim": 6, "codebook_size": 8}
 

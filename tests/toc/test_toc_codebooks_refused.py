@@ -13,8 +13,8 @@ import pytest
 import torch
 from safetensors.numpy import save_file
 
+from toc import CodebookError
 from toc.codebooks import find_codebooks, load_codebook
-from toc.errors import CodebookError
 
 CODES = np.random.default_rng(0).normal(size=(6, 4)).astype(np.float32)
 KEY = "vq.layers.0.codebook.embed"

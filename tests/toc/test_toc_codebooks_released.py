@@ -9,8 +9,8 @@ import pytest
 import torch
 from places import GOLDEN
 
+from toc import codebook_sha256
 from toc.codebooks import find_codebooks, load_codebook
-from toc.fingerprint import codebook_sha256
 from unicode_cmg import load_pretrained
 from unicode_cmg.checkpoints import convert, save_pretrained
 from unicode_cmg.methods import build_method

@@ -9,9 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from toc import VARIANTS, TOCSelection, optimize
+from toc import VARIANTS, CodebookError, TOCSelection, optimize
 from toc.codebooks import find_codebooks, load_codebook
-from toc.errors import CodebookError
 from toc.outputs import refine, write_outputs
 
 CODES = np.random.default_rng(0).normal(0.5, 1, size=(12, 6)).astype(np.float32)

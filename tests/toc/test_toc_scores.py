@@ -14,7 +14,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from places import GOLDEN
 
-import toc.scores
+import toc.arrays
 from toc import VARIANTS, CodebookError, best_and_worst_dims, best_dims, toc_scores
 
 TOC_GOLDEN = GOLDEN / "toc_public.npz"
@@ -120,7 +120,7 @@ def test_blocks_do_not_change_the_scores(seed: int, codes: int, rows: int) -> No
     book = codebook(codes, 5, seed)
     whole = toc_scores(book)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(toc.scores, "_BLOCK_VALUES", rows * 5)
+        patch.setattr(toc.arrays, "_BLOCK_VALUES", rows * 5)
         blocked = toc_scores(book)
     np.testing.assert_allclose(blocked.similarity, whole.similarity, rtol=0, atol=1e-13)
     np.testing.assert_allclose(blocked.variance, whole.variance, rtol=0, atol=1e-13)

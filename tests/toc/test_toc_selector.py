@@ -186,9 +186,7 @@ def test_every_public_name_exists() -> None:
         toc.no_such  # noqa: B018
 
 
-@pytest.mark.parametrize(
-    "module", ["toc", "toc.optimization", "toc.requantizing", "toc.scores", "toc.selector"]
-)
+@pytest.mark.parametrize("module", ["toc", "toc.selection", "toc.requantizing", "toc.scores", "toc.selector"])
 def test_the_examples_in_the_docstrings_hold(module: str) -> None:
     failed, tried = doctest.testmod(importlib.import_module(module))
     assert tried > 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from toc.codebooks.finding import find_codebooks, load_codebook
-from toc.codebooks.found import FoundCodebook, FoundCodebooks, NamedCodebook
+from toc.codebooks.conventions import FoundCodebook
+from toc.codebooks.listing import FoundCodebooks, NamedCodebook, find_codebooks, load_codebook
 
 __all__ = ["FoundCodebook", "FoundCodebooks", "NamedCodebook", "find_codebooks", "load_codebook"]

@@ -1,29 +1,29 @@
-"""How libraries store their codebooks: recognised by the end of a key and the number of axes."""
+"""Codebooks among the tensors of a model: recognised by key and number of axes, named by position."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Shaped
 
-from toc.codebooks.stored import Stored, matrices
+from toc.codebooks.files import Stored
 
 
 @dataclass(frozen=True)
 class Convention:
-    """One way to store codebooks.
+    """How a library or model stores codebooks.
 
     Attributes:
-        kind: Whose way it is.
-        key: A pattern of the whole key; its group `place` leads to the codebook.
+        kind: The library or model that stores codebooks so.
+        key: A pattern of the whole key; its group `place` is the path to the codebook.
         axes: Numbers of axes that the tensor can have; of three, the first counts codebooks.
-        stacked: Whether these are the layers of a residual stack; else they are the heads of one layer.
-        usage: Name of a tensor beside it: how often each code was used. The tensor then holds sums, and the
-            codebook is their mean.
+        stacked: Whether these are the layers of a residual stack; otherwise they are the heads of one layer.
+        usage: Name of a neighbouring tensor with the number of uses of each code. The tensor then holds sums,
+            and the codebook is their mean.
     """
 
     kind: str
@@ -34,22 +34,30 @@ class Convention:
 
 
 @dataclass(frozen=True, eq=False)
-class Recognised:
-    """A codebook that a convention found.
+class FoundCodebook:
+    """A codebook of a file, not read yet.
 
     Attributes:
-        key: Key of its tensor; `KEY.0`, `KEY.1`, ... where the tensor holds several.
-        kind: Whose way to store codebooks it is.
-        place: Words that lead to it in the model, such as `("quantizer", "layers", "3")`.
-        head: Which head of its layer, such as `head1`; empty where there is one.
-        codes: The codebook, not read yet.
+        name: A short name such as `layer0`, the layer of a native checkpoint, or the key.
+        key: Key of the tensor that holds it; `KEY.0`, `KEY.1`, ... where it holds several.
+        kind: Whose way to store codebooks it is, such as `EnCodec`; `array` if it goes by its key.
+        codes: Its shape `[H, D]`, its type, and how to read it.
     """
 
+    name: str
     key: str
     kind: str
-    place: tuple[str, ...]
-    head: str
     codes: Stored
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return {
+            "name": self.name,
+            "shape": list(self.codes.shape),
+            "dtype": self.codes.dtype,
+            "kind": self.kind,
+            "key": self.key,
+        }
 
 
 def _ending(pattern: str) -> re.Pattern[str]:
@@ -64,30 +72,39 @@ CONVENTIONS = (
     Convention("VQGAN", re.compile(r"(?P<place>(?:.*\.)?\w*(?:quantiz|vq)\w*\.)_?embeddings?\.weight")),
     Convention("released CMG", _ending(r"Cross_quantizer(?:_coarse)?\.embedding"), axes=(2, 3), stacked=True),
 )
-"""The first that fits counts. The image tokenizers of Chameleon, Emu3 and Janus are stored as VQGAN's."""
+"""The first that matches applies. The image tokenizers of Chameleon, Emu3 and Janus are stored as VQGAN's."""
 
 _LIKE_CODES = re.compile(r"code_?(?:book|word|vector)|(?:quantiz|vq).*embed|embed.*(?:quantiz|vq)")
+_QUANTIZER = re.compile(r"(?<=\w)_(?:residual_)?(?:vector_)?(?:quantizer|quantize|vq)$")
 _UNLIKE_CODES = re.compile(r"proj|avg|ema|sum|count|usage|norm|bias|frozen|transform")
 
 
-def recognise(tensors: Mapping[str, Stored]) -> list[Recognised]:
-    """The codebooks of known conventions, in the order of the file; one that layers share counts once."""
-    found: list[Recognised] = []
+def recognise(tensors: Mapping[str, Stored]) -> list[FoundCodebook]:
+    """The codebooks of known conventions, in counting order; one that several layers share is listed once."""
+    parts: list[tuple[str, str, Stored]] = []
+    places: list[tuple[tuple[str, ...], str]] = []
     memories = set()
     for key, stored in tensors.items():
         for convention in CONVENTIONS:
             match = convention.key.fullmatch(key)
             codes = _codes(convention, key, tensors) if match else None
-            if match and codes is not None:
-                if stored.memory is None or stored.memory not in memories:
-                    found += _parts(convention, key, match["place"], codes)
-                memories.add(stored.memory)
-                break
-    return found
+            if not match or codes is None:
+                continue
+            if stored.memory is None or stored.memory not in memories:
+                place = tuple(match["place"].rstrip(".").split(".")) if match["place"] else ()
+                single = len(codes.shape) == 2 or codes.shape[0] == 1
+                for at, matrix in enumerate([codes] if len(codes.shape) == 2 else codes.matrices()):
+                    parts.append((key if single else f"{key}.{at}", convention.kind, matrix))
+                    layer = ("layers", str(at)) if convention.stacked and not single else ()
+                    places.append(((*place, *layer), "" if single or convention.stacked else f"head{at}"))
+            memories.add(stored.memory)
+            break
+    found = [FoundCodebook(name, *part) for name, part in zip(_short_names(places), parts, strict=True)]
+    return sorted(found, key=lambda codebook: _counting(codebook.name))
 
 
 def looks_like_codes(key: str, stored: Stored) -> bool:
-    """Whether a tensor of no known convention may be a codebook, or several: real, and named like one."""
+    """Whether a tensor of no known convention may hold codebooks: real numbers under a typical name."""
     last = ".".join(key.lower().split(".")[-2:])
     return (
         stored.floating
@@ -99,7 +116,7 @@ def looks_like_codes(key: str, stored: Stored) -> bool:
 
 
 def _codes(convention: Convention, key: str, tensors: Mapping[str, Stored]) -> Stored | None:
-    """The codebook of a tensor whose key fits; None where the tensor does not."""
+    """The codebook of a tensor whose key matches; None if its shape or type does not."""
     stored = tensors[key]
     if not stored.floating or len(stored.shape) not in convention.axes:
         return None
@@ -108,33 +125,64 @@ def _codes(convention: Convention, key: str, tensors: Mapping[str, Stored]) -> S
     usage = tensors.get(f"{key.rpartition('.')[0]}.{convention.usage}")
     if usage is None or usage.shape != stored.shape[:1]:
         return None
-    return Stored(stored.shape, stored.dtype, partial(_mean, stored, usage))
-
-
-def _mean(sums: Stored, usage: Stored) -> Float[np.ndarray, "codes dim"]:
-    return mean_of_sums(sums.read(), usage.read())
+    return Stored(stored.shape, stored.dtype, lambda: mean_of_sums(stored.read(), usage.read()))
 
 
 def mean_of_sums(
     sums: Float[np.ndarray, "codes dim"], usage: Shaped[np.ndarray, " codes"]
 ) -> Float[np.ndarray, "codes dim"]:
-    """The codebook of Mimi, which keeps the sum of what each code was given, and how often it was used.
+    """The codebook of Mimi, which stores the sum of the vectors assigned to each code and its number of uses.
 
-    As `MimiEuclideanCodebook` of transformers computes it: a code used less than 1e-5 times counts as used so
-    often. Half precision is widened to float32 first.
+    Computed as in `MimiEuclideanCodebook` of transformers: numbers of uses below 1e-5 count as 1e-5. Half
+    precision is converted to float32 first.
     """
     kind = np.promote_types(sums.dtype, np.float32)
     return np.asarray(sums.astype(kind) / np.maximum(usage.astype(kind), kind.type(1e-5))[:, None])
 
 
-def _parts(convention: Convention, key: str, leading: str, codes: Stored) -> Iterator[Recognised]:
-    place = tuple(leading.rstrip(".").split(".")) if leading else ()
-    if len(codes.shape) == 2:
-        yield Recognised(key, convention.kind, place, "", codes)
-        return
-    if codes.shape[0] == 1:
-        yield Recognised(key, convention.kind, place, "", matrices(codes)[0])
-        return
-    for at, matrix in enumerate(matrices(codes)):
-        deeper, head = (("layers", str(at)), "") if convention.stacked else ((), f"head{at}")
-        yield Recognised(f"{key}.{at}", convention.kind, (*place, *deeper), head, matrix)
+def by_key(key: str, stored: Stored) -> list[FoundCodebook]:
+    """A tensor under its key; the matrices of one with three axes as `KEY.0`, `KEY.1`, ..."""
+    if len(stored.shape) != 3:
+        return [FoundCodebook(key, key, "array", stored)]
+    keys = [f"{key}.{at}" for at in range(stored.shape[0])]
+    return [FoundCodebook(k, k, "array", matrix) for k, matrix in zip(keys, stored.matrices(), strict=True)]
+
+
+def _short_names(places: Sequence[tuple[tuple[str, ...], str]]) -> list[str]:
+    """A name for each codebook of a file.
+
+    A codebook is `layerN` if the model keeps it at position N of a list, and `layer0` if it is in no list. If
+    there are several such lists, or several quantizers, the name begins with the words that tell them apart:
+    `semantic.0`, `acoustic.0`; the groups of a grouped quantizer are `group0.0`, `group0.1`, ...
+
+    Args:
+        places: For each codebook, the words of the path to it, such as `("quantizer", "layers", "3")`, and
+            its head in the layer, such as `head1`, which is empty if there is only one.
+    """
+    split = [_split(place) for place, _ in places]
+    common = set.intersection(*(set(owner) for owner, _ in split)) if split else set()
+    names = []
+    for (owner, position), (_, head) in zip(split, places, strict=True):
+        label = ".".join(_QUANTIZER.sub("", word) for word in owner if word not in common)
+        words = (label, position, head) if label else (position or "0", head)
+        name = ".".join(filter(None, words))
+        names.append(f"layer{name}" if name[0].isdigit() else name)
+    whole = [".".join(filter(None, (*place, head))) for place, head in places]
+    return names if len(set(names)) == len(names) else whole
+
+
+def _split(place: tuple[str, ...]) -> tuple[tuple[str, ...], str]:
+    """The owner of the list that contains a codebook, and its position in the list, which may be empty."""
+    words = list(place)
+    position = words.pop() if words and words[-1].isdigit() else ""
+    if position and words and not words[-1].isdigit():
+        words.pop()  # the name of the list: layers, quantizers, ...
+    for at in range(1, len(words)):
+        if words[at - 1] == "rvqs" and words[at].isdigit():  # GroupedResidualVQ
+            words[at] = f"group{words[at]}"
+    return tuple(words), position
+
+
+def _counting(name: str) -> list[tuple[int, str]]:
+    """Orders `layer2` before `layer10`, which files that sort their keys do not."""
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name)]

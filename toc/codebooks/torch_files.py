@@ -1,4 +1,4 @@
-"""Files of `torch.save`: tensors anywhere in nested dictionaries and lists. Nothing else needs torch."""
+"""Files of `torch.save`: tensors in nested dictionaries and lists. Only this module needs torch."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Shaped
 
-from toc.codebooks.stored import Stored
-from toc.errors import CodebookError
+from toc.arrays import CodebookError
+from toc.codebooks.files import Stored
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -24,14 +24,14 @@ _DEEPEST = 32
 
 
 def read_torch(path: Path) -> dict[str, Stored]:
-    """The tensors of a file of `torch.save`, by the keys that lead to them with dots between.
+    """The tensors of a file of `torch.save` by their keys, joined with dots.
 
-    Pickled objects other than tensors, numbers, strings and containers of them are never made. The values
-    stay on the disk until they are asked for, unless the file is in torch's format of before 2020. A tensor
-    that is the whole file goes by the name of the file.
+    Pickled objects other than tensors, numbers, strings and containers of them are never created. The values
+    stay on the disk until they are read, unless the file is in torch's format from before 2020. If the whole
+    file is one tensor, it is named after the file.
 
     Raises:
-        CodebookError: torch is not installed, or the file is damaged, no such file, or holds other objects.
+        CodebookError: torch is not installed; the file is damaged, of another kind, or holds other objects.
     """
     content = _load(path)
     tensors = dict(_walk(content, (), set()))
@@ -48,11 +48,11 @@ def _load(path: Path) -> Any:
         ) from None
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about old formats; what cannot be read raises as well
+            warnings.simplefilter("ignore")  # about old formats; unreadable files raise errors anyway
             return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except MemoryError:
         raise
-    except Exception as error:  # torch's readers raise whatever the damaged bytes lead them into
+    except Exception as error:  # damaged bytes can raise any error in torch's readers
         raise _refusal(path, error) from None
 
 
@@ -71,7 +71,7 @@ def _refusal(path: Path, error: Exception) -> CodebookError:
 def _walk(content: Any, keys: tuple[str, ...], seen: set[int]) -> Iterator[tuple[tuple[str, ...], Tensor]]:
     """Tensors and the keys that lead to them.
 
-    Each container is entered once and none at great depth, because a file can be made to hold itself.
+    Each container is visited once and none at great depth, because a file can be made to contain itself.
     """
     import torch
 

@@ -1,4 +1,4 @@
-"""The codebooks of a file: listed, and read one at a time."""
+"""The codebooks of a file or folder: listed, chosen by name or key, and read one at a time."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from toc.codebooks.stored import Stored, matrices
-from toc.errors import CodebookError
-from toc.scores import as_codebook
+from toc.arrays import CodebookError, as_codebook
+from toc.codebooks.checkpoint import open_checkpoint
+from toc.codebooks.conventions import FoundCodebook, by_key, looks_like_codes, recognise
+from toc.codebooks.files import Stored
 
 _SHOWN = 8
 _OPTION = " (--codebook NAME)"
@@ -26,11 +27,11 @@ _GUESSED = "holds no codebook that is recognised, but by their names these may b
 
 @dataclass(frozen=True, eq=False)
 class NamedCodebook:
-    """A codebook and where it was found.
+    """A codebook and its name.
 
     Attributes:
         name: Its name in the file, see `FoundCodebook`.
-        vectors: `[H, D]` floats; bfloat16 has become float32, other types are as in the file.
+        vectors: `[H, D]` floats; bfloat16 is converted to float32, other types are as in the file.
     """
 
     name: str
@@ -38,41 +39,14 @@ class NamedCodebook:
 
 
 @dataclass(frozen=True, eq=False)
-class FoundCodebook:
-    """A codebook of a file, not read yet.
-
-    Attributes:
-        name: A short name such as `layer0`, the layer of a native checkpoint, or the key.
-        key: Key of the tensor that holds it; `KEY.0`, `KEY.1`, ... where it holds several.
-        kind: Whose way to store codebooks it is, such as `EnCodec`; `array` if it goes by its key.
-        codes: Its shape `[H, D]`, its type, and how to read it.
-    """
-
-    name: str
-    key: str
-    kind: str
-    codes: Stored
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values."""
-        return {
-            "name": self.name,
-            "shape": list(self.codes.shape),
-            "dtype": self.codes.dtype,
-            "kind": self.kind,
-            "key": self.key,
-        }
-
-
-@dataclass(frozen=True, eq=False)
 class FoundCodebooks:
     """The codebooks of a file or folder.
 
     Attributes:
-        path: Where.
-        kind: What it is, such as `safetensors file`.
-        codebooks: Those that are recognised.
-        candidates: Where none is, the tensors that may be one; they go by their keys.
+        path: The file or folder.
+        kind: Its kind, such as `safetensors file`.
+        codebooks: The recognised codebooks.
+        candidates: If there are none, the tensors that may be codebooks, named by their keys.
         tensors: All tensors by their keys.
     """
 
@@ -87,10 +61,12 @@ class FoundCodebooks:
 
         Args:
             name: Its name, or the key of any matrix in the file, `KEY.0` for the first matrix of a tensor
-                with three axes. The end of a key will do where no other ends so. None if there is only one.
+                with three axes. The end of a key is enough if no other key ends so. None if there is only
+                one codebook.
 
         Raises:
-            CodebookError: It is not there; there are several or none, and no name; or it is not a codebook.
+            CodebookError: There is no such codebook; no name is given although there are several or none; or
+                the tensor is not a codebook.
         """
         found = self._only() if name is None else self._named(name)
         vectors = found.codes.read()
@@ -109,7 +85,7 @@ class FoundCodebooks:
         }
 
     def table(self) -> str:
-        """What there is, a line for each codebook."""
+        """The list as text, a line for each codebook."""
         where = f"{self.path} ({self.kind})"
         listed = self.codebooks or self.candidates
         if not listed:
@@ -165,26 +141,57 @@ class FoundCodebooks:
         return dict(enumerate(self._parts(key))).get(int(number))
 
     def _parts(self, key: str) -> list[FoundCodebook]:
-        """The codebooks of a tensor, under the names they are listed by if they are."""
+        """The codebooks of a tensor, as listed if they are listed."""
         stored = self.tensors[key]
         keys = {key, *(f"{key}.{at}" for at in range(stored.shape[0] if len(stored.shape) == 3 else 0))}
         listed = [found for found in (*self.codebooks, *self.candidates) if found.key in keys]
         return listed or by_key(key, stored)
 
     def _complete(self, name: str) -> str | None:
-        """The whole key that is `name` or, if it is the only one, ends with it."""
+        """The key that equals `name` or, if there is only one such key, ends with it."""
         if name in self.tensors:
             return name
         ending = [key for key in self.tensors if name and key.endswith(f".{name}")]
         return ending[0] if len(ending) == 1 else None
 
 
-def by_key(key: str, stored: Stored) -> list[FoundCodebook]:
-    """A tensor under its key; the matrices of one with three axes as `KEY.0`, `KEY.1`, ..."""
-    if len(stored.shape) != 3:
-        return [FoundCodebook(key, key, "array", stored)]
-    keys = [f"{key}.{at}" for at in range(stored.shape[0])]
-    return [FoundCodebook(k, k, "array", matrix) for k, matrix in zip(keys, matrices(stored), strict=True)]
+def find_codebooks(path: str | Path) -> FoundCodebooks:
+    """List the codebooks of a file or folder; their values are not read yet.
+
+    Args:
+        path: A native checkpoint, a run, a folder in the layout of Hugging Face, a `.safetensors` file, a
+            file of `torch.save` (`.pt`, `.pth`, `.bin`, `.ckpt`), or a NumPy file (`.npy`, `.npz`).
+
+    Raises:
+        CodebookError: There is no such file, it is damaged or of another kind, it holds pickled objects, or
+            it can only be opened with torch, which is not installed.
+    """
+    checkpoint = open_checkpoint(Path(path))
+    tensors = checkpoint.tensors
+    if checkpoint.declared is not None:
+        declared = checkpoint.declared.items()
+        codebooks = [FoundCodebook(name, key, "unicode-cmg", tensors[key]) for name, key in declared]
+    else:
+        codebooks = recognise(tensors)
+        if checkpoint.arrays and not codebooks:
+            real = [(key, s) for key, s in tensors.items() if s.floating and len(s.shape) in (2, 3)]
+            codebooks = [found for key, stored in real for found in by_key(key, stored)]
+    guesses = [] if codebooks else [item for item in tensors.items() if looks_like_codes(*item)]
+    candidates = tuple(found for key, stored in guesses for found in by_key(key, stored))
+    return FoundCodebooks(checkpoint.path, checkpoint.kind, tuple(codebooks), candidates, tensors)
+
+
+def load_codebook(path: str | Path, name: str | None = None) -> NamedCodebook:
+    """Read one codebook.
+
+    Args:
+        path: See `find_codebooks`.
+        name: Which one, if there are several, see `FoundCodebooks.load`.
+
+    Raises:
+        CodebookError: There is no codebook, or no such name, or several and no name; the message lists them.
+    """
+    return find_codebooks(path).load(name)
 
 
 def _some(found: tuple[FoundCodebook, ...]) -> str:

@@ -1,18 +1,17 @@
-"""Files and folders that hold tensors, and which of their tensors a native checkpoint calls codebooks."""
+"""Files and folders that hold tensors, and the codebooks that a native checkpoint declares."""
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from toc.codebooks.numpy_files import read_npy, read_npz
-from toc.codebooks.safetensors_files import read_safetensors
-from toc.codebooks.stored import Stored
+from toc.arrays import CodebookError
+from toc.codebooks.files import Stored, read_npy, read_npz, read_safetensors
 from toc.codebooks.torch_files import read_torch
-from toc.errors import CodebookError
 
 _READERS = {
     ".safetensors": ("safetensors file", read_safetensors),
@@ -21,6 +20,7 @@ _READERS = {
     **dict.fromkeys((".pt", ".pth", ".bin", ".ckpt"), ("file of torch.save", read_torch)),
 }
 _CONFIG, _WEIGHTS = "config.json", "model.safetensors"
+_CHECKPOINT = (_CONFIG, _WEIGHTS, "training_state.json", "training_state.safetensors")
 _LAYOUT = (_WEIGHTS, "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
 
 
@@ -30,10 +30,10 @@ class Checkpoint:
 
     Attributes:
         path: The file or folder.
-        kind: What it is, in words.
+        kind: Its kind, in words.
         tensors: Key -> tensor, not read yet.
-        declared: Name -> key of each codebook, where the checkpoint says so itself.
-        arrays: Whether it holds arrays that somebody picked, and not all that a model consists of.
+        declared: Name -> key of each codebook, if the checkpoint itself declares them.
+        arrays: Whether it holds arrays that the user has chosen, rather than all tensors of a model.
     """
 
     path: Path
@@ -65,15 +65,24 @@ def open_checkpoint(path: Path) -> Checkpoint:
 
 
 def _model_folder(path: Path) -> Path:
-    """The folder itself, or the model or the newest checkpoint of a run."""
-    steps = sorted(path.glob("checkpoints/step-*"), reverse=True)
-    for folder in (path, path / "model", *steps):
+    """The folder itself, the model of a run, or the newest complete checkpoint of a run."""
+    for folder in (path, path / "model", *_step_folders(path)):
         if (folder / _CONFIG).is_file():
             return folder
     raise CodebookError(
         f"{path}: holds no checkpoint (no {_CONFIG}); expected a model or run folder, or name the file with"
         " the weights"
     )
+
+
+def _step_folders(run: Path) -> list[Path]:
+    """Complete checkpoints of a run, the one with the most steps first; others are what a killed run left."""
+    steps = {}
+    for folder in run.glob("checkpoints/step-*"):
+        match = re.fullmatch(r"step-(\d+)", folder.name)
+        if match and all((folder / name).is_file() for name in _CHECKPOINT):
+            steps[int(match[1])] = folder
+    return [steps[step] for step in sorted(steps, reverse=True)]
 
 
 def _open_folder(folder: Path, path: Path) -> Checkpoint:
@@ -92,7 +101,7 @@ def _open_folder(folder: Path, path: Path) -> Checkpoint:
 
 
 def _codebooks_of(folder: Path) -> dict[str, str] | None:
-    """Name -> key of each codebook, as `config.json` says; None where it is not ours."""
+    """Name -> key of each codebook in `config.json`; None if the folder is no native checkpoint."""
     file = folder / _CONFIG
     if not file.is_file():
         return None
