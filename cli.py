@@ -284,6 +284,7 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Train on one modality's codes, test on another's."""
+    from benchmarks.console import seeds_in
     from benchmarks.evaluation.all_tasks import ALL, evaluate_all, file_name
     from unicode_cmg.files import write_json
 
@@ -294,7 +295,7 @@ def evaluate(
         data,
         protocol.value,
         skipped=lambda name, why: _say(f"{name}: skipped, {why}"),
-        seeds=_numbers(seeds),
+        seeds=seeds_in(seeds),
         toc="auto" if toc_files == ["auto"] else toc_files or None,
         toc_use=toc_use.value,
         layers=None if layers is None else [name.strip() for name in layers.split(",")],
@@ -460,15 +461,6 @@ def _amount(text: str) -> int | float | Literal["auto"]:
     except ValueError:
         raise InputError(
             f"cannot read '{text}'", where="--keep", expected="a number such as 128 or 0.5, or auto"
-        ) from None
-
-
-def _numbers(text: str) -> list[int]:
-    try:
-        return [int(part) for part in text.split(",")]
-    except ValueError:
-        raise InputError(
-            f"cannot read '{text}'", where="--seeds", expected="whole numbers such as 0,1,2"
         ) from None
 
 

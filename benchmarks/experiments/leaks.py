@@ -21,7 +21,7 @@ from benchmarks.console import run_command
 from benchmarks.evaluation.evaluate import evaluate
 from benchmarks.evaluation.protocols import HeadProtocol, Protocol
 from benchmarks.evaluation.results import DirectionResult
-from benchmarks.sweep.table import markdown, mean_std
+from benchmarks.sweep.tables import markdown, mean_std
 from benchmarks.tasks import available_protocols, available_tasks, read_task, resolve_protocol
 from benchmarks.tasks.retrieval import RetrievalProtocol
 from unicode_cmg import load_pretrained
@@ -103,10 +103,6 @@ def _value(row: DirectionResult, measure: str) -> float:
     return row.mean if row.metric == measure else row.others[measure].mean
 
 
-app = typer.Typer(add_completion=False, rich_markup_mode=None, help=__doc__)
-
-
-@app.command()
 def leaks(
     runs: Annotated[list[Path], typer.Argument(help="Runs, or folders of models.")],
     data: Annotated[
@@ -126,4 +122,4 @@ def leaks(
 
 
 if __name__ == "__main__":
-    run_command(app)
+    run_command(leaks)

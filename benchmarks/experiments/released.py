@@ -14,10 +14,9 @@ from typing import Annotated
 
 import typer
 
-from benchmarks.console import run_command
-from benchmarks.sweep import Outcome
-from benchmarks.sweep.__main__ import run_sweep
-from benchmarks.sweep.table import outcome_table, save_table
+from benchmarks.console import run_command, seeds_in
+from benchmarks.sweep import Outcome, load_sweep, run_sweep
+from benchmarks.sweep.tables import save_outcomes
 
 SWEEP = Path(__file__).parents[2] / "configs" / "digits" / "sweeps" / "released.yaml"
 _DIRECTIONS = (("video", "audio"), ("audio", "video"), ("video", "video"), ("audio", "audio"))
@@ -41,10 +40,7 @@ RELEASED = (
     *_recorded("released H-DCID, 30 epochs", 1220, (88.5, 57.6, 61.4, 99.5), (95.7, 98.4, 99.3, 96.5)),
 )
 
-app = typer.Typer(add_completion=False, rich_markup_mode=None, help=__doc__)
 
-
-@app.command()
 def released(
     to: Annotated[Path, typer.Option(help="Folder of runs and table.")] = Path("runs/released"),
     seeds: Annotated[str, typer.Option(help="Pretraining seeds.")] = "0,1,2,3,4",
@@ -52,10 +48,9 @@ def released(
     threads: Annotated[int, typer.Option(help="Threads of each process.")] = 1,
 ) -> None:
     """Pretrain, evaluate on test clips, and print the table."""
-    ours = run_sweep(SWEEP, data=None, to=to, seeds=seeds, workers=workers, threads=threads)
-    outcomes = [*RELEASED, *ours]
-    save_table(to, outcome_table(outcomes), outcomes)
+    ours = run_sweep(*load_sweep(SWEEP), to=to, seeds=seeds_in(seeds), workers=workers, threads=threads)
+    save_outcomes(to, [*RELEASED, *ours])
 
 
 if __name__ == "__main__":
-    run_command(app)
+    run_command(released)

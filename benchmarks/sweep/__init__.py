@@ -1,9 +1,9 @@
-"""Pretrain and evaluate many variants of a configuration; which ones is a YAML file, not code."""
+"""Pretrain and evaluate many variants of a configuration; a YAML file says which ones."""
 
 from __future__ import annotations
 
-from benchmarks.sweep.plan import SweepConfig, load_sweep
+from benchmarks.sweep.config import SweepConfig, load_sweep
 from benchmarks.sweep.rows import Row
-from benchmarks.sweep.runs import Outcome, run_rows
+from benchmarks.sweep.runs import Outcome, run_sweep
 
-__all__ = ["Outcome", "Row", "SweepConfig", "load_sweep", "run_rows"]
+__all__ = ["Outcome", "Row", "SweepConfig", "load_sweep", "run_sweep"]

@@ -1,4 +1,4 @@
-"""Where the models of a row come from: they are pretrained, or they are there."""
+"""Where the models of a row come from: the sweep pretrains them, or they exist already."""
 
 from __future__ import annotations
 
@@ -14,37 +14,24 @@ from unicode_cmg.methods.base import Method
 from unicode_cmg.training import PretrainConfig
 
 Read = Mapping[str, tuple[str, ...]]
-"""Suffix of a table row -> code layers its heads see; empty for all."""
-
-
-@dataclass(frozen=True)
-class Model:
-    """A model to measure.
-
-    Attributes:
-        method: In evaluation mode.
-        seconds: Wall-clock time of its pretraining; None where that happened elsewhere.
-    """
-
-    method: Method[Any]
-    seconds: float | None
+"""Suffix of a table row -> code layers that its heads see; empty for all."""
 
 
 @dataclass(frozen=True)
 class Row(ABC):
-    """Models that count as one row of a table, or as one for each way to read them.
+    """Models that give one row of a table, or one for each selection of code layers.
 
     Attributes:
         name: Of the row.
-        read: Which code layers heads see.
+        read: Which code layers the heads see.
     """
 
     name: str
     read: Read
 
-    def label(self, read: str) -> str:
-        """Name of the table row that one way to read the models makes."""
-        return f"{self.name}, {read}" if read else self.name
+    def label(self, suffix: str) -> str:
+        """Name of the table row that one entry of `read` gives."""
+        return f"{self.name}, {suffix}" if suffix else self.name
 
     @abstractmethod
     def runs(self, seeds: Sequence[int]) -> Sequence[int]:
@@ -52,19 +39,21 @@ class Row(ABC):
 
     @abstractmethod
     def identity(self, run: int, data: Path) -> dict[str, Any]:
-        """What tells a model from another one under the same name, as plain values."""
+        """Plain values that tell a model from another one under the same name."""
 
     def completed(self, settings: Mapping[str, Any]) -> dict[str, Any]:
-        """Settings kept with an older result, with the defaults of those that there were not then."""
+        """The settings in an older result file, with the defaults of settings that were added since."""
         return dict(settings)
 
     @abstractmethod
-    def model(self, run: int, data: Path, folder: Path) -> Model:
-        """One of its models.
+    def model(self, run: int, data: Path, folder: Path) -> tuple[Method[Any], float | None]:
+        """One of its models in evaluation mode, and the wall-clock seconds of its pretraining.
+
+        The seconds are None for a model that was pretrained elsewhere.
 
         Args:
             run: Its number.
-            data: Folder of the data sets; its feature store `pretrain` is trained on.
+            data: Folder of the data sets; the model is pretrained on the feature store `pretrain` in it.
             folder: Folder of the run.
 
         Raises:
@@ -99,38 +88,36 @@ class TrainedRow(Row):
         return seeds
 
     def identity(self, run: int, data: Path) -> dict[str, Any]:
-        return _identity(self._config(run, data))
+        return _identity(self._seeded(run, data))
 
     def completed(self, settings: Mapping[str, Any]) -> dict[str, Any]:
         values = {key: value for key, value in settings.items() if key in PretrainConfig.model_fields}
         values["data"] = {"store": "", **values.get("data", {})}
         try:
             config = PretrainConfig.parse(values, where=self.name)
-        except InputError:  # a setting of then is gone: not the same run
+        except InputError:  # one of its settings no longer exists: not the same run
             return dict(settings)
         return {**settings, **_identity(config)}
 
-    def model(self, run: int, data: Path, folder: Path) -> Model:
+    def model(self, run: int, data: Path, folder: Path) -> tuple[Method[Any], float | None]:
         from unicode_cmg import load_pretrained
         from unicode_cmg.training import fit
 
-        trained = fit(self._config(run, data), folder, resume="auto", progress=False)
-        return Model(load_pretrained(trained.model), trained.seconds)
+        trained = fit(self._seeded(run, data), folder, resume="auto", progress=False)
+        return load_pretrained(trained.model), trained.seconds
 
-    def _config(self, seed: int, data: Path) -> PretrainConfig:
+    def _seeded(self, seed: int, data: Path) -> PretrainConfig:
         return self.pretraining(f"data.store={data / 'pretrain'}", f"training.seed={seed}")
 
 
 def _identity(config: PretrainConfig) -> dict[str, Any]:
-    """All settings but where the data lies, which says nothing about the run."""
-    values = config.model_dump(mode="json")
-    data = {key: value for key, value in values["data"].items() if key not in ("store", "val_store")}
-    return {**values, "data": data}
+    """All settings except the location of the data, which does not change the run."""
+    return config.model_dump(mode="json", exclude={"data": {"store", "val_store"}})
 
 
 @dataclass(frozen=True)
 class SavedRow(Row):
-    """Models that are there already.
+    """Models that exist already.
 
     Attributes:
         models: Their files or folders.
@@ -142,12 +129,11 @@ class SavedRow(Row):
         return range(len(self.models))
 
     def identity(self, run: int, data: Path) -> dict[str, Any]:
-        from unicode_cmg import load_pretrained
         from unicode_cmg.checkpoints.fingerprint import state_fingerprint
 
-        return {"checkpoint": state_fingerprint(load_pretrained(self.models[run]))}
+        return {"checkpoint": state_fingerprint(self.model(run, data, data)[0])}
 
-    def model(self, run: int, data: Path, folder: Path) -> Model:
+    def model(self, run: int, data: Path, folder: Path) -> tuple[Method[Any], float | None]:
         from unicode_cmg import load_pretrained
 
-        return Model(load_pretrained(self.models[run]), None)
+        return load_pretrained(self.models[run]), None

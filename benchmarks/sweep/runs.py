@@ -1,51 +1,33 @@
-"""The runs of a sweep, several processes at a time, each result kept on disk."""
+"""The runs of a sweep: models are pretrained and measured in several processes, results kept on disk."""
 
 from __future__ import annotations
 
 import hashlib
 import multiprocessing
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
-from benchmarks.evaluation.heads import HeadConfig
-from benchmarks.refinement import Way
-from benchmarks.refinement.choice import Choice, chosen
-from benchmarks.refinement.comparison import ALL, RefinedResult
-from benchmarks.sweep.kept import KeptResults
+import torch
+
+from benchmarks import code_usage
+from benchmarks.evaluation.task_codes import encode_task
+from benchmarks.refinement.choice import chosen
+from benchmarks.refinement.comparison import ALL, RefinedResult, compare
+from benchmarks.sweep.config import SweepConfig
+from benchmarks.sweep.result_file import ResultFile
 from benchmarks.sweep.rows import Row
-
-Direction = tuple[str, str]
-
-
-@dataclass(frozen=True)
-class Measurements:
-    """What is measured of every run.
-
-    Attributes:
-        tasks: Names of tasks.
-        directions: Such as `video->audio`.
-        report: Split of the numbers.
-        head: How heads train; None: the protocol's way.
-        head_seeds: Seeds of the heads.
-        refine: Name -> a way to refine the codebooks.
-        choose: Name -> a refinement to choose among others.
-    """
-
-    tasks: tuple[str, ...]
-    directions: tuple[str, ...]
-    report: Literal["val", "test"]
-    head: HeadConfig | None = None
-    head_seeds: tuple[int, ...] = (0, 1, 2)
-    refine: Mapping[str, Way] = field(default_factory=dict)
-    choose: Mapping[str, Choice] = field(default_factory=dict)
+from benchmarks.tasks import resolve_protocol, resolve_task
+from unicode_cmg.errors import InputError
+from unicode_cmg.methods.base import Method
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one row of the table says of one run.
+    """What one run contributes to one row of the table.
 
     Attributes:
         row: Name of the row.
@@ -60,98 +42,173 @@ class Outcome:
     row: str
     seed: int
     seconds: float | None
-    scores: Mapping[str, Mapping[Direction, float]]
+    scores: Mapping[str, Mapping[tuple[str, str], float]]
     same_code: float | None
     refined: Mapping[str, Sequence[RefinedResult]] = field(default_factory=dict)
 
 
-def run_rows(
+def run_sweep(
+    sweep: SweepConfig,
     rows: Sequence[Row],
-    seeds: Sequence[int],
     *,
-    data: Path,
     to: Path,
-    measure: Measurements,
+    data: Path | None = None,
+    seeds: Sequence[int] | None = None,
     workers: int = 1,
     threads: int = 1,
 ) -> list[Outcome]:
-    """Evaluate every model of every row, and pretrain those that are not there.
+    """Evaluate every model of every row, and pretrain those that do not exist yet.
 
-    A result that is already under `to` is read instead of measured again, so an interrupted sweep goes on.
+    A result that is already under `to` is read instead of measured again, so an interrupted sweep resumes.
 
     Args:
+        sweep: What to measure.
         rows: What to compare.
-        seeds: Pretraining seeds.
-        data: Folder of the data sets; its feature store `pretrain` is trained on.
         to: Folder of the runs.
-        measure: What to measure.
-        workers: Processes at a time.
+        data: Folder of the data sets; models are pretrained on the feature store `pretrain` in it. None: the
+            embedded digits that the sweep names, which are written under `to` once.
+        seeds: Pretraining seeds instead of those of the sweep.
+        workers: Processes at a time; 1: all in this process.
         threads: Threads of each process.
 
     Raises:
         InputError: A folder holds another run, or the data does not fit.
     """
-    outcomes: list[tuple[int, Outcome]] = []
+    data = data or _digits(sweep.digits, to)
+    jobs = [
+        partial(_outcomes, sweep, row, run, data, to / _folder(row.name) / f"seed-{run}", threads)
+        for row in rows
+        for run in row.runs(sweep.seeds if seeds is None else seeds)
+    ]
+    outcomes: dict[int, list[Outcome]] = {}
+    for number, finished in _finished(jobs, workers):
+        outcomes[number] = finished
+        for outcome in finished:
+            print(_line(outcome), flush=True)
+    return [outcome for number in sorted(outcomes) for outcome in outcomes[number]]
+
+
+def _digits(recipe: str | None, to: Path) -> Path:
+    """The folder of the embedded digits, which are written once."""
+    if recipe is None:
+        raise InputError("no data", where="--data", expected="the folder of the data sets")
+    root = to / f"data-{recipe}"
+    if not (root / "digits.json").exists():
+        from unicode_cmg.data.digits import write_digits
+
+        write_digits(root, recipe=recipe, seed=0)
+    return root
+
+
+def _finished(
+    jobs: Sequence[Callable[[], list[Outcome]]], workers: int
+) -> Iterator[tuple[int, list[Outcome]]]:
+    """The number and the outcomes of each job, as they finish."""
+    if workers == 1:
+        for number, job in enumerate(jobs):
+            yield number, job()
+        return
     with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
-        futures = {
-            pool.submit(
-                _outcomes, row, run, data, to / _folder(row.name) / f"seed-{run}", measure, threads
-            ): i
-            for i, (row, run) in enumerate((row, run) for row in rows for run in row.runs(seeds))
-        }
+        futures = {pool.submit(job): number for number, job in enumerate(jobs)}
         try:
             for done in as_completed(futures):
-                for outcome in done.result():
-                    outcomes.append((futures[done], outcome))
-                    print(_line(outcome), flush=True)
+                yield futures[done], done.result()
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
-    return [outcome for _, outcome in sorted(outcomes, key=lambda pair: pair[0])]
 
 
 def _outcomes(
-    row: Row, run: int, data: Path, folder: Path, measure: Measurements, threads: int
+    sweep: SweepConfig, row: Row, run: int, data: Path, folder: Path, threads: int
 ) -> list[Outcome]:
-    """The rows of the table that one run gives."""
+    """The table rows that one run gives; what its result file lacks is measured first."""
     settings = {
         **row.identity(run, data),
-        "head": None if measure.head is None else measure.head.model_dump(mode="json"),
-        "head_seeds": list(measure.head_seeds),
-        "directions": list(measure.directions),
+        **sweep.model_dump(mode="json", include={"head", "head_seeds", "directions"}),
     }
-    kept = KeptResults.open(folder / f"result-{measure.report}.json", settings, row.completed)
+    results = ResultFile(folder / f"result-{sweep.report}.json", settings, row.completed)
     if any(
-        kept.missing(suffix, task, measure.refine) is not None
-        for suffix in row.read
-        for task in measure.tasks
+        results.missing(read, task, sweep.refine) is not None for read in row.read for task in sweep.tasks
     ):
-        import torch
-
-        from benchmarks.sweep.measure import measure_run
-
+        threads_before = torch.get_num_threads()
         torch.set_num_threads(threads)
-        model = row.model(run, data, folder)
-        kept.seconds = kept.seconds or model.seconds
-        for suffix, layers in row.read.items():
-            measure_run(model.method, suffix, layers, kept, measure, data)
+        try:
+            model, seconds = row.model(run, data, folder)
+            results.seconds = results.seconds or seconds
+            for read, layers in row.read.items():
+                _measure(model, read, layers, results, sweep, data)
+        finally:
+            torch.set_num_threads(threads_before)
     outcomes = []
-    for suffix in row.read:
-        refined = {task: kept.rows(suffix, task, measure.refine) for task in measure.tasks}
+    for read in row.read:
+        refined = {task: results.rows(read, task, sweep.refine) for task in sweep.tasks}
         outcomes.append(
             Outcome(
-                row=row.label(suffix),
+                row=row.label(read),
                 seed=run,
-                seconds=kept.seconds,
+                seconds=results.seconds,
                 scores={
-                    task: {(r.source, r.target): r.mean for r in rows if r.refinement == ALL}
-                    for task, rows in refined.items()
+                    task: {(r.source, r.target): r.mean for r in found if r.refinement == ALL}
+                    for task, found in refined.items()
                 },
-                same_code=kept.same_code(suffix),
-                refined={task: [*rows, *chosen(rows, measure.choose)] for task, rows in refined.items()},
+                same_code=results.same_code.get(read),
+                refined={task: [*found, *chosen(found, sweep.choose)] for task, found in refined.items()},
             )
         )
     return outcomes
+
+
+def _measure(
+    model: Method[Any],
+    read: str,
+    wanted: Sequence[str],
+    results: ResultFile,
+    sweep: SweepConfig,
+    data: Path,
+) -> None:
+    """Measure and keep, task by task, what the results of one selection of code layers lack.
+
+    Args:
+        model: In evaluation mode.
+        read: Name of the selection.
+        wanted: Code layers that the heads see; empty for all.
+        results: Where the results are kept.
+        sweep: What to measure.
+        data: Folder of the data sets.
+
+    Raises:
+        InputError: The model has no such code layer, or the data does not fit.
+    """
+    known = tuple(model.code_layers())
+    layers = tuple(k for k in known if any(k == name or k.startswith(f"{name}.") for name in wanted or known))
+    if not layers:
+        raise InputError(
+            f"no code layer '{wanted[0]}'", where="sweep: read", expected=f"some of {', '.join(known)}"
+        )
+    for task in sweep.tasks:
+        ways = results.missing(read, task, sweep.refine)
+        if ways is None:
+            continue
+        name = resolve_task(task, data)
+        encoded = encode_task(
+            model,
+            name,
+            data,
+            resolve_protocol("held-out", name).reporting_on(sweep.report),
+            sweep.directions,
+            layers,
+            with_unquantized=any(way.requantizes for way in ways.values()),
+        )
+        rows = compare(encoded, ways, sweep.head_seeds, sweep.head)
+        if (
+            results.same_code.get(read) is None
+            and "ave" in sweep.tasks
+            and {"audio", "video"} <= set(model.modalities)
+        ):
+            usage = code_usage(model, data, split=sweep.report, layer=layers[0])
+            same = {frozenset(a.modalities): a.steps for a in usage.agreement}
+            results.same_code[read] = 100 * (same[frozenset({"audio", "video"})] or 0.0)
+        results.add(read, task, rows, ways)
 
 
 def _folder(name: str) -> str:

@@ -32,11 +32,9 @@ from unicode_cmg.errors import InputError
 from unicode_cmg.files import atomic_file
 from unicode_cmg.regularizers.slot_alignment import AlignerConfig, SlotAligner
 
-app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-@app.command()
 def main(
     steps: Annotated[int, typer.Option(min=1, help="Training steps.")] = 300,
     batch_size: Annotated[int, typer.Option(min=2, help="Clips in a step.")] = 32,
@@ -132,4 +130,4 @@ def _run(name: str, model: LateFusion, splits: Splits, recipe: Recipe, seed: int
 
 
 if __name__ == "__main__":
-    run_command(app)
+    run_command(main)

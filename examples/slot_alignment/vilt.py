@@ -29,11 +29,9 @@ from benchmarks.console import run_command
 from unicode_cmg.errors import InputError
 from unicode_cmg.regularizers.slot_alignment import SlotAligner
 
-app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-@app.command()
 def main(
     steps: Annotated[int, typer.Option(min=1, help="Training steps.")] = 600,
     batch_size: Annotated[int, typer.Option(min=2, help="Pairs in a step.")] = 32,
@@ -128,4 +126,4 @@ def _need_pretrained(**names: str | None) -> None:
 
 
 if __name__ == "__main__":
-    run_command(app)
+    run_command(main)

@@ -26,6 +26,7 @@ from transformers import (
 from typer.main import get_command
 from typer.testing import CliRunner
 
+from benchmarks.console import app_of
 from unicode_cmg.data.digits.clips import draw_clips, split_instances
 from unicode_cmg.errors import InputError
 from unicode_cmg.regularizers.slot_alignment import AlignerConfig, SlotAligner, Tokens
@@ -47,7 +48,7 @@ def module(name: str) -> ModuleType:
 
 def command(script: str, *arguments: object) -> list[str]:
     """The lines that a script prints."""
-    result = CliRunner().invoke(module(script).app, [str(argument) for argument in arguments])
+    result = CliRunner().invoke(app_of(module(script).main), [str(argument) for argument in arguments])
     if result.exception is not None:
         raise result.exception
     return result.stdout.splitlines()
@@ -298,7 +299,7 @@ def test_every_option_in_the_readme_exists() -> None:
     commands = re.findall(r"^(?:\w+=\S+ )*python examples/slot_alignment/(\w+)\.py(.*)$", text, re.MULTILINE)
     assert {script for script, _ in commands} == {"vilt", "audio_visual"}
     for script, arguments in commands:
-        get_command(module(script).app).make_context(script, shlex.split(arguments, comments=True))
+        get_command(app_of(module(script).main)).make_context(script, shlex.split(arguments, comments=True))
 
 
 def test_the_lines_in_the_readme_make_a_loss() -> None:

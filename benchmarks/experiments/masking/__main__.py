@@ -10,20 +10,16 @@ from typing import Annotated
 import torch
 import typer
 
-from benchmarks.console import run_command
+from benchmarks.console import run_command, seeds_in
 from benchmarks.experiments.masking.curves import draw_curves
 from benchmarks.experiments.masking.data import Photo, load_photos
 from benchmarks.experiments.masking.pictures import draw_reconstructions
 from benchmarks.experiments.masking.runs import Outcome, run_all, trained_model
 from benchmarks.experiments.masking.tables import tables, tidy_csv
 from benchmarks.experiments.masking.training import Settings
-from unicode_cmg.errors import InputError
 from unicode_cmg.files import write_json, write_text
 
-app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
-
-@app.command()
 def masking(
     to: Annotated[Path, typer.Option(help="Folder of models, tables and pictures.")] = Path("runs/masking"),
     seeds: Annotated[str, typer.Option(help="Training seeds.")] = "0,1,2,3,4",
@@ -35,7 +31,7 @@ def masking(
     Interrupted, the same command goes on where it was.
     """
     torch.set_num_threads(1)  # sums, and so all numbers, depend on the number of threads
-    text = run(load_photos(), Settings(steps=steps), _numbers(seeds), to)
+    text = run(load_photos(), Settings(steps=steps), seeds_in(seeds), to)
     print(f"\n{text}\nwritten to {to}")
 
 
@@ -67,22 +63,5 @@ def _line(outcome: Outcome) -> str:
     )
 
 
-def _numbers(text: str) -> tuple[int, ...]:
-    try:
-        numbers = tuple(int(part) for part in text.split(","))
-    except ValueError:
-        numbers = ()
-    if not numbers or min(numbers) < 0 or len(set(numbers)) < len(numbers):
-        raise InputError(
-            f"cannot read '{text}'", where="--seeds", expected="different whole numbers such as 0,1,2"
-        )
-    return numbers
-
-
-def main() -> None:
-    """Run the command in `sys.argv`."""
-    run_command(app)
-
-
 if __name__ == "__main__":
-    main()
+    run_command(masking)

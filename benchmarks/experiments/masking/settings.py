@@ -17,7 +17,7 @@ from benchmarks.experiments.masking.masking import reconstruction_error
 from benchmarks.experiments.masking.model import CODES
 from benchmarks.experiments.masking.runs import trained_model
 from benchmarks.experiments.masking.training import Settings
-from benchmarks.sweep.table import markdown
+from benchmarks.sweep.tables import markdown
 from unicode_cmg.codebook import perplexity
 
 TRIED: dict[str, dict[str, Any]] = {
@@ -30,10 +30,7 @@ TRIED: dict[str, dict[str, Any]] = {
 }
 """Changes to the shipped settings."""
 
-app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False, help=__doc__)
 
-
-@app.command()
 def settings(
     to: Annotated[Path, typer.Option(help="Folder of the models.")] = Path("runs/masking-settings"),
     seed: Annotated[int, typer.Option(min=0, help="Training seed.")] = 0,
@@ -55,4 +52,4 @@ def settings(
 
 
 if __name__ == "__main__":
-    run_command(app)
+    run_command(settings)

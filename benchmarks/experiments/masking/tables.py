@@ -20,7 +20,7 @@ from benchmarks.experiments.masking.masking import (
 )
 from benchmarks.experiments.masking.model import DIM
 from benchmarks.experiments.masking.runs import Outcome
-from benchmarks.sweep.table import markdown
+from benchmarks.sweep.tables import markdown
 
 PUBLISHED = {
     0.875: (0.0621, 0.0231, 100),

@@ -33,10 +33,7 @@ CONFIGS = Path(__file__).parents[3] / "configs"
 ROWS = ("dcid", "hdcid", "fcid", *(f"dcid + {name}" for name in OURS))
 _JOINED = 1000  # an epoch by which every layer takes part
 
-app = typer.Typer(add_completion=False, rich_markup_mode=None, help=__doc__)
 
-
-@app.command()
 def step(
     clips: Annotated[int, typer.Option(min=2, help="Clips of a step.")] = 8,
     rounds: Annotated[int, typer.Option(min=1, help="Timed steps of each row.")] = 5,
@@ -87,4 +84,4 @@ def _trainer(row: str, batch: FeatureBatch, accelerator: Accelerator) -> Trainer
 
 
 if __name__ == "__main__":
-    run_command(app)
+    run_command(step)

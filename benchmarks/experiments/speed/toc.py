@@ -25,13 +25,12 @@ import torch
 import typer
 from jaxtyping import Float
 
+from benchmarks.console import run_command
 from toc import VARIANTS, toc_scores
 
 _LOOP_PAIRS = 400 * 400  # as many as the published codebook has; a second or two
 _MOST_CODES = 4096  # of the H x H form
 _LEAST_SECONDS = 0.02
-
-app = typer.Typer(add_completion=False, rich_markup_mode=None, help=__doc__)
 
 
 class Form(NamedTuple):
@@ -73,7 +72,6 @@ def by_matrices(codes: Float[np.ndarray, "codes dim"]) -> Float[np.ndarray, " di
     return np.array(sums) / (count * (count - 1))
 
 
-@app.command()
 def measure(
     rounds: Annotated[int, typer.Option(min=1, help="Timed runs of each form.")] = 5,
     sizes: Annotated[
@@ -148,4 +146,4 @@ def _peak(work: Callable[[], object]) -> int:
 
 
 if __name__ == "__main__":
-    app()
+    run_command(measure)

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from places import DOCS
 
-from benchmarks.sweep.plan import SweepConfig
+from benchmarks.sweep.config import SweepConfig
 
 PAGE = (DOCS / "guide" / "toc.md").read_text(encoding="utf-8")
 SECTION = PAGE.split("\n## In evaluation\n")[1].split("\n## ")[0]

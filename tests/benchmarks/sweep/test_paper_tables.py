@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 from made_run import evaluation
 
-from benchmarks.sweep.paper_tables import as_latex, as_markdown, paper_tables, read_sources
-from benchmarks.sweep.paper_tables.__main__ import main
+from benchmarks.console import run_command
+from benchmarks.sweep.paper_rows import paper_tables, read_sources
+from benchmarks.sweep.paper_tables import as_latex, as_markdown, print_tables
 from unicode_cmg.errors import InputError
 
 TASKS = ("ave", "avvp", "ave-avvp", "ucf-vgg")
@@ -177,7 +178,7 @@ def test_the_command_prints_or_says_what_is_wrong(
     ):
         monkeypatch.setattr(sys, "argv", ["paper_table", *arguments])
         with pytest.raises(SystemExit) as stopped:
-            main()
+            run_command(print_tables)
         assert (stopped.value.code or 0) == code
         printed = capsys.readouterr()
         assert (printed.err if code else printed.out).startswith(begins)

@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 from places import ROOT
 
-from benchmarks.sweep import Outcome, load_sweep, run_rows
-from benchmarks.sweep.runs import Measurements
-from benchmarks.sweep.table import outcome_table, tidy_csv
+from benchmarks.console import run_command
+from benchmarks.sweep import Outcome, load_sweep, run_sweep
+from benchmarks.sweep.__main__ import sweep
+from benchmarks.sweep.tables import outcome_csv, outcome_table
 from unicode_cmg.errors import InputError
 from unicode_cmg.files import read_json
 
-SWEEP_COMMAND = [sys.executable, "-m", "benchmarks.sweep"]
 TINY = """\
 method:
   name: dcid
@@ -88,14 +88,19 @@ def test_a_mistake_in_any_row_is_found_before_anything_runs(
         load_sweep(folder / "sweep.yaml")
 
 
-def test_the_command_runs_every_row_once_and_goes_on_where_it_was(folder: Path, digits: Path) -> None:
-    command = [*SWEEP_COMMAND, str(folder / "sweep.yaml"), "--data", str(digits), "--to", str(folder / "out")]
-    first = subprocess.run([*command, "--seeds", "0"], cwd=ROOT, capture_output=True, text=True, check=True)
+def test_the_command_runs_every_row_once_and_resumes(
+    folder: Path, digits: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = [str(folder / "sweep.yaml"), "--data", str(digits), "--to", str(folder / "out")]
+    command = [sys.executable, "-m", "benchmarks.sweep", *arguments, "--seeds", "0"]
+    first = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     results = sorted((folder / "out").glob("*/seed-0/result-test.json"))
     assert len(results) == 4
     before = {file: file.stat().st_mtime_ns for file in results}
 
-    subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    monkeypatch.setattr(sys, "argv", ["sweep", *arguments, "--workers", "1"])
+    with pytest.raises(SystemExit, match="0"):
+        run_command(sweep)
     assert {file: file.stat().st_mtime_ns for file in results} == before
     assert len(list((folder / "out").glob("*/seed-1/result-test.json"))) == 4
 
@@ -122,16 +127,14 @@ def test_the_command_runs_every_row_once_and_goes_on_where_it_was(folder: Path, 
 
 
 def test_a_folder_with_a_run_of_other_settings_is_refused(folder: Path, digits: Path) -> None:
-    measure = Measurements(("ave",), ("audio->audio",), "test")
-    for text in (SWEEP, SWEEP.replace("lr=2e-3", "lr=1e-3")):
-        (folder / "sweep.yaml").write_text(text)
-        rows = load_sweep(folder / "sweep.yaml")[1][:1]
-        if text is SWEEP:
-            (outcome,) = run_rows(rows, [0], data=digits, to=folder / "out", measure=measure)
-            assert outcome.seconds > 0
-        else:
-            with pytest.raises(InputError, match="other settings"):
-                run_rows(rows, [0], data=digits, to=folder / "out", measure=measure)
+    plan, rows = load_sweep(folder / "sweep.yaml")
+    (outcome,) = run_sweep(plan, rows[:1], seeds=[0], data=digits, to=folder / "out")
+    assert outcome.seconds is not None
+    assert outcome.seconds > 0
+    (folder / "sweep.yaml").write_text(SWEEP.replace("lr=2e-3", "lr=1e-3"))
+    plan, rows = load_sweep(folder / "sweep.yaml")
+    with pytest.raises(InputError, match="other settings"):
+        run_sweep(plan, rows[:1], seeds=[0], data=digits, to=folder / "out")
 
 
 def test_a_result_is_known_again_after_a_setting_was_added(folder: Path) -> None:
@@ -152,11 +155,26 @@ def test_another_share_of_the_clips_is_another_run_and_another_place_is_not(fold
     assert half.identity(0, folder) != whole.identity(0, folder) == whole.identity(0, folder / "elsewhere")
 
 
-def test_a_users_mistake_is_one_line_and_exit_code_two(folder: Path) -> None:
-    command = [*SWEEP_COMMAND, str(folder / "sweep.yaml"), "--to", str(folder / "out")]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 2
-    assert done.stderr == "error: --data: no data; expected the folder of the data sets\n"
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "--data: no data; expected the folder of the data sets"),
+        (["--seeds", "0,,1"], "--seeds: cannot read '0,,1'; expected different whole numbers such as 0,1,2"),
+        (["--seeds", "1,1"], "--seeds: cannot read '1,1'; expected different whole numbers such as 0,1,2"),
+    ],
+)
+def test_a_users_mistake_is_one_line_and_exit_code_two(
+    folder: Path,
+    arguments: list[str],
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    command = ["sweep", str(folder / "sweep.yaml"), "--to", str(folder / "out"), *arguments]
+    monkeypatch.setattr(sys, "argv", command)
+    with pytest.raises(SystemExit) as stopped:
+        run_command(sweep)
+    assert (stopped.value.code, capsys.readouterr().err) == (2, f"error: {message}\n")
 
 
 def test_the_table_gives_mean_and_sample_deviation_over_pretraining_seeds() -> None:
@@ -169,7 +187,7 @@ def test_the_table_gives_mean_and_sample_deviation_over_pretraining_seeds() -> N
     lines = outcome_table(outcomes).splitlines()
     assert lines[2] == "| a | 2 | 52.0 ± 2.8 | 20.0 | 20 |"
     assert lines[3] == "| b | 1 | 1.0 | not measured | 5 |"
-    assert tidy_csv(outcomes).splitlines()[1:3] == [
+    assert outcome_csv(outcomes).splitlines()[1:3] == [
         "a,0,ave,video,audio,50.0",
         "a,0,same code,audio,video,20.0",
     ]

@@ -9,16 +9,17 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+import yaml
 
 from benchmarks.refinement import Way, parse_ways
 from benchmarks.refinement.comparison import ALL, RefinedResult
-from benchmarks.sweep import Outcome, load_sweep
-from benchmarks.sweep.__main__ import run_sweep
-from benchmarks.sweep.cells import cells
-from benchmarks.sweep.curves import draw_gains
-from benchmarks.sweep.kept import KeptResults
-from benchmarks.sweep.refinements import gain_tables, save_refinements, tidy_table
+from benchmarks.sweep import Outcome, load_sweep, run_sweep
+from benchmarks.sweep.config import SweepConfig
+from benchmarks.sweep.figures import draw_gains
+from benchmarks.sweep.result_file import ResultFile
 from benchmarks.sweep.rows import SavedRow
+from benchmarks.sweep.summary import refined_rows
+from benchmarks.sweep.tables import gain_tables, refinement_lines, save_outcomes
 from unicode_cmg.errors import InputError
 from unicode_cmg.files import read_json
 
@@ -43,7 +44,7 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(models: Path, digits: Path, out: Path, text: str = SWEEP) -> list[Outcome]:
     file = models / "sweep.yaml"
     file.write_text(text)
-    return run_sweep(file, data=digits, to=out, seeds=None, workers=1, threads=1)
+    return run_sweep(*load_sweep(file), data=digits, to=out)
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +75,7 @@ def test_models_that_are_there_are_refined_and_nothing_is_measured_twice(
 
 
 def test_tables_and_figures_are_written_for_programs_and_people(tmp_path: Path, first: list[Outcome]) -> None:
-    save_refinements(tmp_path, first)
+    save_outcomes(tmp_path, first, SweepConfig.parse(yaml.safe_load(SWEEP), where="sweep.yaml"))
     tidy = pq.read_table(tmp_path / "refinements.parquet").to_pylist()
     with (tmp_path / "refinements.csv").open() as file:
         lines = list(csv.DictReader(file))
@@ -92,10 +93,10 @@ def test_a_model_is_known_by_its_weights(models: Path, tmp_path: Path) -> None:
     row = SavedRow("mine", {"": ()}, (models / "one", models / "two", models / "three"))
     one, two = (row.identity(run, tmp_path) for run in (0, 1))
     assert one == row.identity(0, tmp_path) != two
-    kept = KeptResults.open(tmp_path / "result.json", one)
-    kept.add("", "ave", [], {}, None)
+    kept = ResultFile(tmp_path / "result.json", one)
+    kept.add("", "ave", [], {})
     with pytest.raises(InputError, match="other settings"):
-        KeptResults.open(tmp_path / "result.json", two)
+        ResultFile(tmp_path / "result.json", two)
     with pytest.raises(InputError, match="three"):
         row.identity(2, tmp_path)
 
@@ -132,14 +133,15 @@ def row(refinement: str = ALL, asked: Any = None, mean: float = 50.0, **more: An
 
 def test_a_refinement_is_known_by_its_settings_and_size(tmp_path: Path) -> None:
     file, settings = tmp_path / "result.json", {"seed": 0}
-    kept = KeptResults.open(file, settings)
+    kept = ResultFile(file, settings)
     assert kept.missing("", "ave", {}) == {}
     asked = ways(TOC={"way": "toc", "keep": [4, "auto"]})
     assert kept.missing("", "ave", asked) == asked
-    kept.add("", "ave", [row(), row("TOC", 4), row("TOC", "auto")], asked, 70.0)
-    again = KeptResults.open(file, settings)
+    kept.same_code[""] = 70
+    kept.add("", "ave", [row(), row("TOC", 4), row("TOC", "auto")], asked)
+    again = ResultFile(file, settings)
     assert again.missing("", "ave", asked) is None
-    assert again.same_code("") == 70
+    assert again.same_code == {"": 70}
     more = ways(other={"way": "toc", "keep": [1, 4]}, similar={"way": "toc", "keep": 4, "lam": 0})
     assert again.missing("", "ave", more) == {
         **ways(other={"way": "toc", "keep": 1}, similar={"way": "toc", "keep": 4, "lam": 0})
@@ -149,8 +151,8 @@ def test_a_refinement_is_known_by_its_settings_and_size(tmp_path: Path) -> None:
 
 
 def test_one_dimension_is_not_all_of_them(tmp_path: Path) -> None:
-    kept = KeptResults.open(tmp_path / "result.json", {})
-    kept.add("", "ave", [row(), row("TOC", 1)], ways(TOC={"way": "toc", "keep": 1}), None)
+    kept = ResultFile(tmp_path / "result.json", {})
+    kept.add("", "ave", [row(), row("TOC", 1)], ways(TOC={"way": "toc", "keep": 1}))
     missing = kept.missing("", "ave", ways(TOC={"way": "toc", "keep": [1, 1.0]}))
     assert missing is not None
     assert missing["TOC"].keep == (1.0,)
@@ -159,7 +161,7 @@ def test_one_dimension_is_not_all_of_them(tmp_path: Path) -> None:
 def test_results_of_another_version_are_refused(tmp_path: Path) -> None:
     (tmp_path / "result.json").write_text(json.dumps({"settings": {}, "rows": {}}))
     with pytest.raises(InputError, match=r"another version.*remove it"):
-        KeptResults.open(tmp_path / "result.json", {})
+        ResultFile(tmp_path / "result.json", {})
 
 
 def outcome(seed: int, whole: float, *refined: RefinedResult) -> Outcome:
@@ -179,7 +181,7 @@ OUTCOMES = [
 
 
 def test_gains_are_paired_run_by_run_and_over_the_transfers_alone() -> None:
-    whole, half, auto = cells(OUTCOMES, "ave")
+    whole, half, auto = refined_rows(OUTCOMES, "ave")
     assert (whole.values, whole.gains, whole.share) == ((50, 70), (0, 0), 1)
     assert (half.values, half.gains, half.share) == ((51, 73), (1, 3), 0.5)
     assert (auto.refinement, auto.share, auto.kept, auto.gains) == ("TOC, auto", None, (5, 5), (4, 8))
@@ -190,10 +192,10 @@ def test_the_tables_show_mean_and_deviation_of_the_gains() -> None:
     assert "|  |  | 50 % |\n" in text
     assert "| **net** | all dimensions: 60.0 ± 14.1 |  |\n|  | TOC | +2.0 ± 1.4 |" in text
     assert "| net | TOC, auto | 5.0 ± 0.0 of 8 | 66.0 ± 17.0 | +6.0 ± 2.8 |" in text
-    assert len(tidy_table(OUTCOMES)) == 2 * 6
+    assert len(refinement_lines(OUTCOMES)) == 2 * 6
 
 
 def test_sizes_that_are_all_found_have_no_curve(tmp_path: Path) -> None:
-    table = [cell for cell in cells(OUTCOMES, "ave") if cell.share != 0.5]
+    table = [cell for cell in refined_rows(OUTCOMES, "ave") if cell.share != 0.5]
     draw_gains(table, "ave", tmp_path / "none.png")
     assert not (tmp_path / "none.png").exists()

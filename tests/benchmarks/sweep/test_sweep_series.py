@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from benchmarks.sweep import Outcome, Row, SweepConfig
+from benchmarks.sweep.config import PlotConfig
+from benchmarks.sweep.figures import draw_curves
 from benchmarks.sweep.rows import SavedRow, TrainedRow
-from benchmarks.sweep.series import Point, Series, series, transfer
-from benchmarks.sweep.series_figure import draw_series
-from benchmarks.sweep.series_tables import save_series, series_tables
+from benchmarks.sweep.summary import Curve, Point, curves, transfer
+from benchmarks.sweep.tables import curve_tables, save_outcomes
 from unicode_cmg.errors import InputError
 
 AXES = [{"none": {}, "extra": {}}, {"all": {"at": 100}, "few": {"at": 5}}]
@@ -40,14 +41,14 @@ OUTCOMES = [
 ]
 
 
-def curves(rows: list[Row] = ROWS, outcomes: list[Outcome] = OUTCOMES) -> list[Series]:
+def drawn(rows: list[Row] = ROWS, outcomes: list[Outcome] = OUTCOMES) -> list[Curve]:
     layout = sweep().layout()
     assert layout is not None
-    return series(rows, outcomes, layout, "ave")
+    return curves(rows, outcomes, layout, "ave")
 
 
 def test_a_curve_goes_by_place_and_is_compared_seed_by_seed() -> None:
-    none, extra = curves()
+    none, extra = drawn()
     assert (none.name, extra.name) == ("none", "extra")
     assert none.points == (Point("few", 5.0, (30.0, 60.0), ()), Point("all", 100.0, (85.0, 95.0), ()))
     assert extra.points == (
@@ -64,18 +65,18 @@ def test_ways_to_read_the_codes_are_curves_of_their_own_and_compared_with_their_
         "extra, few, both": 9.0,
     }
     names |= {name.replace("few", "all"): value for name, value in names.items()}
-    found = curves(rows, [outcome(name, 0, value, value) for name, value in names.items()])
+    found = drawn(rows, [outcome(name, 0, value, value) for name, value in names.items()])
     assert [curve.name for curve in found] == ["none, first", "none, both", "extra, first", "extra, both"]
     assert [point.gains for curve in found[2:] for point in curve.points] == [(3,), (3,), (7,), (7,)]
 
 
 def test_models_that_are_there_are_on_no_curve() -> None:
     rows = [*ROWS, SavedRow("mine", {"": ()}, (Path("model"),))]
-    assert curves(rows, [*OUTCOMES, outcome("mine", 0, 1, 1)]) == curves()
+    assert drawn(rows, [*OUTCOMES, outcome("mine", 0, 1, 1)]) == drawn()
 
 
 def test_a_seed_that_the_base_lacks_is_not_compared() -> None:
-    _, extra = curves(ROWS, [o for o in OUTCOMES if (o.row, o.seed) != ("none, few", 1)])
+    _, extra = drawn(ROWS, [o for o in OUTCOMES if (o.row, o.seed) != ("none, few", 1)])
     assert extra.points[0] == Point("few", 5.0, (45.0, 65.0), (15.0,))
 
 
@@ -85,9 +86,7 @@ def test_the_transfer_is_between_modalities_if_there_are_two() -> None:
 
 
 def test_the_tables_show_means_and_deviations_by_place() -> None:
-    plot = sweep().plot
-    assert plot is not None
-    assert series_tables(curves(), plot, "ave").splitlines() == [
+    assert curve_tables(drawn(), PlotConfig(**PLOT), "ave").splitlines() == [
         "ave, mean of the transfers, by share, %",
         "|  | few | all |",
         "| --- | --- | --- |",
@@ -102,7 +101,7 @@ def test_the_tables_show_means_and_deviations_by_place() -> None:
 
 
 def test_every_task_has_tables_and_a_figure(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    save_series(tmp_path, sweep(), ROWS, OUTCOMES)
+    save_outcomes(tmp_path, OUTCOMES, sweep(), ROWS)
     text = (tmp_path / "curves.md").read_text()
     assert text in capsys.readouterr().out
     assert "avvp, points above none" in text
@@ -111,16 +110,16 @@ def test_every_task_has_tables_and_a_figure(tmp_path: Path, capsys: pytest.Captu
 
 
 def test_one_seed_at_one_place_can_be_drawn(tmp_path: Path) -> None:
-    plot = sweep().plot
-    assert plot is not None
-    draw_series([Series("none", (Point("few", 5.0, (30.0,), ()),))], plot, "ave", tmp_path / "one.png")
+    draw_curves(
+        [Curve("none", (Point("few", 5.0, (30.0,), ()),))], PlotConfig(**PLOT), "ave", tmp_path / "one.png"
+    )
     assert (tmp_path / "one.png").stat().st_size > 0
 
 
 def test_a_sweep_without_a_plot_has_no_curves(tmp_path: Path) -> None:
     axes = [{"none": {}, "extra": {}}, {"all": {}, "few": {}}]
-    save_series(tmp_path, sweep(plot=None, axes=axes), ROWS, OUTCOMES)
-    assert not list(tmp_path.iterdir())
+    save_outcomes(tmp_path, OUTCOMES, sweep(plot=None, axes=axes), ROWS)
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["table.csv", "table.md"]
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,10 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks.console import run_command
 from benchmarks.experiments.masking import masking, settings
-from benchmarks.experiments.masking.__main__ import main, run
+from benchmarks.experiments.masking.__main__ import masking as command
+from benchmarks.experiments.masking.__main__ import run
 from benchmarks.experiments.masking.data import grid_crops, load_photos
 from benchmarks.experiments.masking.masking import TOC, Masked
 from benchmarks.experiments.masking.runs import INPUTS, Outcome, _geometry, run_all
@@ -187,7 +189,7 @@ def test_wrong_seeds_are_one_line_and_exit_code_two(
 ) -> None:
     monkeypatch.setattr("sys.argv", ["masking", "--to", str(tmp_path), f"--seeds={seeds}"])
     with pytest.raises(SystemExit) as stopped:
-        main()
+        run_command(command)
     assert stopped.value.code == 2
     assert capsys.readouterr().err == (
         f"error: --seeds: cannot read '{seeds}'; expected different whole numbers such as 0,1,2\n"

@@ -6,7 +6,8 @@ import pytest
 from typer.testing import CliRunner
 
 import benchmarks.experiments.speed.step
-from benchmarks.experiments.speed.step import ROWS, app
+from benchmarks.console import app_of
+from benchmarks.experiments.speed.step import ROWS, step
 from unicode_cmg.errors import InputError
 
 SMALL = """\
@@ -36,7 +37,7 @@ def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_table_has_a_row_for_each_regularizer_beside_the_bare_method() -> None:
     rows = [row for row in ROWS if row.startswith("dcid")]
-    result = CliRunner().invoke(app, ["--clips", "2", "--rounds", "1", "--rows", ",".join(rows)])
+    result = CliRunner().invoke(app_of(step), ["--clips", "2", "--rounds", "1", "--rows", ",".join(rows)])
     assert result.exit_code == 0, result.output
     lines = [line.strip("| ").split(" | ") for line in result.stdout.splitlines()[3:]]
     assert [line[0] for line in lines] == rows
@@ -46,6 +47,6 @@ def test_the_table_has_a_row_for_each_regularizer_beside_the_bare_method() -> No
 
 
 def test_a_regularizer_that_does_not_exist_is_named() -> None:
-    result = CliRunner().invoke(app, ["--clips", "2", "--rows", "dcid + gramm"])
+    result = CliRunner().invoke(app_of(step), ["--clips", "2", "--rows", "dcid + gramm"])
     assert isinstance(result.exception, InputError)
     assert "gramm" in str(result.exception)

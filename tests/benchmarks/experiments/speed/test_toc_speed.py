@@ -5,7 +5,8 @@ import pytest
 from typer.testing import CliRunner
 
 import benchmarks.experiments.speed.toc
-from benchmarks.experiments.speed.toc import app, by_matrices, by_the_loop
+from benchmarks.console import app_of
+from benchmarks.experiments.speed.toc import by_matrices, by_the_loop, measure
 from toc import VARIANTS, toc_scores
 
 
@@ -18,7 +19,7 @@ def test_what_is_compared_computes_the_same() -> None:
 
 def test_the_table_has_every_form_and_says_what_is_extrapolated(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(benchmarks.experiments.speed.toc, "_LOOP_PAIRS", 10_000)
-    result = CliRunner().invoke(app, ["--rounds", "1", "--sizes", "30x4,5000x4"])
+    result = CliRunner().invoke(app_of(measure), ["--rounds", "1", "--sizes", "30x4,5000x4"])
     assert result.exit_code == 0, result.output
     rows = [line for line in result.stdout.splitlines() if line.startswith(("| 30", "| 5000"))]
     assert [row.split(" | ")[1] for row in rows] == [

@@ -1,21 +1,72 @@
-"""From results to the rows and columns of table 1 of the FCID paper and of the TOC paper."""
+"""From files of results to the rows and columns of table 1 of the FCID paper and of the TOC paper."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from benchmarks.evaluation.metrics import mean_and_std
 from benchmarks.evaluation.results import DirectionResult, TaskResult
 from benchmarks.printed_numbers import printed_numbers
-from benchmarks.sweep.paper_tables.sources import Source
+from benchmarks.report.record import CODES_FILE
 from unicode_cmg.errors import InputError
+from unicode_cmg.files import read_json
 
 TASKS = {"ave": "AVE", "avvp": "AVVP", "ave-avvp": "AVE→AVVP", "ucf-vgg": "UCF(v)↔VGG(a)"}
 """The tasks of the layout, and what the papers call them."""
 
 _DIRECTIONS = (("video", "audio"), ("audio", "video"))
 _METHODS = {"dcid": "DCID", "fcid": "FCID", "hdcid": "H-DCID"}
+
+
+@dataclass(frozen=True)
+class Source:
+    """One result.
+
+    Attributes:
+        path: Its file.
+        row: Name of its row; empty to name it after its method.
+        result: What the file holds.
+    """
+
+    path: Path
+    row: str
+    result: TaskResult
+
+
+def read_sources(given: Iterable[str]) -> list[Source]:
+    """Read results.
+
+    Args:
+        given: Files and run folders; `NAME=PATH` gives the row a name. Of a run all of `evaluation/` counts.
+
+    Raises:
+        InputError: A file is missing or no result, or a folder holds none.
+    """
+    sources = []
+    for text in given:
+        name, sign, path = text.partition("=")
+        if not sign or Path(text).exists():  # a path may have an equals sign itself
+            name, path = "", text
+        for file in _files(Path(path)):
+            result = TaskResult.from_json(read_json(file), where=file)
+            sources.append(Source(file, name.strip(), result))
+    return sources
+
+
+def _files(path: Path) -> list[Path]:
+    if not path.is_dir():
+        return [path]
+    files = sorted(file for file in (path / "evaluation").glob("*.json") if file.name != CODES_FILE)
+    if not files:
+        raise InputError(
+            "no evaluation in this folder",
+            where=path,
+            expected="a run with results in its evaluation/",
+            fix="run 'unicode-cmg evaluate ... --to RUN/evaluation/TASK.json'",
+        )
+    return files
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,19 @@
-"""The table as Markdown, and as LaTeX for the package booktabs."""
+"""Print results as table 1 of the papers shows them, in Markdown or in LaTeX for the package booktabs.
+
+usage: python -m benchmarks.sweep.paper_tables RESULT.json|RUN|NAME=PATH ... [--latex] [--printed]
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
+from typing import Annotated
 
-from benchmarks.sweep.paper_tables.build import TASKS, PaperTable, Row
-from benchmarks.sweep.table import markdown
+import typer
+
+from benchmarks.console import run_command
+from benchmarks.sweep.paper_rows import TASKS, PaperTable, Row, paper_tables, read_sources
+from benchmarks.sweep.tables import markdown
 
 _ESCAPES = str.maketrans(
     {character: f"\\{character}" for character in "%&_#${}"}
@@ -82,3 +89,26 @@ def _lines(
 
 def _means(row: Row) -> list[float | None]:
     return [*(None if cell is None else cell.mean for cell in row.cells), row.average]
+
+
+def print_tables(
+    results: Annotated[
+        list[str],
+        typer.Argument(metavar="RESULT.json|RUN|NAME=PATH ...", help="Result files, or runs with results."),
+    ],
+    latex: Annotated[bool, typer.Option("--latex", help="LaTeX with booktabs instead of Markdown.")] = False,
+    printed: Annotated[
+        bool, typer.Option("--printed", help="Also the numbers that the papers print, on other data.")
+    ] = False,
+) -> None:
+    """Print results as table 1 of the papers shows them, one table for each protocol.
+
+    A row is a method, without or with TOC. Several checkpoints of a method share its row, unless NAME=PATH
+    gives them rows of their own.
+    """
+    tables = paper_tables(read_sources(results), printed=printed)
+    print("\n".join((as_latex if latex else as_markdown)(table) for table in tables), end="")
+
+
+if __name__ == "__main__":
+    run_command(print_tables)

@@ -1,0 +1,207 @@
+"""Tables of a sweep, Markdown for people and CSV or parquet for programs, and all files of its results."""
+
+from __future__ import annotations
+
+import csv
+import io
+import statistics
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet as pq
+
+from benchmarks.refinement.comparison import ALL
+from benchmarks.sweep.config import Layout, PlotConfig, SweepConfig
+from benchmarks.sweep.rows import Row
+from benchmarks.sweep.runs import Outcome
+from benchmarks.sweep.summary import Curve, Point, RefinedRow, curves, refined_rows
+from unicode_cmg.files import atomic_file, write_text
+
+REFINEMENTS = pa.schema(
+    [
+        *(("row", pa.string()), ("seed", pa.int64()), ("task", pa.string())),
+        *(("source", pa.string()), ("target", pa.string()), ("refinement", pa.string())),
+        *(("asked", pa.string()), ("kept", pa.int64()), ("n_dims", pa.int64()), ("metric", pa.string())),
+        *(("mean", pa.float64()), ("std", pa.float64()), ("selection", pa.float64())),
+    ]
+)
+"""Columns of the long table: row of the sweep, run and task, and the fields of `RefinedResult`."""
+
+
+def mean_std(values: Sequence[float], digits: int = 1, *, signed: bool = False) -> str:
+    """`mean ± sample standard deviation`; of differences, the mean with its sign."""
+    spread = f" ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else ""
+    return f"{statistics.mean(values):{'+' if signed else ''}.{digits}f}{spread}"
+
+
+def markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines) + "\n"
+
+
+def outcome_table(outcomes: Sequence[Outcome]) -> str:
+    """One line a row: for each task and direction the mean over pretraining seeds, ± their deviation."""
+    columns = [
+        (task, direction) for task, by_direction in outcomes[0].scores.items() for direction in by_direction
+    ]
+    several = len(outcomes[0].scores) > 1
+    shared = any(o.same_code is not None for o in outcomes)
+    header = [
+        "",
+        "seeds",
+        *(f"{task + ' ' if several else ''}{s[0].upper()}->{t[0].upper()}" for task, (s, t) in columns),
+        *(["same code"] if shared else []),
+        "seconds",
+    ]
+    lines = []
+    for name in dict.fromkeys(o.row for o in outcomes):
+        runs = [o for o in outcomes if o.row == name]
+        cells = [mean_std([o.scores[task][direction] for o in runs]) for task, direction in columns]
+        same = [o.same_code for o in runs if o.same_code is not None]
+        if shared:
+            cells.append(mean_std(same) if same else "not measured")
+        seconds = [o.seconds for o in runs if o.seconds is not None]
+        cells.append(f"{statistics.median(seconds):.0f}" if seconds else "not measured")
+        lines.append([name, str(len(runs)), *cells])
+    return markdown(header, lines)
+
+
+def outcome_csv(outcomes: Sequence[Outcome]) -> str:
+    """One line for each number: row, seed, measure, source, target, value."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["row", "seed", "measure", "source", "target", "value"])
+    for o in outcomes:
+        for task, by_direction in o.scores.items():
+            writer.writerows([o.row, o.seed, task, s, t, value] for (s, t), value in by_direction.items())
+        if o.same_code is not None:
+            writer.writerow([o.row, o.seed, "same code", "audio", "video", o.same_code])
+        if o.seconds is not None:
+            writer.writerow([o.row, o.seed, "seconds", "", "", o.seconds])
+    return text.getvalue()
+
+
+def refinement_lines(outcomes: Sequence[Outcome]) -> pa.Table:
+    """One line for each run, task, direction, refinement and size."""
+    lines = [
+        {
+            **{"row": outcome.row, "seed": outcome.seed, "task": task},
+            **refined.model_dump(),
+            "asked": None if refined.asked is None else str(refined.asked),
+        }
+        for outcome in outcomes
+        for task, rows in outcome.refined.items()
+        for refined in rows
+    ]
+    return pa.Table.from_pylist(lines, schema=REFINEMENTS)
+
+
+def gain_tables(outcomes: Sequence[Outcome]) -> str:
+    """For each task: points above all dimensions by share of kept dimensions, then sizes that were found."""
+    parts = []
+    for task in outcomes[0].refined:
+        rows = refined_rows(outcomes, task)
+        metric = next(iter(outcomes[0].refined[task])).metric.replace("_", " ")
+        shares = sorted({r.share for r in rows if r.share is not None and r.refinement != ALL})
+        if shares:
+            header = ["", "", *(f"{100 * share:.3g} %" for share in shares)]
+            parts += [
+                f"{task}, {metric} over the transfers: points above all dimensions by share kept",
+                markdown(header, _by_share(rows, shares)),
+            ]
+        found = [
+            [
+                *(r.row, r.refinement, f"{mean_std(r.kept)} of {r.n_dims}"),
+                *(mean_std(r.values), mean_std(r.gains, signed=True)),
+            ]
+            for r in rows
+            if r.share is None
+        ]
+        if found:
+            parts += [
+                f"{task}, {metric} over the transfers: sizes that are found",
+                markdown(["", "", "kept", metric, "above all dimensions"], found),
+            ]
+    return "\n".join(parts)
+
+
+def _by_share(rows: Sequence[RefinedRow], shares: Sequence[float]) -> Iterator[list[str]]:
+    for name in dict.fromkeys(row.row for row in rows):
+        whole, *others = (row for row in rows if row.row == name)
+        yield [f"**{name}**", f"{ALL}: {mean_std(whole.values)}", *[""] * len(shares)]
+        by_share = {(row.refinement, row.share): row.gains for row in others if row.share is not None}
+        for refinement in dict.fromkeys(refinement for refinement, _ in by_share):
+            gains = (by_share.get((refinement, share)) for share in shares)
+            yield ["", refinement, *(mean_std(g, signed=True) if g else "" for g in gains)]
+
+
+def curve_tables(curves: Sequence[Curve], plot: PlotConfig, task: str) -> str:
+    """A line for each curve: mean over the runs ± their deviation; then the same of points above a curve."""
+
+    def table(curves: Sequence[Curve], cell: Callable[[Point], str]) -> str:
+        options = [point.option for point in curves[0].points]
+        return markdown(["", *options], [[curve.name, *map(cell, curve.points)] for curve in curves])
+
+    parts = [
+        f"{task}, mean of the transfers, by {plot.x}",
+        table(curves, lambda point: mean_std(point.values)),
+    ]
+    compared = [curve for curve in curves if any(point.gains for point in curve.points)]
+    if compared:
+        parts += [
+            f"{task}, points above {plot.against}, seed by seed, by {plot.x}",
+            table(compared, lambda point: mean_std(point.gains, signed=True) if point.gains else ""),
+        ]
+    return "\n".join(parts)
+
+
+def save_outcomes(
+    to: Path, outcomes: Sequence[Outcome], sweep: SweepConfig | None = None, rows: Sequence[Row] = ()
+) -> None:
+    """Write the tables and figures of a sweep into a folder, and print the tables.
+
+    Args:
+        to: The folder. `table.md` and `.csv` hold the outcomes; `refinements.md`, `.csv` and `.parquet` and a
+            figure for each task what the refinements gain; `curves.md` and a figure for each task the curves.
+        outcomes: Of the runs.
+        sweep: Says whether there are refinements and a plot; None: neither.
+        rows: Of the sweep.
+    """
+    table = outcome_table(outcomes)
+    write_text(to / "table.md", table)
+    write_text(to / "table.csv", outcome_csv(outcomes))
+    print(f"\n{table}\nwritten to {to / 'table.md'} and table.csv")
+    if sweep is not None and sweep.refine:
+        _save_refinements(to, outcomes)
+    layout = None if sweep is None else sweep.layout()
+    if layout is not None:
+        _save_curves(to, rows, outcomes, layout)
+
+
+def _save_refinements(to: Path, outcomes: Sequence[Outcome]) -> None:
+    from benchmarks.sweep.figures import draw_gains
+
+    lines = refinement_lines(outcomes)
+    with atomic_file(to / "refinements.csv") as path:
+        pyarrow.csv.write_csv(lines, path)
+    with atomic_file(to / "refinements.parquet") as path:
+        pq.write_table(lines, path)
+    for task in outcomes[0].refined:
+        draw_gains(refined_rows(outcomes, task), task, to / f"refinements-{task}.png")
+    write_text(to / "refinements.md", tables := gain_tables(outcomes))
+    print(f"\n{tables}\nwritten to {to / 'refinements.md'}, .csv and .parquet, and refinements-*.png")
+
+
+def _save_curves(to: Path, rows: Sequence[Row], outcomes: Sequence[Outcome], layout: Layout) -> None:
+    from benchmarks.sweep.figures import draw_curves
+
+    parts = []
+    for task in outcomes[0].scores:
+        found = curves(rows, outcomes, layout, task)
+        parts.append(curve_tables(found, layout.plot, task))
+        draw_curves(found, layout.plot, task, to / f"curves-{task}.png")
+    write_text(to / "curves.md", tables := "\n".join(parts))
+    print(f"\n{tables}\nwritten to {to / 'curves.md'} and curves-*.png")
