@@ -1,4 +1,4 @@
-"""What is built for users: the wheel holds what runs, the source distribution what a contributor needs too."""
+"""What is built for users: the wheel holds what runs, the source distribution what contributors need too."""
 
 from __future__ import annotations
 
