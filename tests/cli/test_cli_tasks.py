@@ -82,8 +82,8 @@ def test_ave_to_avvp_needs_clips_of_one_length(command, toy, tmp_path: Path) -> 
 def test_printed_numbers_are_shown_when_asked_for(command, toy, tasks: Path) -> None:
     arguments = ("evaluate", toy.run, "--task", "ucf-vgg", "--data", tasks, "--seeds", "0")
     plain, beside = command(*arguments).out, command(*arguments, "--printed").out
-    assert "PUBLISHED" not in plain
-    assert "PUBLISHED, on other data: table 1 of the FCID paper" in beside
+    assert "PRINTED" not in plain
+    assert "PRINTED, on other data: table 1 of the FCID paper" in beside
     assert " 67.1 " in beside
 
 
