@@ -7,7 +7,12 @@ from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Bool, Float, Int64
-from torch import Tensor
+from torch import Tensor, nn
+
+
+def can_name_module(name: str) -> bool:
+    """Whether a modality, or anything else with a submodule of its own, can be a key of `nn.ModuleDict`."""
+    return bool(name) and "." not in name and not hasattr(nn.ModuleDict(), name)
 
 
 @dataclass(frozen=True)

@@ -179,13 +179,14 @@ def test_half_precision_slots_and_autocast_decide_as_single_precision_does() -> 
 
 
 @pytest.mark.parametrize(
-    "options", [{"temperature": 0.0}, {"minimum": 0}, {"hidden": 0}], ids=lambda options: next(iter(options))
+    ("name", "value", "expected"),
+    [("temperature", 0.0, "a positive number"), ("minimum", 0, "at least 1"), ("hidden", 0, "at least 1")],
 )
-def test_settings_that_make_no_sense_are_refused(options: dict[str, float]) -> None:
-    with pytest.raises(InputError, match="expected all above 0"):
-        SlotSelection(4, **options)  # type: ignore[arg-type]
+def test_settings_that_make_no_sense_are_refused(name: str, value: float, expected: str) -> None:
+    with pytest.raises(InputError, match=f"{name} is {value}; expected {expected}"):
+        SlotSelection(4, **{name: value})  # type: ignore[arg-type]
 
 
 def test_a_minimum_above_the_number_of_slots_is_refused() -> None:
-    with pytest.raises(InputError, match="5 slots; expected at least 6"):
+    with pytest.raises(InputError, match="slots is 5; expected at least 6"):
         built(minimum=6)(slots())

@@ -180,7 +180,7 @@ def test_half_precision_is_summed_in_float32(critic: CLUB) -> None:
 
 def test_bad_arguments_are_refused(critic: CLUB) -> None:
     x, y, _ = inputs((4, 3))
-    with pytest.raises(InputError, match="hidden 1"):
+    with pytest.raises(InputError, match="hidden is 1"):
         CLUB(2, 2, 1)
     unchecked = inspect.unwrap(CLUB.mutual_information)
     with pytest.raises(InputError, match="form is 'mean'"):

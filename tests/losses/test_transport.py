@@ -281,7 +281,7 @@ def test_directions_are_unit_vectors_from_the_generator_alone() -> None:
     torch.testing.assert_close(drawn.T @ drawn / 500, torch.eye(4) / 4, atol=0.05, rtol=0)
     assert torch.equal(drawn, directions(500, 4))
     assert not torch.equal(drawn, directions(500, 4, seed=6))
-    with pytest.raises(InputError, match="0 directions"):
+    with pytest.raises(InputError, match="count is 0"):
         directions(0)
 
 

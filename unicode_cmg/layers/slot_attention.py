@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from unicode_cmg.errors import InputError
+from unicode_cmg.errors import at_least, one_of, positive
 
 
 @dataclass(frozen=True)
@@ -82,18 +82,13 @@ class SlotAttention(nn.Module):
     ) -> None:
         super().__init__()
         hidden = 2 * dim if hidden is None else hidden
-        _check(token_dim=token_dim, dim=dim, slots=slots, iterations=iterations, hidden=hidden)
-        for name, value, options in (
-            ("update", update, ("mean", "gru")),
-            ("init", init, ("shared", "per-slot")),
-            ("normalize", normalize, ("none", "tokens", "both")),
-        ):
-            if value not in options:
-                raise InputError(f"{name} is '{value}'", where="SlotAttention", expected=" or ".join(options))
-        if floor < 0 or eps <= 0:
-            raise InputError(
-                f"floor is {floor}, eps is {eps}", where="SlotAttention", expected="0 or more, and above 0"
-            )
+        where = "SlotAttention"
+        at_least(where, 1, token_dim=token_dim, dim=dim, slots=slots, iterations=iterations, hidden=hidden)
+        one_of(where, ("mean", "gru"), update=update)
+        one_of(where, ("shared", "per-slot"), init=init)
+        one_of(where, ("none", "tokens", "both"), normalize=normalize)
+        at_least(where, 0, floor=floor)
+        positive(where, eps=eps)
         self.slots, self.iterations, self.normalize = slots, iterations, normalize
         self.floor, self.eps = floor, eps
         self.query = nn.Linear(dim, dim, bias=False)
@@ -173,9 +168,3 @@ class GatedUpdate(nn.Module):
         state: Tensor = self.gru(means.flatten(0, 1), slots.flatten(0, 1)).view_as(slots)
         change: Tensor = self.contract(F.relu(self.expand(self.norm(state))))
         return state + change
-
-
-def _check(**sizes: int) -> None:
-    for name, size in sizes.items():
-        if size < 1:
-            raise InputError(f"{name} is {size}", where="SlotAttention", expected="1 or more")

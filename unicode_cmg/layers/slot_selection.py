@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from unicode_cmg.errors import InputError
+from unicode_cmg.errors import at_least, positive
 
 
 @dataclass(frozen=True)
@@ -57,12 +57,8 @@ class SlotSelection(nn.Module):
     ) -> None:
         super().__init__()
         width = dim if hidden is None else hidden
-        if min(dim, width, minimum) < 1 or temperature <= 0:
-            raise InputError(
-                f"dim {dim}, hidden {width}, minimum {minimum}, temperature {temperature}",
-                where="SlotSelection",
-                expected="all above 0",
-            )
+        at_least("SlotSelection", 1, dim=dim, hidden=width, minimum=minimum)
+        positive("SlotSelection", temperature=temperature)
         self.temperature, self.minimum = temperature, minimum
         self.norm = nn.LayerNorm(dim) if normalize else nn.Identity()
         self.hidden = nn.Linear(dim, width)
@@ -80,10 +76,7 @@ class SlotSelection(nn.Module):
         Raises:
             InputError: There are fewer slots than must be kept.
         """
-        if slots.shape[1] < self.minimum:
-            raise InputError(
-                f"{slots.shape[1]} slots", where="SlotSelection", expected=f"at least {self.minimum}"
-            )
+        at_least("SlotSelection", self.minimum, slots=slots.shape[1])
         with torch.autocast(slots.device.type, enabled=False):
             scores = self.score(F.relu(self.hidden(self.norm(slots.to(self.score.weight.dtype)))))
             # The softmax of two scores is the sigmoid of their difference, and so is its Gumbel form.

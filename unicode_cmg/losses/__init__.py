@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from unicode_cmg.losses.club import CLUB
 from unicode_cmg.losses.cmcm import cmcm_loss
-from unicode_cmg.losses.commitment import commitment_loss
 from unicode_cmg.losses.cpc import CPCResult, CrossModalCPC
 from unicode_cmg.losses.info_nce import info_nce
-from unicode_cmg.losses.reconstruction import reconstruction_loss
 from unicode_cmg.losses.slot_retrieval import slot_retrieval_loss
 from unicode_cmg.losses.slots import slot_contrast, slot_similarity, top_pairs
 from unicode_cmg.losses.structure import jensen_shannon, neighbourhoods, structure_loss
@@ -18,6 +16,7 @@ from unicode_cmg.losses.transport import (
     sliced_distances,
 )
 from unicode_cmg.losses.volume import gram_loss, span_volumes
+from unicode_cmg.losses.vq_vae import commitment_loss, reconstruction_loss
 
 __all__ = [
     "CLUB",

@@ -2,14 +2,60 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
-from unicode_cmg.errors import InputError
-from unicode_cmg.losses._numeric import at_least_float32, masked_mean
+from unicode_cmg.errors import at_least, one_of
+from unicode_cmg.losses._masked import at_least_float32, masked_mean
+
+
+def club_bound(
+    mu: Float[Tensor, "batch *steps y_dim"],
+    logvar: Float[Tensor, "batch *steps y_dim"],
+    y: Float[Tensor, "batch *steps y_dim"],
+    permutation: Int64[Tensor, " batch"] | None,
+    mask: Bool[Tensor, "batch ..."] | None,
+) -> Float[Tensor, ""]:
+    """`E_p(x,y)[log q(y | x)] - E_p(x)p(y)[log q(y | x)]` (FCID paper eqs. 11-12, TOC paper eqs. 1 and 12).
+
+    With `q(y | x) = N(mu(x), exp logvar(x))` the log-variances cancel, so each step contributes
+    `sum_d ((mu - y_negative)^2 - (mu - y)^2) / (2 exp logvar)`.
+
+    Args:
+        mu: `[B, T, Y]`, or `[B, Y]` where there is no time: mean of `q(y | x)`.
+        logvar: Log-variance of `q(y | x)`, likewise.
+        y: What was to be predicted.
+        permutation: `[B]`, clip i's negative is clip `permutation[i]`; None takes the mean over every clip of
+            the batch, the double sum of the equation, in linear time.
+        mask: True where a step is real. A negative counts where both clips are real.
+    """
+    gap, valid = _error_gap(mu, y, permutation, mask)
+    return masked_mean(0.5 * (gap * (-logvar).exp()).sum(-1), valid)
+
+
+def _error_gap(
+    mu: Float[Tensor, "batch *steps y_dim"],
+    y: Float[Tensor, "batch *steps y_dim"],
+    permutation: Int64[Tensor, " batch"] | None,
+    mask: Bool[Tensor, "batch ..."] | None,
+) -> tuple[Float[Tensor, "batch *steps y_dim"], Bool[Tensor, "batch ..."] | None]:
+    """Squared error to the negatives less that to the own step, and where it counts.
+
+    Over all clips `mean_j (mu_i - y_j)^2 = (mu_i - mean_j y_j)^2 + var_j y_j`, at each step over those real
+    there.
+    """
+    positive = (mu - y).square()
+    if permutation is not None:
+        both = None if mask is None else mask & mask[permutation]
+        return (mu - y[permutation]).square() - positive, both
+    real = torch.ones_like(y[..., :1]) if mask is None else mask.unsqueeze(-1).to(y.dtype)
+    weight = real / real.sum(0).clamp(min=1)
+    center = (weight * y).sum(0)
+    return (mu - center).square() + (weight * (y - center).square()).sum(0) - positive, mask
 
 
 class CLUB(nn.Module):
@@ -19,7 +65,7 @@ class CLUB(nn.Module):
     steps per model step in the released code); the encoders then minimise `mutual_information`. Inputs are
     `[B, T, X]` and `[B, T, Y]`, or `[N, X]` and `[N, Y]` where there is no time.
 
-    Layers are named as in the released `CLUBSample_group`, whose tensors load as they are: `p_mu` and
+    Submodules are named as in the released `CLUBSample_group`, whose tensors load as they are: `p_mu` and
     `p_logvar`, each four linear layers of width `hidden // 2` with ReLU, the log-variance bounded to (-1, 1)
     by a tanh.
 
@@ -34,12 +80,8 @@ class CLUB(nn.Module):
 
     def __init__(self, x_dim: int, y_dim: int, hidden: int) -> None:
         super().__init__()
-        if min(x_dim, y_dim) < 1 or hidden < 2:
-            raise InputError(
-                f"widths are x {x_dim}, y {y_dim}, hidden {hidden}",
-                where="CLUB",
-                expected="1, 1 and 2 or more",
-            )
+        at_least("CLUB", 1, x_dim=x_dim, y_dim=y_dim)
+        at_least("CLUB", 2, hidden=hidden)
         self.p_mu = nn.Sequential(*_mlp(x_dim, hidden // 2, y_dim))
         self.p_logvar = nn.Sequential(*_mlp(x_dim, hidden // 2, y_dim), nn.Tanh())
 
@@ -71,50 +113,31 @@ class CLUB(nn.Module):
         negatives: Literal["permutation", "all"] = "permutation",
         generator: torch.Generator | None = None,
     ) -> Float[Tensor, ""]:
-        """`E_p(x,y)[log q(y | x)] - E_p(x)p(y)[log q(y | x)]` (FCID paper eqs. 11-12, TOC paper eqs. 1 and
-        12).
-
-        `form="paper"` averages the log-likelihood ratio of single steps. `form="released"` is the released
-        estimator: squared errors and log-variances are averaged over axis 1 *before* one is divided by the
-            other.
-        For `[B, T, Y]` that axis is time; for `[N, Y]` it is the feature axis, and the sum over features
-        becomes a sum over the batch.
+        """The bound `club_bound` of the critic's `q(y | x)`.
 
         Args:
             x: What is given.
             y: What is predicted.
             permutation: `[B]`, clip i's negative is clip `permutation[i]`; drawn if left out.
             mask: True where a step is real. A negative counts where both clips are real.
-            form: `paper` or `released`.
+            form: `paper` is `club_bound`, `released` is `released_club_bound`.
             negatives: `permutation` takes one negative a clip, which may be the clip itself, as released;
-                `all` takes the mean over every clip of the batch, the double sum of the equation, in linear
-                time.
+                `all` takes every clip of the batch.
             generator: Draws the permutation, on the generator's device.
 
         Raises:
             InputError: An option is unknown.
         """
-        for name, value, options in (
-            ("form", form, ("paper", "released")),
-            ("negatives", negatives, ("permutation", "all")),
-        ):
-            if value not in options:
-                raise InputError(f"{name} is '{value}'", where="CLUB", expected=" or ".join(options))
-        mu, logvar = self._gaussian(x)
-        y = at_least_float32(y)
-        positive = (mu - y).square()
+        one_of("CLUB", ("paper", "released"), form=form)
+        one_of("CLUB", ("permutation", "all"), negatives=negatives)
         if negatives == "all":
-            negative, both = _error_to_all(mu, y, mask), mask
-        else:
-            if permutation is None:
-                source = x.device if generator is None else generator.device
-                permutation = torch.randperm(len(x), generator=generator, device=source).to(x.device)
-            negative = (mu - y[permutation]).square()
-            both = None if mask is None else mask & mask[permutation]
-        gap = negative - positive
-        if form == "released":
-            return _released_average(gap, logvar, both)
-        return masked_mean(0.5 * (gap * (-logvar).exp()).sum(-1), both)
+            permutation = None
+        elif permutation is None:
+            source = x.device if generator is None else generator.device
+            permutation = torch.randperm(len(x), generator=generator, device=source).to(x.device)
+        bound = club_bound if form == "paper" else released_club_bound
+        mu, logvar = self._gaussian(x)
+        return bound(mu, logvar, at_least_float32(y), permutation, mask)
 
     def _gaussian(self, x: Float[Tensor, "*steps x_dim"]) -> tuple[Tensor, Tensor]:
         """Mean and log-variance of `q(y | x)`."""
@@ -122,44 +145,28 @@ class CLUB(nn.Module):
 
 
 def _mlp(inputs: int, hidden: int, outputs: int) -> list[nn.Module]:
-    return [
-        nn.Linear(inputs, hidden),
-        nn.ReLU(),
-        nn.Linear(hidden, hidden),
-        nn.ReLU(),
-        nn.Linear(hidden, hidden),
-        nn.ReLU(),
-        nn.Linear(hidden, outputs),
-    ]
+    widths = [inputs, hidden, hidden, hidden, outputs]
+    layers = [[nn.Linear(*pair), nn.ReLU()] for pair in pairwise(widths)]
+    return [module for layer in layers for module in layer][:-1]
 
 
-def _error_to_all(
+def released_club_bound(
     mu: Float[Tensor, "batch *steps y_dim"],
-    y: Float[Tensor, "batch *steps y_dim"],
-    mask: Bool[Tensor, "batch ..."] | None,
-) -> Float[Tensor, "batch *steps y_dim"]:
-    """`mean_j (mu_i - y_j)^2 = (mu_i - mean_j y_j)^2 + var_j y_j` at each step, over the clips real there."""
-    if mask is None:
-        center = y.mean(0)
-        return (mu - center).square() + (y - center).square().mean(0)
-    weight = mask.unsqueeze(-1).to(y.dtype)
-    weight = weight / weight.sum(0).clamp(min=1)
-    center = (weight * y).sum(0)
-    return (mu - center).square() + (weight * (y - center).square()).sum(0)
-
-
-def _released_average(
-    gap: Float[Tensor, "batch *steps y_dim"],
     logvar: Float[Tensor, "batch *steps y_dim"],
+    y: Float[Tensor, "batch *steps y_dim"],
+    permutation: Int64[Tensor, " batch"] | None,
     mask: Bool[Tensor, "batch ..."] | None,
 ) -> Float[Tensor, ""]:
-    """Half of the gap between negative and positive errors, averaged and summed as released."""
+    """The released estimate: errors and log-variances are averaged over axis 1 *before* they are divided.
+
+    For `[B, T, Y]` that axis is time; for `[B, Y]` it is the feature axis, and the sum over features becomes
+    a sum over the batch. Arguments are those of `club_bound`.
+    """
+    gap, valid = _error_gap(mu, y, permutation, mask)
     if gap.ndim == 2:
         ratio = gap.mean(1) / logvar.mean(1).exp()
-        return 0.5 * (ratio if mask is None else ratio * mask).sum()
-    if mask is None:
-        return 0.5 * (gap.mean(1) / logvar.mean(1).exp()).sum(-1).mean()
-    weight = mask.unsqueeze(-1).to(gap.dtype)
-    weight = weight / weight.sum(1, keepdim=True).clamp(min=1)
+        return 0.5 * (ratio if valid is None else ratio * valid).sum()
+    real = torch.ones_like(gap[..., :1]) if valid is None else valid.unsqueeze(-1).to(gap.dtype)
+    weight = real / real.sum(1, keepdim=True).clamp(min=1)
     ratio = (weight * gap).sum(1) / (weight * logvar).sum(1).exp()
-    return 0.5 * masked_mean(ratio.sum(-1), mask.any(1))
+    return 0.5 * masked_mean(ratio.sum(-1), None if valid is None else valid.any(1))

@@ -12,9 +12,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-from unicode_cmg.errors import InputError
-from unicode_cmg.losses._contrast import contrast
-from unicode_cmg.losses._numeric import at_least_float32, masked_mean
+from unicode_cmg.errors import InputError, one_of
+from unicode_cmg.losses._masked import at_least_float32, contrast, in_both, masked_mean
 
 
 def cmcm_loss(
@@ -45,8 +44,7 @@ def cmcm_loss(
     Raises:
         InputError: There are fewer than two modalities, or the form is unknown.
     """
-    if form not in ("corrected", "released"):
-        raise InputError(f"form is '{form}'", where="cmcm_loss", expected="'corrected' or 'released'")
+    one_of("cmcm_loss", ("corrected", "released"), form=form)
     if len(squared_distances) < 2:
         raise InputError("fewer than two modalities", where="cmcm_loss", expected="something to match")
     posteriors, valid = {}, {}
@@ -61,10 +59,20 @@ def cmcm_loss(
             )
         pair = _corrected_pair if form == "corrected" else _released_pair
         losses = [
-            pair(posteriors[a], posteriors[b], _both(valid[a], valid[b]))
+            pair(posteriors[a], posteriors[b], in_both(valid[a], valid[b]))
             for a, b in combinations(posteriors, 2)
         ]
         return 0.5 * torch.stack(losses).sum()
+
+
+def _corrected_pair(
+    log_a: Float[Tensor, "batch codes"],
+    log_b: Float[Tensor, "batch codes"],
+    valid: Bool[Tensor, " batch"] | None,
+) -> Float[Tensor, ""]:
+    similarity = log_a.exp() @ log_b.t() + log_a @ log_b.exp().t()
+    rows, columns = (contrast(similarity, valid, dim)[0] for dim in (-1, -2))
+    return (rows + columns) / 2
 
 
 class _LogPosterior(torch.autograd.Function):
@@ -103,16 +111,6 @@ class _LogPosterior(torch.autograd.Function):
         return result.mul_(share).div_(distance), None
 
 
-def _corrected_pair(
-    log_a: Float[Tensor, "batch codes"],
-    log_b: Float[Tensor, "batch codes"],
-    valid: Bool[Tensor, " batch"] | None,
-) -> Float[Tensor, ""]:
-    similarity = log_a.exp() @ log_b.t() + log_a @ log_b.exp().t()
-    rows, columns = (contrast(similarity, valid, dim)[0] for dim in (-1, -2))
-    return (rows + columns) / 2
-
-
 def _released_pair(
     log_a: Float[Tensor, "batch codes"],
     log_b: Float[Tensor, "batch codes"],
@@ -128,11 +126,3 @@ def _released_pair(
         shifted = shifted.masked_fill(~pairs, -torch.inf).exp()
         shifted = shifted + torch.diag(~valid)  # keeps the log of a row without a clip finite
     return masked_mean(-(shifted.diagonal() / (shifted.sum(1) + 1e-5)).log(), valid)
-
-
-def _both(
-    first: Bool[Tensor, " batch"] | None, second: Bool[Tensor, " batch"] | None
-) -> Bool[Tensor, " batch"] | None:
-    if first is None or second is None:
-        return second if first is None else first
-    return first & second

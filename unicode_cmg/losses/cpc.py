@@ -11,14 +11,37 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from unicode_cmg.errors import InputError
-from unicode_cmg.losses._contrast import contrast
-from unicode_cmg.losses._numeric import at_least_float32
+from unicode_cmg.batch import can_name_module
+from unicode_cmg.errors import InputError, at_least, one_of, unknown
+from unicode_cmg.losses._masked import at_least_float32, contrast
 
 _SINGLE_STEP_TEMPERATURE = 0.1  # as in `info_nce`
 
-_Round = tuple[Tensor, Tensor, Tensor | None]
-"""`[modalities, batch, dim]` targets and predictions, and which clips count, `[targets, sources, batch]`."""
+
+def cpc_losses(
+    targets: Float[Tensor, "horizon targets batch dim"],
+    predictions: Float[Tensor, "horizon sources batch dim"],
+    valid: Bool[Tensor, "horizon targets sources batch"] | None,
+    normalize: Literal["prediction", "target"],
+) -> tuple[Float[Tensor, "targets sources"], Float[Tensor, "targets sources"]]:
+    """Loss and accuracy of predicting each target modality n from each source modality m.
+
+    `L[n, m] = -1/R sum_r mean_i log(exp(z^n_i . p^m_i) / sum_j exp(z^n_j . p^m_i))` with `z^n = z^n_{t+r}`
+    and `p^m = W_r^m c_t^m` (DCID paper eq. 6, TOC paper eqs. 2 and 13); j runs over the clips of the batch.
+
+    Args:
+        targets: `[R, M, B, D]` what comes r = 1..R steps ahead, by modality.
+        predictions: `[R, M, B, D]` what each modality predicts for it.
+        valid: `[R, M, M, B]`, which clips take part in a pair; all if None.
+        normalize: `target` sums over the targets of other clips, as in the equation; `prediction` sums over
+            the predictions of other clips for one target, as in the released code.
+    """
+    (number, batch), dim = targets.shape[1:3], -2 if normalize == "target" else -1
+    with torch.autocast(targets.device.type, enabled=False):
+        rows, columns = (at_least_float32(x).flatten(1, 2) for x in (targets, predictions))
+        scores = (rows @ columns.mT).view(-1, number, batch, number, batch).transpose(2, 3)
+        losses, accuracies = contrast(scores, valid, dim)
+    return losses.mean(0), accuracies.mean(0)
 
 
 @dataclass(frozen=True)
@@ -35,31 +58,28 @@ class CPCResult:
 
 
 class CrossModalCPC(nn.Module):
-    """InfoNCE between what a modality's past predicts and what comes (DCID paper eq. 6, TOC paper eqs. 2,
-    13).
+    """InfoNCE between what a modality's past predicts and what comes, see `cpc_losses`.
 
-    At one step t for the whole batch, modality m's LSTM has read steps 0..t and its last output `c_t^m`
-    gives, by a linear layer per r, a prediction of step t + r; it is scored by dot products against step t +
-    r of every clip in modality n. The loss sums over all ordered pairs of different modalities with weight 1
-    and over each modality with itself with `self_weight`, and averages over r = 1..horizon and over clips.
+    At one step t for the whole batch, modality m's LSTM has read steps 0..t. Its last output `c_t^m` gives a
+    prediction of step t + r of every modality, by a linear layer per r. The loss sums over all ordered pairs
+    of different modalities with weight 1 and over each modality with itself with `self_weight`; the papers
+    have no terms of a modality with itself, and single-layer LSTMs.
 
     t is uniform in {1, ..., T - 1 - horizon}, as released; where that set is empty t is T - 1 - horizon or,
     for fewer steps still, the horizon shrinks to T - 1 and t is 0. With a single step nothing can be
     predicted, and each ordered pair contributes the contrast of the features themselves.
 
-    The papers normalise over the targets for one prediction (`normalize="target"`), the released code over
-    the predictions for one target (`"prediction"`); the paper also has single-layer LSTMs and no terms of a
-    modality with itself. `contexts.M.*` and `predictors.M.K.*` are called `M_ar_lstm.*` and
-    `M_predictors.K.*` in released checkpoints.
+    `contexts.M.*` and `predictors.M.K.*` are called `M_ar_lstm.*` and `M_predictors.K.*` in released
+    checkpoints.
 
     Args:
         modalities: Names of at least two modalities.
         dim: Width D of the features.
         context_dim: Width of the LSTM; D if left out.
         layers: Layers of the LSTM.
-        horizon: How many steps ahead to predict.
+        horizon: Number of steps ahead to predict.
         self_weight: Weight of predicting a modality from its own past; 0 leaves these terms out.
-        normalize: `prediction` or `target`, see above.
+        normalize: `target`, as in the papers, or `prediction`, as released; see `cpc_losses`.
 
     Raises:
         InputError: An argument is out of range, or a name cannot name a submodule.
@@ -77,19 +97,28 @@ class CrossModalCPC(nn.Module):
         normalize: Literal["prediction", "target"] = "target",
     ) -> None:
         super().__init__()
+        where = "CrossModalCPC"
+        for name in modalities:
+            if not can_name_module(name):
+                raise InputError(f"'{name}' cannot name a modality", where=where, fix="choose another name")
+        if not 2 <= len(modalities) == len(set(modalities)):
+            expected = "two or more different names"
+            raise InputError(f"modalities are {', '.join(modalities)}", where=where, expected=expected)
+        at_least(where, 1, dim=dim, layers=layers, horizon=horizon)
+        at_least(where, 0, self_weight=self_weight)
+        one_of(where, ("prediction", "target"), normalize=normalize)
         self.modalities, self.dim, self.horizon = tuple(modalities), dim, horizon
         self.self_weight, self.normalize = self_weight, normalize
-        self._check_arguments(layers)
         width = context_dim or dim
         self.contexts = nn.ModuleDict(
-            {m: nn.LSTM(dim, width, num_layers=layers, batch_first=True) for m in self.modalities}
+            {m: nn.LSTM(dim, width, num_layers=layers, batch_first=True) for m in modalities}
         )
         self.predictors = nn.ModuleDict(
-            {m: nn.ModuleList(nn.Linear(width, dim) for _ in range(horizon)) for m in self.modalities}
+            {m: nn.ModuleList(nn.Linear(width, dim) for _ in range(horizon)) for m in modalities}
         )
 
     def draw_step(self, time: int, generator: torch.Generator | None = None) -> int:
-        """A random t for `time` steps, see the class; a CPU generator keeps devices busy."""
+        """A random t for `time` steps, see the class; with a CPU generator no device has to wait."""
         last = time - 1 - min(self.horizon, time - 1)
         if last <= 1:
             return last
@@ -117,17 +146,24 @@ class CrossModalCPC(nn.Module):
         Raises:
             InputError: A modality is unknown or alone, or the step leaves nothing to predict.
         """
-        names = self._check_features(features_by_modality)
+        names = self._checked(features_by_modality)
         time = min(features_by_modality[m].shape[1] for m in names)
         features = {m: features_by_modality[m][:, :time] for m in names}
-        real = None if masks is None else torch.stack([_mask_of(m, masks, features[m]) for m in names])
-        if time == 1:
-            rounds, self_weight = [_single_step(features, real)], 0.0  # a feature is its own best match
+        real = None
+        if masks is not None:
+            everywhere = torch.ones_like(features[names[0]][..., 0], dtype=torch.bool)
+            real = torch.stack([masks[m][:, :time] if m in masks else everywhere for m in names])
+        self_weight = self.self_weight
+        if time == 1:  # the features predict each other, scored like `info_nce`
+            units = [functional.normalize(at_least_float32(x), dim=-1) for x in features.values()]
+            targets = torch.stack(units).movedim(2, 0)
+            predictions, self_weight = targets / _SINGLE_STEP_TEMPERATURE, 0.0
+            valid = None if real is None else (real.unsqueeze(1) & real).movedim(-1, 0)
         else:
-            rounds, self_weight = self._rounds(features, real, time, step, generator), self.self_weight
-        results = [_contrasts(*targets_and_predictions, self.normalize) for targets_and_predictions in rounds]
-        losses = torch.stack([loss for loss, _ in results]).mean(0)
-        accuracies = torch.stack([accuracy for _, accuracy in results]).mean(0)
+            if step is None:
+                step = self.draw_step(time, generator)
+            targets, predictions, valid = self._predict(features, real, step)
+        losses, accuracies = cpc_losses(targets, predictions, valid, self.normalize)
         weights = torch.ones_like(losses).fill_diagonal_(self_weight)
         return CPCResult(
             (weights * losses).sum(),
@@ -139,112 +175,47 @@ class CrossModalCPC(nn.Module):
             },
         )
 
-    def _rounds(
+    def _predict(
         self,
         features: Mapping[str, Float[Tensor, "batch time dim"]],
         real: Bool[Tensor, "modalities batch time"] | None,
-        time: int,
-        step: int | None,
-        generator: torch.Generator | None,
-    ) -> list[_Round]:
-        """What is to be predicted and what was, for each step ahead."""
-        horizon = min(self.horizon, time - 1)
-        if step is None:
-            step = self.draw_step(time, generator)
-        if not 0 <= step < time - horizon:
+        step: int,
+    ) -> tuple[
+        Float[Tensor, "horizon modalities batch dim"],
+        Float[Tensor, "horizon modalities batch dim"],
+        Bool[Tensor, "horizon modalities modalities batch"] | None,
+    ]:
+        """Targets, predictions and valid pairs for `cpc_losses` where t is `step`."""
+        time = next(iter(features.values())).shape[1]
+        ahead = range(min(self.horizon, time - 1))
+        last = time - 1 - len(ahead)
+        if not 0 <= step <= last:
             raise InputError(
-                f"step is {step} of {time} with horizon {horizon}",
+                f"step is {step} of {time} with horizon {len(ahead)}",
                 where="CrossModalCPC",
-                expected=f"0 to {time - horizon - 1}",
+                expected=f"0 to {last}",
             )
+        targets = torch.stack([x[:, step + 1 :][:, : len(ahead)] for x in features.values()]).movedim(2, 0)
         contexts = {m: self.contexts[m](x[:, : step + 1])[0][:, -1] for m, x in features.items()}
-        return [
-            (
-                torch.stack([x[:, step + ahead] for x in features.values()]),
-                torch.stack(
-                    [self.predictors[m].get_submodule(str(ahead - 1))(c) for m, c in contexts.items()]
-                ),
-                None if real is None else _pairs(real, step, step + ahead),
-            )
-            for ahead in range(1, horizon + 1)
-        ]
+        predictions = torch.stack(
+            [
+                torch.stack([self.predictors[m].get_submodule(str(r))(c) for m, c in contexts.items()])
+                for r in ahead
+            ]
+        )
+        if real is None:
+            return targets, predictions, None
+        read, comes = real[:, :, : step + 1].all(-1), real[:, :, step + 1 :][:, :, : len(ahead)]
+        return targets, predictions, comes.movedim(-1, 0).unsqueeze(2) & read
 
-    def _check_arguments(self, layers: int) -> None:
-        for name in self.modalities:
-            if not name or "." in name or hasattr(nn.ModuleDict(), name):
-                raise InputError(
-                    f"'{name}' cannot name a modality", where="CrossModalCPC", fix="choose another name"
-                )
-        if len(set(self.modalities)) != len(self.modalities) or len(self.modalities) < 2:
-            raise InputError(
-                f"modalities are {', '.join(self.modalities)}",
-                where="CrossModalCPC",
-                expected="two or more different names",
-            )
-        for what, value in (("dim", self.dim), ("layers", layers), ("horizon", self.horizon)):
-            if value < 1:
-                raise InputError(f"{what} is {value}", where="CrossModalCPC", expected="at least 1")
-        if self.self_weight < 0:
-            raise InputError(
-                f"self_weight is {self.self_weight}", where="CrossModalCPC", expected="0 or more"
-            )
-        if self.normalize not in ("prediction", "target"):
-            raise InputError(
-                f"normalize is '{self.normalize}'", where="CrossModalCPC", expected="'prediction' or 'target'"
-            )
-
-    def _check_features(self, features: Mapping[str, Tensor]) -> list[str]:
-        unknown = [m for m in features if m not in self.modalities]
-        if unknown:
-            raise InputError(
-                f"unknown modality '{unknown[0]}'",
-                where="CrossModalCPC",
-                expected=f"some of {', '.join(self.modalities)}",
-            )
+    def _checked(self, features: Mapping[str, Tensor]) -> list[str]:
+        """The modalities of a batch in the order of the module."""
+        where = "CrossModalCPC"
+        for m in features:
+            if m not in self.modalities:
+                raise unknown("modality", m, self.modalities, where=where)
         if len(features) < 2:
-            raise InputError(
-                "fewer than two modalities", where="CrossModalCPC", expected="something to predict"
-            )
+            raise InputError("fewer than two modalities", where=where, expected="something to predict")
         if len({x.shape[0] for x in features.values()}) > 1:
-            raise InputError(
-                "modalities differ in batch size", where="CrossModalCPC", expected="the same clips"
-            )
+            raise InputError("modalities differ in batch size", where=where, expected="the same clips")
         return [m for m in self.modalities if m in features]
-
-
-def _mask_of(
-    modality: str, masks: Mapping[str, Bool[Tensor, "batch _"]], features: Float[Tensor, "batch time dim"]
-) -> Bool[Tensor, "batch time"]:
-    time = features.shape[1]
-    if modality in masks:
-        return masks[modality][:, :time]
-    return torch.ones(features.shape[:2], dtype=torch.bool, device=features.device)
-
-
-def _single_step(
-    features: Mapping[str, Float[Tensor, "batch 1 dim"]], real: Bool[Tensor, "modalities batch 1"] | None
-) -> _Round:
-    """The features as predictions of each other, scored like `info_nce`."""
-    clips = torch.stack([functional.normalize(at_least_float32(x[:, 0]), dim=-1) for x in features.values()])
-    return clips / _SINGLE_STEP_TEMPERATURE, clips, None if real is None else _pairs(real, 0, 0)
-
-
-def _pairs(
-    real: Bool[Tensor, "modalities batch time"], step: int, target: int
-) -> Bool[Tensor, "targets sources batch"]:
-    """Which clips have the whole context of a source and the target step of a target modality."""
-    return real[:, :, target].unsqueeze(1) & real[:, :, : step + 1].all(-1).unsqueeze(0)
-
-
-def _contrasts(
-    targets: Float[Tensor, "modalities batch dim"],
-    predictions: Float[Tensor, "modalities batch dim"],
-    valid: Bool[Tensor, "targets sources batch"] | None,
-    normalize: str,
-) -> tuple[Float[Tensor, "targets sources"], Float[Tensor, "targets sources"]]:
-    """Loss and accuracy of every ordered pair, all pairs from one product."""
-    number, batch = targets.shape[:2]
-    with torch.autocast(targets.device.type, enabled=False):
-        rows, columns = (at_least_float32(x).flatten(0, 1) for x in (targets, predictions))
-        scores = (rows @ columns.t()).view(number, batch, number, batch).transpose(1, 2)
-        return contrast(scores, valid, dim=-1 if normalize == "prediction" else -2)

@@ -7,9 +7,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional
 
-from unicode_cmg.errors import InputError
-from unicode_cmg.losses._contrast import contrast
-from unicode_cmg.losses._numeric import at_least_float32
+from unicode_cmg.errors import positive
+from unicode_cmg.losses._masked import at_least_float32, contrast
 
 
 def info_nce(
@@ -34,8 +33,7 @@ def info_nce(
     Raises:
         InputError: The temperature is not positive.
     """
-    if temperature <= 0:
-        raise InputError(f"temperature is {temperature}", where="info_nce", expected="a positive number")
+    positive("info_nce", temperature=temperature)
     with torch.autocast(query.device.type, enabled=False):
         query, key = (functional.normalize(at_least_float32(x), dim=-1) for x in (query, key))
         logits = query @ key.t() / temperature

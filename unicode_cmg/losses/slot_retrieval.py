@@ -12,8 +12,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional
 
-from unicode_cmg.errors import InputError
-from unicode_cmg.losses._numeric import at_least_float32, masked_mean
+from unicode_cmg.errors import InputError, at_least, one_of, positive
+from unicode_cmg.losses._masked import at_least_float32, masked_mean
 from unicode_cmg.losses.transport import (
     entropic_distances,
     exact_distances,
@@ -63,11 +63,30 @@ def slot_retrieval_loss(
         InputError: There are fewer than two modalities, their tokens differ in width, a setting is out of
             range, or POT is not installed and the distance needs it.
     """
-    _check(tokens, queries, temperature)
-    device = next(iter(tokens.values())).device
-    with torch.autocast(device.type, enabled=False):
-        unit, masks = _unit(tokens, masks or {})
-        measure = _measure(distance, next(iter(unit.values())).shape[2], directions, entropy, generator)
+    where = "slot_retrieval_loss"
+    at_least(where, 2, modalities=len(tokens))
+    widths = {m: x.shape[2] for m, x in tokens.items()}
+    if len(set(widths.values())) > 1:
+        raise InputError(f"widths of tokens are {widths}", where=where, expected="one width for all")
+    one_of(where, ("sliced", "exact", "entropic"), distance=distance)
+    one_of(where, ("first", "all"), queries=queries)
+    positive(where, temperature=temperature)
+    measure: Callable[..., Tensor] = exact_distances
+    if distance == "sliced":
+        drawn = random_directions(directions, next(iter(widths.values())), generator=generator)
+        measure = partial(sliced_distances, directions=drawn)
+    elif distance == "entropic":
+        measure = partial(entropic_distances, entropy=entropy)
+
+    with torch.autocast(next(iter(tokens.values())).device.type, enabled=False):
+        masks = {
+            m: masks[m] if masks and m in masks else torch.ones_like(x[..., 0], dtype=torch.bool)
+            for m, x in tokens.items()
+        }
+        unit = {
+            m: functional.normalize(at_least_float32(x).masked_fill(~masks[m].unsqueeze(2), 0), dim=-1)
+            for m, x in tokens.items()
+        }
         names = list(unit)
         asking = names if queries == "all" else names[:1]
         scores = {}
@@ -97,48 +116,3 @@ def _retrieval(
     positive = scores.diagonal(dim1=1, dim2=2).logsumexp(0)
     negative = scores.masked_fill(own, lowest).logsumexp((0, 2))
     return negative - positive, present.any(0) & (present.sum() > present.sum(0))
-
-
-def _unit(
-    tokens: Mapping[str, Float[Tensor, "batch _ dim"]], masks: Mapping[str, Bool[Tensor, "batch _"]]
-) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Tokens at unit length, zeros at padding, and a mask for each modality."""
-    full = {
-        m: masks[m] if m in masks else torch.ones(x.shape[:2], dtype=torch.bool, device=x.device)
-        for m, x in tokens.items()
-    }
-    unit = {
-        m: functional.normalize(at_least_float32(x).masked_fill(~full[m].unsqueeze(2), 0), dim=-1)
-        for m, x in tokens.items()
-    }
-    return unit, full
-
-
-def _measure(
-    distance: str, width: int, directions: int, entropy: float, generator: torch.Generator
-) -> Callable[..., Tensor]:
-    if distance == "sliced":
-        drawn = random_directions(directions, width, generator=generator)
-        return partial(sliced_distances, directions=drawn)
-    if distance == "exact":
-        return exact_distances
-    if distance == "entropic":
-        return partial(entropic_distances, entropy=entropy)
-    raise InputError(
-        f"distance is '{distance}'",
-        where="slot_retrieval_loss",
-        expected="'sliced', 'exact' or 'entropic'",
-    )
-
-
-def _check(tokens: Mapping[str, Tensor], queries: str, temperature: float) -> None:
-    where = "slot_retrieval_loss"
-    if len(tokens) < 2:
-        raise InputError(f"{len(tokens)} modalities", where=where, expected="two or more")
-    widths = {m: x.shape[2] for m, x in tokens.items()}
-    if len(set(widths.values())) > 1:
-        raise InputError(f"widths of tokens are {widths}", where=where, expected="one width for all")
-    if queries not in ("first", "all"):
-        raise InputError(f"queries is '{queries}'", where=where, expected="'first' or 'all'")
-    if temperature <= 0:
-        raise InputError(f"temperature is {temperature}", where=where, expected="a positive number")

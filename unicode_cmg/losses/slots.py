@@ -12,8 +12,8 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 from torch.nn import functional
 
-from unicode_cmg.errors import InputError
-from unicode_cmg.losses._numeric import at_least_float32, masked_mean
+from unicode_cmg.errors import InputError, one_of, positive
+from unicode_cmg.losses._masked import at_least_float32, masked_mean
 
 LARGEST_EXPONENT = 60.0
 """Bounds the gradient that a dropped slot's factor gets; not reached at temperatures of 1/30 and more."""
@@ -57,11 +57,10 @@ def top_pairs(
     Raises:
         InputError: The matching is unknown.
     """
+    one_of("top_pairs", ("top", "one-to-one"), matching=matching)
     kept_teacher, kept_joint = keep_teacher > 0.5, keep_joint > 0.5
     if matching == "one-to-one":
         return _assigned(similarity.detach(), kept_teacher, kept_joint)
-    if matching != "top":
-        raise InputError(f"matching is '{matching}'", where="top_pairs", expected="'top' or 'one-to-one'")
     admissible = kept_teacher.unsqueeze(2) & kept_joint.unsqueeze(1)
     entries = similarity.detach().masked_fill(~admissible, -torch.inf).flatten(1)
     order = entries.argsort(dim=1, descending=True, stable=True)
@@ -110,7 +109,15 @@ def slot_contrast(
         InputError: There is no teacher, the mappings name different ones, the form is unknown, or the
             temperature is not positive.
     """
-    _check(similarity, pairs, teacher_slots, teacher_keep, form, temperature)
+    where = "slot_contrast"
+    if not similarity:
+        raise InputError("no teacher", where=where, expected="one or more")
+    for name, given in (("pairs", pairs), ("slots", teacher_slots), ("keep", teacher_keep)):
+        if given.keys() != similarity.keys():
+            what, expected = f"{name} of teachers {sorted(given)}", f"of {sorted(similarity)}"
+            raise InputError(what, where=where, expected=expected)
+    one_of(where, ("paper", "bounded"), form=form)
+    positive(where, temperature=temperature)
     with torch.autocast(joint_slots.device.type, enabled=False):
         joint_keep = at_least_float32(joint_keep)
         joint = _within(joint_slots, joint_keep)
@@ -118,11 +125,11 @@ def slot_contrast(
         for m, cosines in similarity.items():
             keep = at_least_float32(teacher_keep[m])
             both = pairs[m] * keep.unsqueeze(2) * joint_keep.unsqueeze(1)
-            positive = (at_least_float32(cosines).flatten(1), both.flatten(1))
-            negative = [_within(teacher_slots[m], keep), joint]
-            attraction, paired = _log_sum([positive], temperature)
+            paired_slots = (at_least_float32(cosines).flatten(1), both.flatten(1))
+            own_slots = [_within(teacher_slots[m], keep), joint]
+            attraction, paired = _log_sum([paired_slots], temperature)
             repulsion, opposed = _log_sum(
-                [*negative, positive] if form == "bounded" else negative, temperature
+                [*own_slots, paired_slots] if form == "bounded" else own_slots, temperature
             )
             losses.append(repulsion - attraction)
             defined.append(paired & opposed)
@@ -179,25 +186,3 @@ def _log_sum(
     scaled = (logits - peak.unsqueeze(1)).clamp(max=LARGEST_EXPONENT).exp()
     total = (weights * scaled).sum(1)
     return torch.where(some, total, 1).log() + peak, some
-
-
-def _check(
-    similarity: Mapping[str, Tensor],
-    pairs: Mapping[str, Tensor],
-    teacher_slots: Mapping[str, Tensor],
-    teacher_keep: Mapping[str, Tensor],
-    form: str,
-    temperature: float,
-) -> None:
-    where = "slot_contrast"
-    if not similarity:
-        raise InputError("no teacher", where=where, expected="one or more")
-    for name, given in (("pairs", pairs), ("slots", teacher_slots), ("keep", teacher_keep)):
-        if given.keys() != similarity.keys():
-            raise InputError(
-                f"{name} of teachers {sorted(given)}", where=where, expected=f"of {sorted(similarity)}"
-            )
-    if form not in ("paper", "bounded"):
-        raise InputError(f"form is '{form}'", where=where, expected="'paper' or 'bounded'")
-    if temperature <= 0:
-        raise InputError(f"temperature is {temperature}", where=where, expected="a positive number")

@@ -7,8 +7,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional
 
-from unicode_cmg.errors import InputError
-from unicode_cmg.losses._numeric import at_least_float32, masked_mean
+from unicode_cmg.errors import at_least, positive
+from unicode_cmg.losses._masked import at_least_float32, masked_mean
 
 
 def structure_loss(
@@ -45,8 +45,7 @@ def structure_loss(
     Raises:
         InputError: There is no level, or the temperature is not positive.
     """
-    if levels < 1:
-        raise InputError(f"levels is {levels}", where="structure_loss", expected="at least 1")
+    at_least("structure_loss", 1, levels=levels)
     with torch.autocast(features.device.type, enabled=False):
         near, kept = (neighbourhoods(x, temperature, mask=mask) for x in (features, representation))
         reached, kept_reached = near, kept
@@ -77,10 +76,7 @@ def neighbourhoods(
     Raises:
         InputError: The temperature is not positive.
     """
-    if temperature <= 0:
-        raise InputError(
-            f"temperature is {temperature}", where="neighbourhoods", expected="a positive number"
-        )
+    positive("neighbourhoods", temperature=temperature)
     x = at_least_float32(vectors)
     if mask is None:
         x = functional.normalize(x, dim=-1)

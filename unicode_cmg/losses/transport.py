@@ -10,8 +10,8 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 from torch.nn import functional
 
-from unicode_cmg.errors import InputError
-from unicode_cmg.losses._numeric import at_least_float32
+from unicode_cmg.errors import InputError, at_least, positive
+from unicode_cmg.losses._masked import at_least_float32
 
 
 def random_directions(count: int, dim: int, *, generator: torch.Generator) -> Float[Tensor, "count dim"]:
@@ -25,8 +25,7 @@ def random_directions(count: int, dim: int, *, generator: torch.Generator) -> Fl
     Raises:
         InputError: There are none.
     """
-    if count < 1:
-        raise InputError(f"{count} directions", where="random_directions", expected="1 or more")
+    at_least("random_directions", 1, count=count)
     return functional.normalize(torch.randn(count, dim, generator=generator), dim=-1)
 
 
@@ -97,7 +96,7 @@ def exact_distances(
     Raises:
         InputError: POT is not installed.
     """
-    ot = require_pot("exact_distances")
+    ot = _pot("exact_distances")
     with torch.autocast(x.device.type, enabled=False):
         x, x_some, x_mask = _cleared(x, x_mask)
         y, y_some, y_mask = _cleared(y, y_mask)
@@ -148,9 +147,8 @@ def entropic_distances(
     Raises:
         InputError: POT is not installed, or `entropy` is not positive.
     """
-    if entropy <= 0:
-        raise InputError(f"entropy is {entropy}", where="entropic_distances", expected="a positive number")
-    solve_batch = require_pot("entropic_distances").batch.solve_batch
+    positive("entropic_distances", entropy=entropy)
+    solve_batch = _pot("entropic_distances").batch.solve_batch
 
     def regularised(costs: Tensor, a: Tensor, b: Tensor) -> Tensor:
         with torch.no_grad():
@@ -173,15 +171,8 @@ def entropic_distances(
         return _where_both(x_some, y_some, between - (own_x.unsqueeze(1) + own_y) / 2)
 
 
-def require_pot(where: str) -> Any:
-    """The POT library, which the exact and the entropic distance need.
-
-    Args:
-        where: What asks for it, for the message.
-
-    Raises:
-        InputError: It is not installed.
-    """
+def _pot(where: str) -> Any:
+    """The POT library; `where` is the function that needs it, for the message."""
     try:
         import ot
         import ot.batch

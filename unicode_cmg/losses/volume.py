@@ -9,9 +9,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional
 
-from unicode_cmg.errors import InputError
-from unicode_cmg.losses._contrast import contrast
-from unicode_cmg.losses._numeric import at_least_float32
+from unicode_cmg.errors import InputError, positive, unknown
+from unicode_cmg.losses._masked import at_least_float32, contrast
 
 _SMALLEST = 1e-6  # a determinant of float32 products of unit vectors is not known better than this
 
@@ -47,11 +46,8 @@ def gram_loss(
             or the temperature is not positive.
     """
     if anchor not in vectors:
-        raise InputError(
-            f"unknown anchor '{anchor}'", where="gram_loss", expected=f"one of {', '.join(vectors)}"
-        )
-    if temperature <= 0:
-        raise InputError(f"temperature is {temperature}", where="gram_loss", expected="a positive number")
+        raise unknown("anchor", anchor, vectors, where="gram_loss")
+    positive("gram_loss", temperature=temperature)
     width = vectors[anchor].shape[-1]
     if not 2 <= len(vectors) <= width:
         raise InputError(

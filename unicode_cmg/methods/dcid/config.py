@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
-from torch import nn
 
+from unicode_cmg.batch import can_name_module
 from unicode_cmg.codebook import CodebookConfig
 from unicode_cmg.config import Config
 
@@ -133,7 +133,7 @@ class DCIDConfig(Config):
     @classmethod
     def _names_can_name_modules(cls, modalities: dict[str, ModalityConfig]) -> dict[str, ModalityConfig]:
         for name in modalities:
-            if not name or "." in name or hasattr(nn.ModuleDict(), name):
+            if not can_name_module(name):
                 raise ValueError(f"'{name}' cannot name a modality; choose another name")
         return modalities
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
-from torch import nn
 
+from unicode_cmg.batch import can_name_module
 from unicode_cmg.config import Config
 from unicode_cmg.regularizers.base import RegularizerConfig
 
@@ -144,6 +144,6 @@ class SlotAlignmentConfig(AlignerConfig, RegularizerConfig):
     @classmethod
     def _names_can_name_modules(cls, teachers: dict[str, TeacherConfig]) -> dict[str, TeacherConfig]:
         for name in teachers:
-            if not name or "." in name or hasattr(nn.ModuleDict(), name):
+            if not can_name_module(name):
                 raise ValueError(f"'{name}' cannot name a teacher; choose another name")
         return teachers

@@ -1,4 +1,4 @@
-"""Each clip against the other clips of its batch: the cross-entropy under every contrastive loss."""
+"""The parts that losses share: precision, masks, and the contrast of each clip with the others of a batch."""
 
 from __future__ import annotations
 
@@ -6,6 +6,27 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional
+
+
+def at_least_float32(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """Half precision raised to float32; float32 and float64 as they are."""
+    return x.float() if torch.finfo(x.dtype).bits < 32 else x
+
+
+def in_both(
+    first: Bool[Tensor, "*shape"] | None, second: Bool[Tensor, "*shape"] | None
+) -> Bool[Tensor, "*shape"] | None:
+    """Where two masks are both True; None stands for a mask that is True everywhere."""
+    if first is None or second is None:
+        return second if first is None else first
+    return first & second
+
+
+def masked_mean(values: Float[Tensor, "*shape"], mask: Bool[Tensor, "*shape"] | None) -> Float[Tensor, ""]:
+    """Mean of `values` where `mask` is True; 0 where it never is."""
+    if mask is None:
+        return values.mean()
+    return torch.where(mask, values, 0).sum() / mask.sum().clamp(min=1)
 
 
 def contrast(

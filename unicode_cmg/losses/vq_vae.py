@@ -1,14 +1,38 @@
-"""Commitment: features stay close to their own codewords and to those of the other modalities."""
+"""The squared errors of a VQ-VAE: reconstruction of the features and commitment to the codewords."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
+import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
+from torch.nn import functional
 
 from unicode_cmg.errors import InputError
-from unicode_cmg.losses._numeric import mean_squared_error
+from unicode_cmg.losses._masked import at_least_float32, in_both
+
+
+def reconstruction_loss(
+    prediction: Float[Tensor, "batch time *feature"],
+    target: Float[Tensor, "batch time *feature"],
+    mask: Bool[Tensor, "batch time"] | None = None,
+) -> Float[Tensor, ""]:
+    """Mean squared error over every element of the valid steps (TOC paper eq. 4, first term, as a mean).
+
+    Padding has no effect, even if it holds NaN. Computed in float32 or better.
+
+    Args:
+        prediction: What the decoder made.
+        target: The input features. Gradients flow into it too: detach what must not chase its reconstruction.
+        mask: True where a step is real.
+    """
+    prediction, target = at_least_float32(prediction), at_least_float32(target)
+    if mask is None:
+        return functional.mse_loss(prediction, target)
+    difference = prediction - target
+    kept = torch.where(mask.view(*mask.shape, *[1] * (difference.ndim - 2)), difference, 0)
+    return kept.square().sum() / (mask.sum() * kept[0, 0].numel()).clamp(min=1)
 
 
 def commitment_loss(
@@ -22,7 +46,7 @@ def commitment_loss(
     """`own MSE(z^m, sg[e^m]) + cross mean_{n != m} MSE(z^m, sg[e^n])` by modality m (DCID paper eq. 8).
 
     The defaults are the paper's with beta = 0.25: beta and beta / 2. The released code has 0.5 and 0.25, the
-    latter shared equally by the other modalities too.
+    latter also shared equally by the other modalities.
 
     Args:
         features: `[B, T, D]` by modality, before quantization.
@@ -34,13 +58,9 @@ def commitment_loss(
     Raises:
         InputError: Modalities that pull on each other are not aligned.
     """
-
-    def mask_of(modality: str) -> Tensor | None:
-        return None if masks is None else masks.get(modality)
-
-    losses = {}
+    masks, losses = masks or {}, {}
     for m, z in features.items():
-        loss = own_weight * mean_squared_error(z, codewords[m].detach(), mask_of(m))
+        loss = own_weight * reconstruction_loss(z, codewords[m].detach(), masks.get(m))
         others = [n for n in features if n != m] if cross_weight else []
         for n in others:
             if codewords[n].shape != z.shape:
@@ -50,15 +70,7 @@ def commitment_loss(
                     expected="aligned modalities",
                     fix="align them, or set cross_weight to 0",
                 )
-            both = _both(mask_of(m), mask_of(n))
-            loss = loss + cross_weight / len(others) * mean_squared_error(z, codewords[n].detach(), both)
+            both = in_both(masks.get(m), masks.get(n))
+            loss = loss + cross_weight / len(others) * reconstruction_loss(z, codewords[n].detach(), both)
         losses[m] = loss
     return losses
-
-
-def _both(
-    first: Bool[Tensor, "batch time"] | None, second: Bool[Tensor, "batch time"] | None
-) -> Bool[Tensor, "batch time"] | None:
-    if first is None or second is None:
-        return second if first is None else first
-    return first & second
