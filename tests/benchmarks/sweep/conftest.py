@@ -1,37 +1,42 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from tiny_ave import DIM, STEPS, write_tiny_ave
 
 from unicode_cmg.checkpoints import save_pretrained
-from unicode_cmg.data.digits import write_digits
+from unicode_cmg.data import FeatureStore
 from unicode_cmg.methods import build_method
-
-MODEL = {
-    **{"dim": 8, "num_codes": 12, "heads": 2, "layers": 1, "feedforward": 16},
-    **{"pooling_dim": 4, "critic_hidden": 8},
-    "modalities": {
-        "audio": {"dim": 104, "specific_dim": 8},
-        "video": {"dim": 16, "grid": [7, 7], "specific_dim": 8},
-    },
-}
 
 
 @pytest.fixture(scope="session")
-def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The embedded data sets."""
-    root = tmp_path_factory.mktemp("sweep") / "digits"
-    write_digits(root)
+def method() -> dict[str, Any]:
+    """Settings of a small DCID for the data."""
+    return {
+        **{"dim": 8, "num_codes": 12, "heads": 2, "layers": 1, "feedforward": 16, "critic_hidden": 8},
+        "modalities": {name: {"dim": DIM, "specific_dim": 8} for name in ("audio", "video")},
+    }
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a small AVE data set, and noise of its shapes to pretrain on."""
+    root = write_tiny_ave(tmp_path_factory.mktemp("sweep"), text=False)
+    rng = np.random.default_rng(0)
+    features = {name: rng.normal(size=(20, STEPS, DIM)).astype(np.float32) for name in ("audio", "video")}
+    FeatureStore.write(root / "pretrain", features, [f"clip{i}" for i in range(20)])
     return root
 
 
 @pytest.fixture(scope="session")
-def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with two untrained models of the digits, `one` and `two`."""
+def models(method: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with two untrained models of the data, `one` and `two`."""
     root = tmp_path_factory.mktemp("models")
     for seed, name in enumerate(("one", "two")):
         torch.manual_seed(seed)
-        save_pretrained(build_method("dcid", MODEL, where="test"), root / name)
+        save_pretrained(build_method("dcid", method, where="test"), root / name)
     return root

@@ -1,21 +1,60 @@
-"""The sweep file in docs/guide/evaluation.md is valid as it stands there."""
+"""The sweep files and the Python example in docs/guide work as they are written there."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
 
-from places import ROOT
+import pytest
+import yaml
+from places import DOCS, ROOT
 
-from benchmarks.sweep import load_sweep
+from benchmarks.sweep import SweepConfig, load_sweep
 
 
-def test_the_sweep_file_is_valid_and_has_curves(tmp_path: Path) -> None:
-    page = (ROOT / "docs" / "guide" / "evaluation.md").read_text(encoding="utf-8")
-    section = page.split("\n## Many configurations and seeds\n")[1].split("\n## ")[0]
-    (text,) = re.findall(r"^```yaml\n(.*?)^```", section, flags=re.DOTALL | re.MULTILINE)
+def section(page: str, title: str) -> str:
+    text = (DOCS / "guide" / page).read_text(encoding="utf-8")
+    return text.split(f"\n## {title}\n")[1].split("\n## ")[0]
+
+
+REFINEMENTS = section("toc.md", "In evaluation")
+
+
+def block(language: str, text: str = REFINEMENTS) -> str:
+    (found,) = re.findall(rf"^```{language}\n(.*?)^```", text, flags=re.DOTALL | re.MULTILINE)
+    return str(found)
+
+
+def test_the_sweep_file_of_the_guide_to_evaluation_has_curves(tmp_path: Path) -> None:
+    text = block("yaml", section("evaluation.md", "Many configurations and seeds"))
     (tmp_path / "configs").symlink_to(ROOT / "configs")
     (tmp_path / "sweep.yaml").write_text(text, encoding="utf-8")
     plan, rows = load_sweep(tmp_path / "sweep.yaml")
     assert [row.name for row in rows] == ["none, 10 %", "none, 100 %", "gram, 10 %", "gram, 100 %"]
     assert plan.layout() is not None
+
+
+def test_the_sweep_file_of_the_guide_to_toc_is_valid_and_shows_every_way() -> None:
+    sweep = SweepConfig.parse(yaml.safe_load(block("yaml")), where="docs/guide/toc.md")
+    listed = set(re.findall(r"^\| `(\w+)` \|", REFINEMENTS, flags=re.MULTILINE))
+    assert {way.way for way in sweep.refine.values()} == listed == {"toc", "random", "pca", "l1"}
+
+
+def test_the_python_example_runs(
+    tmp_path: Path,
+    data: Path,
+    models: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for place, there in (("runs/mine", models / "one"), ("data/digits", data)):
+        (tmp_path / place).parent.mkdir()
+        (tmp_path / place).symlink_to(there)
+    monkeypatch.chdir(tmp_path)
+    exec(compile(block("python"), "toc.md", "exec"), {})
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[:-2] for line in lines[:4]] == [
+        *(["all", "dimensions", "8"],) * 2,
+        *(["TOC", "2"],) * 2,
+    ]
+    assert "PCA 4 video->audio" in "\n".join(lines)

@@ -7,8 +7,10 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 from places import ROOT
 
 from benchmarks.console import run_command
@@ -18,28 +20,9 @@ from benchmarks.sweep.tables import outcome_csv, outcome_table
 from unicode_cmg.errors import InputError
 from unicode_cmg.files import read_json
 
-TINY = """\
-method:
-  name: dcid
-  dim: 8
-  num_codes: 12
-  heads: 2
-  layers: 1
-  feedforward: 16
-  pooling_dim: 4
-  critic_hidden: 8
-  modalities:
-    audio: {dim: 104, specific_dim: 8}
-    video: {dim: 16, grid: [7, 7], specific_dim: 8}
-    text: {dim: 32, specific_dim: 8}
-data: {store: unused, limit: 40}
-critics: {steps: 1}
-training: {epochs: 1, batch_size: 20}
-"""
-
 SWEEP = """\
 config: tiny.yaml
-set: [optimizer.lr=2e-3]
+set: [optimizer.lr=2e-3, data.limit=10]
 tasks: [ave]
 directions: [video->audio, audio->audio]
 seeds: [0, 1]
@@ -56,8 +39,14 @@ plot: {x: width, chance: {ave: 10}}
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    (tmp_path / "tiny.yaml").write_text(TINY)
+def folder(method: dict[str, Any], tmp_path: Path) -> Path:
+    config = {
+        "method": {"name": "dcid", **method},
+        "data": {"store": "unused"},
+        "critics": {"steps": 1},
+        "training": {"epochs": 1, "batch_size": 20},
+    }
+    (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(config))
     (tmp_path / "sweep.yaml").write_text(SWEEP)
     return tmp_path
 
@@ -89,9 +78,9 @@ def test_a_mistake_in_any_row_is_found_before_anything_runs(
 
 
 def test_the_command_runs_every_row_once_and_resumes(
-    folder: Path, digits: Path, monkeypatch: pytest.MonkeyPatch
+    folder: Path, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    arguments = [str(folder / "sweep.yaml"), "--data", str(digits), "--to", str(folder / "out")]
+    arguments = [str(folder / "sweep.yaml"), "--data", str(data), "--to", str(folder / "out")]
     command = [sys.executable, "-m", "benchmarks.sweep", *arguments, "--seeds", "0"]
     first = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     results = sorted((folder / "out").glob("*/seed-0/result-test.json"))
@@ -126,22 +115,22 @@ def test_the_command_runs_every_row_once_and_resumes(
     assert (folder / "out" / "curves-ave.png").read_bytes()[:4] == b"\x89PNG"
 
 
-def test_a_folder_with_a_run_of_other_settings_is_refused(folder: Path, digits: Path) -> None:
+def test_a_folder_with_a_run_of_other_settings_is_refused(folder: Path, data: Path) -> None:
     plan, rows = load_sweep(folder / "sweep.yaml")
-    (outcome,) = run_sweep(plan, rows[:1], seeds=[0], data=digits, to=folder / "out")
+    (outcome,) = run_sweep(plan, rows[:1], seeds=[0], data=data, to=folder / "out")
     assert outcome.seconds is not None
     assert outcome.seconds > 0
     (folder / "sweep.yaml").write_text(SWEEP.replace("lr=2e-3", "lr=1e-3"))
     plan, rows = load_sweep(folder / "sweep.yaml")
     with pytest.raises(InputError, match="other settings"):
-        run_sweep(plan, rows[:1], seeds=[0], data=digits, to=folder / "out")
+        run_sweep(plan, rows[:1], seeds=[0], data=data, to=folder / "out")
 
 
 def test_a_result_is_known_again_after_a_setting_was_added(folder: Path) -> None:
     row = load_sweep(folder / "sweep.yaml")[1][0]
     now = row.identity(0, folder)
     before = {key: value for key, value in now.items() if key not in ("regularizers", "data")}
-    assert row.completed({**before, "data": {"limit": 40}, "head": None}) == {**now, "head": None}
+    assert row.completed({**before, "data": {"limit": 10}, "head": None}) == {**now, "head": None}
     assert row.completed(before) != now  # trained on all clips
     other = {**now, "method": {**now["method"], "gone": 1}}
     assert row.completed(other) == other

@@ -41,19 +41,19 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("out")
 
 
-def run(models: Path, digits: Path, out: Path, text: str = SWEEP) -> list[Outcome]:
+def run(models: Path, data: Path, out: Path, text: str = SWEEP) -> list[Outcome]:
     file = models / "sweep.yaml"
     file.write_text(text)
-    return run_sweep(*load_sweep(file), data=digits, to=out)
+    return run_sweep(*load_sweep(file), data=data, to=out)
 
 
 @pytest.fixture(scope="module")
-def first(models: Path, digits: Path, out: Path) -> list[Outcome]:
-    return run(models, digits, out)
+def first(models: Path, data: Path, out: Path) -> list[Outcome]:
+    return run(models, data, out)
 
 
 def test_models_that_are_there_are_refined_and_nothing_is_measured_twice(
-    models: Path, digits: Path, out: Path, first: list[Outcome]
+    models: Path, data: Path, out: Path, first: list[Outcome]
 ) -> None:
     assert [(o.row, o.seed, o.seconds) for o in first] == [("mine", 0, None), ("mine", 1, None)]
     assert [(r.refinement, r.asked) for r in first[0].refined["ave"]][::2] == [
@@ -64,7 +64,7 @@ def test_models_that_are_there_are_refined_and_nothing_is_measured_twice(
     before = [read_json(file)["results"] for file in files]
 
     renamed = SWEEP.replace("TOC: {way: toc, keep: [4, auto]}", "fewer: {way: toc, keep: [2, 4]}")
-    second = run(models, digits, out, renamed.replace("among: [TOC", "among: [fewer"))
+    second = run(models, data, out, renamed.replace("among: [TOC", "among: [fewer"))
     assert [(r.refinement, r.asked) for r in second[0].refined["ave"]][:6:2] == [
         *((ALL, None), ("fewer", 2), ("fewer", 4))
     ]
