@@ -445,11 +445,9 @@ def report(
 
 def _load(checkpoint: Path) -> Method[Any]:
     """The model, on the GPU if there is one."""
-    import torch
+    from unicode_cmg.checkpoints import best_device, load_pretrained
 
-    from unicode_cmg import load_pretrained
-
-    return load_pretrained(checkpoint, map_location="cuda" if torch.cuda.is_available() else "cpu")
+    return load_pretrained(checkpoint, map_location=best_device())
 
 
 def _amount(text: str) -> int | float | Literal["auto"]:

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
-
 from benchmarks.evaluation.code_usage import code_usage
 from benchmarks.evaluation.evaluate import evaluate
 from benchmarks.report import RESULTS, build_report
-from benchmarks.report.record import CODES_FILE, STAGES_FILE, read_run
+from benchmarks.report.run_files import CODES_FILE, STAGES_FILE
 from benchmarks.report.transfer import transfer_tables, transfer_text
 from toc import load_codebook, optimize
 from toc.outputs import write_outputs
-from unicode_cmg.checkpoints import load_pretrained
+from unicode_cmg.checkpoints import best_device, load_pretrained
 from unicode_cmg.config import apply_overrides, load_yaml
 from unicode_cmg.data.digits import write_digits
 from unicode_cmg.errors import InputError
@@ -27,7 +27,6 @@ from unicode_cmg.files import read_json, write_json
 from unicode_cmg.training import PretrainConfig, fit
 from unicode_cmg.training.run_folder import find_start
 
-TASK = "ave"
 HEAD_SEEDS = (0, 1, 2)
 
 
@@ -56,8 +55,8 @@ def quickstart(
 ) -> QuickstartResult:
     """Build the digits, pretrain, refine, evaluate and report, all inside one folder.
 
-    Called again with the same folder it continues: data that is there is used, pretraining goes on from its
-    newest checkpoint, and the short stages after it are done anew.
+    If it is interrupted, call it again with the same folder to resume: data that is there is used,
+    pretraining continues from its newest checkpoint, and the short stages after it are repeated.
 
     Args:
         run: Folder of the run.
@@ -72,7 +71,7 @@ def quickstart(
     """
     run = Path(run)
     find_start(run, resume)  # refuses before anything is written
-    stages = _Stages(run, say)
+    stages = _Stages(run / STAGES_FILE, _command(run, seed, settings), say)
     with stages.of("data"):
         data = _digits(run / "data", seed)
     with stages.of("pretraining"):
@@ -82,29 +81,28 @@ def quickstart(
         selection = optimize(codebook.vectors, layer=codebook.name)
         write_outputs(run / "toc", codebook, selection)
     with stages.of("evaluation"):
-        model = load_pretrained(model_folder, map_location="cuda" if torch.cuda.is_available() else "cpu")
-        for name, options in (
-            ("ave", {}),
-            ("ave-toc", {"toc": selection}),
-            ("ave-shuffled", {"permute_codes_seed": 0}),
-        ):
-            result = evaluate(model, TASK, data, seeds=HEAD_SEEDS, **options)
+        model = load_pretrained(model_folder, map_location=best_device())
+        results = {
+            "ave": evaluate(model, "ave", data, seeds=HEAD_SEEDS),
+            "ave-toc": evaluate(model, "ave", data, seeds=HEAD_SEEDS, toc=selection),
+            "ave-shuffled": evaluate(model, "ave", data, seeds=HEAD_SEEDS, permute_codes_seed=0),
+        }
+        for name, result in results.items():
             write_json(run / "evaluation" / f"{name}.json", result.to_json())
     with stages.of("meaning of the codes"):
         usage = code_usage(model, data, split="test")
         write_json(run / "evaluation" / CODES_FILE, usage.to_json())
     with stages.of("report"):
         page = build_report(run)
-    table = transfer_text(transfer_tables(read_run(run).evaluations.values()))
-    return QuickstartResult(page, read_json(run / RESULTS), table)
+    return QuickstartResult(page, read_json(run / RESULTS), transfer_text(transfer_tables(results.values())))
 
 
 class _Stages:
-    """Tells which stage runs, and writes down how long each took in this process."""
+    """Says which stage runs, and records in a file how long each took in this process."""
 
-    def __init__(self, run: Path, say: Callable[[str], None]) -> None:
-        self._run, self._say = run, say
-        self._done: list[dict[str, Any]] = []
+    def __init__(self, file: Path, command: str, say: Callable[[str], None]) -> None:
+        self._file, self._say = file, say
+        self._record: dict[str, Any] = {"format_version": 1, "command": command, "stages": []}
 
     @contextmanager
     def of(self, name: str) -> Iterator[None]:
@@ -112,32 +110,37 @@ class _Stages:
         started = time.perf_counter()
         yield
         seconds = round(time.perf_counter() - started, 3)
-        self._done.append({"name": name, "seconds": seconds})
-        write_json(self._run / STAGES_FILE, {"format_version": 1, "stages": self._done})
+        self._record["stages"].append({"name": name, "seconds": seconds})
+        write_json(self._file, self._record | {"day": datetime.now(UTC).date().isoformat()})
         self._say(f"{name}: {seconds:.1f} s")
+
+
+def _command(run: Path, seed: int, settings: tuple[str, ...]) -> str:
+    if settings:  # the command line takes none
+        return f"quickstart({str(run)!r}, seed={seed}, settings={list(settings)})"
+    return f"unicode-cmg quickstart --to {shlex.quote(str(run))} --seed {seed}"
 
 
 def _digits(root: Path, seed: int) -> Path:
     """The data set under `root`, written unless it is there already."""
     manifest = root / "digits.json"
-    if manifest.exists():
-        found = read_json(manifest)
-        if (found.get("recipe"), found.get("seed")) != ("default", seed):
-            raise InputError(
-                f"holds digits of recipe {found.get('recipe')!r} and seed {found.get('seed')!r}",
-                where=root,
-                expected=f"recipe 'default' and seed {seed}",
-                fix="use the same --seed, or another --to",
-            )
-        return root
-    write_digits(root, recipe="default", seed=seed)
+    if not manifest.exists():
+        write_digits(root, recipe="default", seed=seed)
+    found = read_json(manifest)
+    if (found.get("recipe"), found.get("seed")) != ("default", seed):
+        raise InputError(
+            f"holds digits of recipe {found.get('recipe')!r} and seed {found.get('seed')!r}",
+            where=root,
+            expected=f"recipe 'default' and seed {seed}",
+            fix="use the same --seed, or another --to",
+        )
     return root
 
 
 def _config(data: Path, seed: int, settings: tuple[str, ...]) -> PretrainConfig:
+    """The shipped configuration with the data of this run, its seed, and what the caller changes."""
     with as_file(files("benchmarks") / "quickstart.yaml") as path:
         values = load_yaml(path)
-    stores = {"store": str(data / "pretrain"), "val_store": str(data / "pretrain-val")}
-    values["data"] = values["data"] | stores
-    values["training"] = values["training"] | {"seed": seed}
+    values["data"] |= {"store": str(data / "pretrain"), "val_store": str(data / "pretrain-val")}
+    values["training"]["seed"] = seed
     return PretrainConfig.parse(apply_overrides(values, settings), where="quickstart.yaml")

@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from benchmarks.report.page import render
-from benchmarks.report.record import read_run
-from benchmarks.report.results import results_of
+from benchmarks.report.run_files import read_run, results_of
 from benchmarks.report.slots import slots_view
 from unicode_cmg.files import write_json, write_text
 
@@ -22,13 +21,12 @@ def build_report(run: str | Path) -> Path:
     Raises:
         InputError: The folder is no run, one of its files is damaged, or it cannot be written to.
     """
-    run = Path(run)
-    record = read_run(run)
-    slots = slots_view(record)
-    results = results_of(record, slots)
-    write_json(run / RESULTS, results)
-    write_text(run / PAGE, render(record, results, slots))
-    return run / PAGE
+    files = read_run(Path(run))
+    slots = slots_view(files)
+    results = results_of(files, slots.to_json() if slots else None)
+    write_json(files.path / RESULTS, results)
+    write_text(files.path / PAGE, render(files, results, slots))
+    return files.path / PAGE
 
 
 __all__ = ["PAGE", "RESULTS", "build_report"]

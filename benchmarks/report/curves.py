@@ -15,6 +15,28 @@ from matplotlib.ticker import MaxNLocator
 from benchmarks.report.svg import INK, SERIES, css_colour, inline_svg, page_style, series_slot
 
 _POINTS = 300
+_WORDS = {
+    "total": "Weighted sum of all terms",
+    "reconstruction": "Reconstruction",
+    "commitment": "Commitment to the codewords",
+    "codebook": "Codewords to the features",
+    "club": "Mutual information (CLUB)",
+    "critic": "Critics of CLUB",
+    "cpc": "Contrastive prediction (CPC)",
+    "cmcm": "Cross-modal code matching (CMCM)",
+    "info_nce": "Contrast of paired clips (InfoNCE)",
+    "structure": "Structure within the batch",
+    "gram": "Volume that the modalities span",
+    "slot_alignment": "Terms of slot alignment",
+    "slot_alignment/contrastive": "Contrast of paired slots",
+    "slot_alignment/retrieval": "Retrieval by transport distance",
+    "slot_alignment/reconstruction": "Reconstruction of the tokens",
+    "slot_alignment/keep": "Share of the slots that are kept",
+    "perplexity": "Perplexity",
+    "active": "Active codes",
+    "shared": "Codes that every modality uses",
+    "agreement": "Same code in two modalities",
+}
 
 
 @dataclass(frozen=True)
@@ -48,9 +70,33 @@ def curves_of(metrics: Sequence[Mapping[str, Any]], group: str) -> dict[str, lis
 
 def _split(key: str) -> tuple[str, str]:
     parts = key.split("/")
-    if parts[0].startswith("layer") and len(parts) > 1:
-        return "/".join(parts[:2]), "/".join(parts[2:])
-    return parts[0], "/".join(parts[1:])
+    ends = 2 if _is_layer(parts[0]) and len(parts) > 1 else 1
+    return "/".join(parts[:ends]), "/".join(parts[ends:])
+
+
+def _is_layer(part: str) -> bool:
+    return part.startswith("layer")
+
+
+def in_words(key: str, *, one_layer: bool = False) -> str:
+    """What a quantity of the log is: "Perplexity, code layer 0" for `layer0/perplexity`.
+
+    Args:
+        key: The quantity; terms of other packages keep their names.
+        one_layer: Whether there is no other code layer, so that it need not be named.
+    """
+    first, slash, rest = key.partition("/")
+    if slash and _is_layer(first):
+        return in_words(rest) + ("" if one_layer else f", {_part_in_words(first, ())}")
+    return _WORDS.get(key, key.replace("_", " "))
+
+
+def _part_in_words(part: str, modalities: Sequence[str]) -> str:
+    """`layer1` as "code layer 1", `audio-video` as "audio and video"."""
+    if _is_layer(part):
+        return f"code layer {part.removeprefix('layer')}"
+    pairs = {f"{a}-{b}": f"{a} and {b}" for a in modalities for b in modalities}
+    return pairs.get(part, part)
 
 
 def thin(curve: Curve, points: int = _POINTS) -> Curve:
@@ -77,30 +123,51 @@ def smooth(values: Float[np.ndarray, " n"], share: float = 0.03) -> Float[np.nda
 
 @dataclass(frozen=True)
 class Chart:
-    """One panel of small multiples: the drawing, and `(name, CSS colour)` of each curve in it."""
+    """One panel of small multiples.
 
+    Attributes:
+        title: The quantity in words.
+        key: Its name in `metrics.jsonl`.
+        svg: The drawing.
+        legend: `(name, CSS colour)` of each curve in it.
+    """
+
+    title: str
+    key: str
     svg: Markup
     legend: list[tuple[str, str]]
 
 
-def draw_curves(
-    title: str, curves: Sequence[Curve], modalities: Sequence[str], held_out: Sequence[Curve] = ()
-) -> Chart:
-    """One panel: each curve faint as logged, and its running mean on top.
+def charts_of(
+    metrics: Sequence[Mapping[str, Any]], group: str, modalities: Sequence[str], held_out: str = ""
+) -> list[Chart]:
+    """A panel for each quantity of a group of the log.
 
     Args:
-        title: The quantity.
-        curves: The quantity over the training steps.
+        metrics: The lines of the log.
+        group: Such as `loss`.
         modalities: Names that have a colour of their own.
-        held_out: The same quantity on held-out data, drawn as dots.
+        held_out: The group with the same quantities on held-out data, if there is one.
     """
+    found, dots = curves_of(metrics, group), curves_of(metrics, held_out)
+    one_layer = len({key.split("/")[0] for key in found}) == 1
+    return [
+        draw_curves(in_words(key, one_layer=one_layer), key, curves, modalities, dots.get(key, ()))
+        for key, curves in found.items()
+    ]
+
+
+def draw_curves(
+    title: str, key: str, curves: Sequence[Curve], modalities: Sequence[str], held_out: Sequence[Curve] = ()
+) -> Chart:
+    """One panel: each curve faint as logged, its running mean on top, and held-out values as dots."""
     dots = {curve.name: curve for curve in held_out}
+    names = {c.name: ", ".join(_part_in_words(p, modalities) for p in c.name.split("/")) for c in curves}
     with page_style():
-        figure = Figure(figsize=(3.1, 1.9))
+        figure = Figure(figsize=(3.1, 1.7))
         axes = figure.subplots()
-        figure.subplots_adjust(
-            left=0.15, right=0.98, top=0.88, bottom=0.24
-        )  # the same for all, so that panels align
+        # the same for all, so that panels align
+        figure.subplots_adjust(left=0.15, right=0.98, top=0.96, bottom=0.26)
         legend = []
         for number, curve in enumerate(curves):
             colour = _colour(curve.name, number, modalities)
@@ -110,15 +177,15 @@ def draw_curves(
             if curve.name in dots:
                 axes.plot(dots[curve.name].x, dots[curve.name].y, ".", color=colour, markersize=3.5)
             if curve.name:
-                legend.append((curve.name, css_colour(colour)))
-        axes.set_title(title)
+                legend.append((names[curve.name], css_colour(colour)))
         axes.set_xlabel("step")
         axes.grid(visible=False, axis="x")
         axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
         axes.yaxis.set_major_locator(MaxNLocator(4))
         axes.margins(x=0.01)
-        last = ", ".join(f"{curve.name or title} {curve.y[-1]:.3g}" for curve in curves)
-        return Chart(inline_svg(figure, f"{title} over the steps; last values: {last}"), legend)
+        last = ", ".join(f"{names[curve.name]} {curve.y[-1]:.3g}".strip() for curve in curves)
+        svg = inline_svg(figure, f"{title} over the steps; last values: {last}")
+    return Chart(title, key, svg, legend)
 
 
 def _colour(name: str, number: int, modalities: Sequence[str]) -> str:

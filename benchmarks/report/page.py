@@ -1,4 +1,4 @@
-"""The HTML page of a run: which sections it has, and what each is given."""
+"""The HTML page of a run: its sections, and what each of them is given."""
 
 from __future__ import annotations
 
@@ -10,23 +10,24 @@ from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from benchmarks.report.codes import meaning_view, sharing_view
-from benchmarks.report.curves import Chart, curves_of, draw_curves
-from benchmarks.report.gallery import Card, digit_cards
-from benchmarks.report.headline import arrow, lede, tiles
-from benchmarks.report.record import RunRecord
-from benchmarks.report.refined import refined_view
-from benchmarks.report.settings import facts, timings
+from benchmarks.report.curves import charts_of
+from benchmarks.report.gallery import digit_cards
+from benchmarks.report.headline import arrow, headline
+from benchmarks.report.run_files import RunFiles
 from benchmarks.report.slots import SlotsView
-from benchmarks.report.tasks import TaskView, task_views
-from benchmarks.report.transfer import transfer_tables
+from benchmarks.report.svg import inline_svg
+from benchmarks.report.tasks import task_views
+from benchmarks.report.transfer import TransferTable, transfer_tables
+from toc import CodebookError, TOCSelection, draw_selection, load_codebook
+from toc.figure import mean_similarity
 from unicode_cmg.inspect.slots.page import HELPERS, LOADER, page_css, slots_css
 
 
-def render(record: RunRecord, results: Mapping[str, Any], slots: SlotsView | None) -> str:
+def render(run: RunFiles, results: Mapping[str, Any], slots: SlotsView | None) -> str:
     """The page as text; it needs no other file and asks the network for nothing.
 
     Args:
-        record: The run.
+        run: The run.
         results: The same run as `results.json` holds it.
         slots: Its slots, if it has any.
     """
@@ -38,65 +39,81 @@ def render(record: RunRecord, results: Mapping[str, Any], slots: SlotsView | Non
         undefined=StrictUndefined,
     )
     environment.globals |= HELPERS
-    tables = transfer_tables(record.evaluations.values())
-    tasks = task_views(tables, record.evaluations.values())
+    tables = transfer_tables(run.evaluations.values())
+    tasks = task_views(tables, run.evaluations.values(), digits=run.digits is not None)
     return environment.get_template("report.html.j2").render(
-        title=f"Unified codebook: {results['run']}",
         css=Markup(page_css() + (slots_css() if slots else "")),
-        lede=lede(record),
-        contents=_contents(tasks, slots is not None),
-        tiles=tiles(record, tables),
+        headline=headline(run, tables),
+        contents=[
+            ("transfer", "Transfer"),
+            *((task.id, task.name) for task in tasks),
+            ("training", "Training"),
+            ("codebook", "Codebook"),
+            ("meaning", "Meaning of codes"),
+            *([("slots", "Slots")] if slots else []),
+            ("toc", "TOC"),
+            ("settings", "Settings"),
+            ("timings", "Timings"),
+        ],
         tables=tables,
         crossings=list(dict.fromkeys(pair for table in tables for pair in table.crossings())),
         arrow=arrow(tables),
         tasks=tasks,
-        losses=_charts(record, "loss", "validation"),
-        held_out=any("validation" in line for line in record.metrics),
-        usage=_charts(record, "codebook"),
-        sharing=sharing_view(record.codes) if record.codes else None,
-        meaning=meaning_view(record.codes) if record.codes else None,
-        gallery=_gallery(record),
+        losses=charts_of(run.metrics, "loss", run.modalities, "validation"),
+        held_out=any("validation" in line for line in run.metrics),
+        usage=charts_of(run.metrics, "codebook", run.modalities),
+        sharing=sharing_view(run.codes) if run.codes else None,
+        meaning=meaning_view(run.codes) if run.codes else None,
+        gallery=digit_cards(run.codes, run.digits) if run.codes and run.digits else [],
         slots=slots,
-        toc=refined_view(record.toc, record.path) if record.toc else None,
-        facts=facts(record, tables),
-        config=yaml.safe_dump(record.config, sort_keys=False, allow_unicode=True),
-        timings=timings(record),
+        toc=_toc_section(run, run.toc) if run.toc else None,
+        facts=_facts(run, tables),
+        config=yaml.safe_dump(run.config, sort_keys=False, allow_unicode=True),
+        timings=_timings(run),
         versions=", ".join(f"{name} {number}" for name, number in results["versions"].items()),
         version=results["library_version"],
     )
 
 
-def _contents(tasks: Sequence[TaskView], slots: bool) -> list[tuple[str, str]]:
-    """Id and name of each section."""
-    return [
-        ("transfer", "Transfer"),
-        *((task.id, task.name) for task in tasks),
-        ("training", "Training"),
-        ("codebook", "Codebook"),
-        ("meaning", "Meaning of codes"),
-        *([("slots", "Slots")] if slots else []),
-        ("toc", "TOC"),
-        ("settings", "Settings"),
-        ("timings", "Timings"),
-    ]
+def _toc_section(run: RunFiles, selection: TOCSelection) -> tuple[str, Markup | None]:
+    """What TOC kept, in words and as a figure; no figure where the codebook is gone or another one."""
+    kept = f"{len(selection.indices)} of {selection.n_dims} dimensions, those that tell the codes apart best"
+    try:
+        codebook = load_codebook(run.path, selection.layer).vectors
+        selection.check(codebook)
+    except CodebookError as error:
+        return f"TOC keeps {kept}. No picture: {error}.", None
+    before, after = mean_similarity(codebook), mean_similarity(selection.select(codebook))
+    sentence = (
+        f"TOC keeps {kept}: the mean cosine similarity between two codes goes from {before:.3f} to "
+        f"{after:.3f}. Nothing was trained for it, and which code a step gets does not change; the "
+        "classifiers see fewer dimensions."
+    )
+    return sentence, inline_svg(draw_selection(codebook, selection), "TOC: " + sentence)
 
 
-def _charts(record: RunRecord, group: str, held_out: str = "") -> list[Chart]:
-    dots = curves_of(record.metrics, held_out)
-    found = curves_of(record.metrics, group)
-    only_layer = len({title.split("/")[0] for title in found}) == 1
-    return [
-        draw_curves(
-            title.removeprefix("layer0/") if only_layer else title,
-            curves,
-            record.modalities,
-            dots.get(title, ()),
-        )
-        for title, curves in found.items()
-    ]
+def _facts(run: RunFiles, tables: Sequence[TransferTable]) -> list[tuple[str, str]]:
+    """Settings of the training and of each protocol, as name and value."""
+    training = run.config.get("training", {})
+    names = {"epochs": "epochs", "batch_size": "batch size", "seed": "seed of pretraining"}
+    found = [(name, str(training[key])) for key, name in names.items() if key in training]
+    for table in tables:
+        first = table.results[0]
+        clips = ", ".join(f"{count} {split}" for split, count in first.data.counts.items())
+        if dropped := sum(first.data.dropped.values()):
+            clips += f"; {dropped} left out because their video is in another split too"
+        found.append((f"{table.task}: protocol", f"{table.protocol}; clips: {clips}"))
+        if (head := first.head) is not None:
+            recipe = f"Adam {head.lr:g}, {head.epochs} epochs, batch {head.batch_size}, {head.select}"
+            found.append((f"{table.task}: head", recipe))
+            found.append((f"{table.task}: seeds", ", ".join(map(str, first.seeds))))
+        found += [(f"{table.task}: departure", departure) for departure in first.departures]
+    return found
 
 
-def _gallery(record: RunRecord) -> list[Card]:
-    """Cards where the run has the embedded digits beside it; other data has no pictures of its features."""
-    data = record.path / "data"
-    return digit_cards(record.codes, data) if record.codes and (data / "digits.json").is_file() else []
+def _timings(run: RunFiles) -> list[tuple[str, float]]:
+    """Stage and seconds."""
+    if run.stages:
+        return [(stage["name"], stage["seconds"]) for stage in run.stages]
+    training = [("pretraining", float(run.last_loss["seconds"]))] if run.last_loss else []
+    return training + [(f"evaluation {name}", r.seconds.total) for name, r in run.evaluations.items()]

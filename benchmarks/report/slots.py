@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from benchmarks.report.curves import Chart, curves_of, draw_curves
-from benchmarks.report.record import RunRecord
+from benchmarks.report.curves import Chart, curves_of, draw_curves, in_words
+from benchmarks.report.run_files import RunFiles
 from unicode_cmg.data.store import FeatureStore
 from unicode_cmg.errors import InputError
 from unicode_cmg.inspect.slots.matching import matched_slots
@@ -41,19 +41,19 @@ class SlotsView:
         }
 
 
-def slots_view(record: RunRecord) -> SlotsView | None:
+def slots_view(run: RunFiles) -> SlotsView | None:
     """The section of a run, finished or not; None if it has no `slot_alignment`.
 
     The slots are those of the newest checkpoint, on the first clips of the validation store, or, without one,
     of the store it was trained on.
     """
-    if all(entry.get("name") != _NAME for entry in record.config.get("regularizers") or ()):
+    if all(entry.get("name") != _NAME for entry in run.config.get("regularizers") or ()):
         return None
-    charts = _charts(record)
-    data = record.config["data"]
+    charts = _charts(run)
+    data = run.config["data"]
     try:
         store = FeatureStore.open(data.get("val_store") or data["store"])
-        found = matched_slots(record.path, store, clips=_COUNTED)
+        found = matched_slots(run.path, store, clips=_COUNTED)
     except InputError as error:
         return SlotsView(charts, absent=str(error))
     return SlotsView(
@@ -64,15 +64,12 @@ def slots_view(record: RunRecord) -> SlotsView | None:
     )
 
 
-def _charts(record: RunRecord) -> list[Chart]:
+def _charts(run: RunFiles) -> list[Chart]:
     """A chart for each term of the regularizer: their scales have nothing in common."""
-    dots = {curve.name: curve for curve in curves_of(record.metrics, "validation").get(_NAME, ())}
-    return [
-        draw_curves(
-            curve.name,
-            [replace(curve, name="")],
-            record.modalities,
-            [replace(dots[curve.name], name="")] if curve.name in dots else (),
-        )
-        for curve in curves_of(record.metrics, "loss").get(_NAME, ())
-    ]
+    held_out = {curve.name: curve for curve in curves_of(run.metrics, "validation").get(_NAME, ())}
+    charts = []
+    for curve in curves_of(run.metrics, "loss").get(_NAME, ()):
+        key = f"{_NAME}/{curve.name}"
+        dots = [replace(held_out[curve.name], name="")] if curve.name in held_out else []
+        charts.append(draw_curves(in_words(key), key, [replace(curve, name="")], run.modalities, dots))
+    return charts

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 
 from benchmarks.evaluation.results import TaskResult
 
@@ -54,8 +55,16 @@ class TransferTable:
 
     @property
     def floors(self) -> str:
-        """What needs no codes."""
-        return floors(self.results[0])
+        """What needs no codes, in percent of the metric."""
+        first = self.results[0]
+        if first.chance is not None and first.majority is not None:
+            return f"chance {first.chance:.1f}, always the most frequent class {first.majority:.1f}"
+        constants = (
+            f"{row.source} -> {row.target} {row.constant:.1f}"
+            for row in first.directions
+            if row.kind == "transfer" and row.constant is not None
+        )
+        return f"always the same answer: {', '.join(constants)}"
 
     def crossings(self) -> list[tuple[str, str]]:
         """Directions between two different modalities."""
@@ -81,18 +90,6 @@ def variant(result: TaskResult) -> str:
         kept = ", ".join(f"{layer.kept} of {layer.n_dims}" for layer in result.toc)
         parts.append(f"TOC, {kept}" + ", requantized" * (result.toc[0].use == "requantize"))
     return "; ".join(parts) or "all dimensions"
-
-
-def floors(result: TaskResult) -> str:
-    """What needs no codes, in percent of the metric."""
-    if result.chance is not None and result.majority is not None:
-        return f"chance {result.chance:.1f}, always the most frequent class {result.majority:.1f}"
-    constants = (
-        f"{row.source} -> {row.target} {row.constant:.1f}"
-        for row in result.directions
-        if row.kind == "transfer" and row.constant is not None
-    )
-    return f"always the same answer: {', '.join(constants)}"
 
 
 def _chosen_layers(result: TaskResult) -> bool:
@@ -127,22 +124,13 @@ def _text(table: TransferTable) -> str:
     pairs = sorted(table.cells, key=lambda pair: pair[0] == pair[1])
     rows = [["trained on -> tested on", *(variant(result) for result in table.results)]]
     rows += [[" -> ".join(pair), *map(str, table.cells[pair])] for pair in pairs]
-    widths = [max(len(row[column]) for row in rows if column < len(row)) for column in range(len(rows[0]))]
-    lines = [
-        "   ".join(
-            [
-                row[0].ljust(widths[0]),
-                *(text.rjust(width) for text, width in zip(row[1:], widths[1:], strict=False)),
-            ]
-        )
-        for row in rows
-    ]
-    first = table.results[0]
-    return "\n".join(
-        [
-            f"{table.task}, protocol {table.protocol}: {table.metric} in %, "
-            f"mean ± std of {len(first.seeds)} seeds",
-            *lines,
-            floors(first),
-        ]
+    widths = [max(map(len, column)) for column in zip_longest(*rows, fillvalue="")]
+    lines = []
+    for name, *scores in rows:
+        padded = [score.rjust(width) for score, width in zip(scores, widths[1:], strict=False)]
+        lines.append("   ".join([name.ljust(widths[0]), *padded]))
+    heading = (
+        f"{table.task}, protocol {table.protocol}: {table.metric} in %, "
+        f"mean ± std of {len(table.results[0].seeds)} seeds"
     )
+    return "\n".join([heading, *lines, table.floors])

@@ -9,7 +9,7 @@ from pathlib import Path
 from benchmarks.evaluation.metrics import mean_and_std
 from benchmarks.evaluation.results import DirectionResult, TaskResult
 from benchmarks.printed_numbers import printed_numbers
-from benchmarks.report.record import CODES_FILE
+from benchmarks.report.run_files import CODES_FILE
 from unicode_cmg.errors import InputError
 from unicode_cmg.files import read_json
 

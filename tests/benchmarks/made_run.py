@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,17 @@ CLASSES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight
 CODES, DIM = 64, 32
 
 
-def make_run(path: Path, *, steps: int = 1200, finished: bool = True) -> Path:
-    """Write the files of a run under `path`; of an unfinished one, what pretraining has written so far."""
+def make_run(
+    path: Path, *, steps: int = 1200, finished: bool = True, results: Mapping[str, Any] | None = None
+) -> Path:
+    """Write the files of a run under `path`; of an unfinished one, what pretraining has written so far.
+
+    Args:
+        path: The folder.
+        steps: The last step of its log.
+        finished: Whether it has a model and everything that a quickstart leaves.
+        results: Further evaluations, or other ones, by the name of their file.
+    """
     rng = np.random.default_rng(7)
     path.mkdir(parents=True)
     (path / "config.yaml").write_text(yaml.safe_dump(_config()), encoding="utf-8")
@@ -34,7 +44,10 @@ def make_run(path: Path, *, steps: int = 1200, finished: bool = True) -> Path:
         _write_result(path / "evaluation" / "ave-shuffled.json", evaluation(rng, shuffled=True))
         _write(path / "evaluation" / "codes.json", code_usage(rng))
         stages = [{"name": "data", "seconds": 3.5}, {"name": "pretraining", "seconds": 141.2}]
-        _write(path / "quickstart.json", {"format_version": 1, "stages": stages})
+        about = {"command": "unicode-cmg quickstart --to runs/quickstart --seed 0", "day": "2026-11-27"}
+        _write(path / "quickstart.json", {"format_version": 1, "stages": stages} | about)
+    for name, result in (results or {}).items():
+        _write_result(path / "evaluation" / f"{name}.json", result)
     return path
 
 
@@ -159,7 +172,7 @@ def with_confusion(result: dict[str, Any], rng: np.random.Generator) -> dict[str
     """The same result, with counts of what was taken for what: mostly right, and a class without clips."""
     size = len(result["classes"])
     for row in result["directions"]:
-        counts = rng.integers(0, 4, (size, size)) + np.diag(rng.integers(20, 60, size))
+        counts = rng.integers(0, 3, (size, size)) + np.diag(rng.integers(60, 90, size))
         counts[-1] = 0
         by_class = [float(100 * c[k] / c.sum()) if c.any() else None for k, c in enumerate(counts)]
         row["details"] = {"kind": "clips", "confusion": counts.tolist(), "by_class": by_class}

@@ -110,6 +110,11 @@ def write_model(model: Method[Any], folder: Path, *, extra: Mapping[str, Any] | 
     (folder / CONFIG_FILE).write_text(text + "\n", encoding="utf-8")
 
 
+def best_device() -> str:
+    """`"cuda"` where there is a GPU, else `"cpu"`: the device that encoding and evaluation put a model on."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
 def load_pretrained(
     path: Path | str, *, map_location: torch.device | str = "cpu", dtype: torch.dtype | None = None
 ) -> Method[Any]:

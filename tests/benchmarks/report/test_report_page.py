@@ -5,35 +5,62 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from made_run import evaluation, make_run
 from page_reader import Page
 
+from benchmarks.evaluation.results import DirectionResult
 from benchmarks.report import build_report
+from benchmarks.report.headline import transfer_in_words
+from benchmarks.report.run_files import read_run
 from unicode_cmg.errors import InputError
 
 
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    run = make_run(tmp_path_factory.mktemp("finished") / "run")
-    build_report(run)
-    return run
-
-
-@pytest.fixture(scope="module")
-def page(finished: Path) -> Page:
-    return Page((finished / "report.html").read_text(encoding="utf-8"))
-
-
-def test_the_page_needs_no_network(finished: Path, page: Page) -> None:
+def test_the_page_needs_no_network(full_run: Path, page: Page) -> None:
     assert not {"script", "link", "iframe", "object"} & set(page.tags)
     assert all(value.startswith("data:") for value in page.values("src"))
-    assert all(value.startswith(("#", "data:")) for value in page.values("href") + page.values("xlink:href"))
-    text = (finished / "report.html").read_text(encoding="utf-8")
+    links = set(page.values("href") + page.values("xlink:href")) - {"results.json"}
+    assert all(link.startswith(("#", "data:")) for link in links)
+    text = (full_run / "report.html").read_text(encoding="utf-8")
     assert "@import" not in text
     assert all(target.startswith("#") for target in re.findall(r"url\(([^)]*)\)", text))
+
+
+def test_the_first_lines_say_what_the_data_are_what_came_out_and_how(full_run: Path, page: Page) -> None:
+    mean = read_run(full_run).evaluations["ave"].direction("video", "audio").mean
+    top = page.text[: page.text.index("Cross-modal transfer")]
+    for words in (
+        "Unified codebook of the embedded digits: run",
+        f"A classifier trained on pictures recognises {mean:.1f} % of the sounds (chance 10.0 %).",
+        "written digits as video, spoken digits as audio",
+        "200 steps in 2 min 24 s, 27 November 2026.",
+        "Made by unicode-cmg quickstart --to runs/quickstart --seed 0",
+    ):
+        assert words in top
+    assert "Embedded digits in the layout of AVE: which event is in the clip?" in page.text
+
+
+@pytest.mark.parametrize(
+    ("changes", "chance", "sentence"),
+    [
+        ({}, 10.0, "A classifier trained on pictures recognises 12.0 % of the sounds (chance 10.0 %)."),
+        ({"interval": (9.5, 15.0)}, 10.0, "No transfer beyond chance is shown. A classifier trained on"),
+        ({"std": 1.5}, 10.0, "No transfer beyond chance is shown. A classifier trained on"),
+        ({"metric": "f1"}, None, "pictures reaches 12.0 % F1 on sounds (always the same answer 8.0 %)."),
+        ({"source": "depth"}, 10.0, "A classifier trained on depth features recognises"),
+    ],
+)
+def test_the_conclusion_claims_only_what_is_beyond_chance(
+    changes: dict[str, Any], chance: float | None, sentence: str
+) -> None:
+    row = DirectionResult(
+        mean=12.0, std=0.5, per_seed=(12.0,), constant=8.0, source="video", target="audio", kind="transfer",
+        epochs_selected=(1,),
+    )  # fmt: skip
+    assert sentence in transfer_in_words(row.model_copy(update=changes), chance)
 
 
 def test_ids_are_unique_and_links_lead_to_them(page: Page) -> None:
@@ -43,8 +70,8 @@ def test_ids_are_unique_and_links_lead_to_them(page: Page) -> None:
     assert {link[1:] for link in links if link.startswith("#")} <= set(ids)
 
 
-def test_figures_take_the_colours_of_the_page(finished: Path) -> None:
-    text = (finished / "report.html").read_text(encoding="utf-8")
+def test_figures_take_the_colours_of_the_page(full_run: Path) -> None:
+    text = (full_run / "report.html").read_text(encoding="utf-8")
     assert "#0102" not in text
     assert set(re.findall(r"var\((--[\w-]+)\)", text)) <= set(re.findall(r"(--[\w-]+):", text))
 
@@ -56,25 +83,25 @@ def test_every_figure_can_be_read_aloud(page: Page) -> None:
     assert page.tags.count("svg") > 10
 
 
-def test_the_page_shows_every_direction_of_every_evaluation(finished: Path, page: Page) -> None:
+def test_the_page_shows_every_direction_of_every_evaluation(full_run: Path, page: Page) -> None:
     for name in ("ave", "ave-toc", "ave-shuffled"):
-        for row in json.loads((finished / "evaluation" / f"{name}.json").read_text())["directions"]:
+        for row in json.loads((full_run / "evaluation" / f"{name}.json").read_text())["directions"]:
             if name != "ave-shuffled" or row["source"] != row["target"]:
                 assert f"{row['mean']:.1f} ± {row['std']:.1f}" in page.text
 
 
-def test_the_page_counts_the_codes(finished: Path, page: Page) -> None:
-    counts = json.loads((finished / "evaluation" / "codes.json").read_text())["counts"]
+def test_the_page_counts_the_codes(full_run: Path, page: Page) -> None:
+    counts = json.loads((full_run / "evaluation" / "codes.json").read_text())["counts"]
     unused = int((np.sum(list(counts.values()), axis=0) == 0).sum())
     assert unused >= 2
     assert f"{unused} are unused" in page.text
 
 
-def test_results_hold_the_evaluations_as_they_are(finished: Path) -> None:
-    results = json.loads((finished / "results.json").read_text())
+def test_results_hold_the_evaluations_as_they_are(full_run: Path) -> None:
+    results = json.loads((full_run / "results.json").read_text())
     for name in ("ave", "ave-toc", "ave-shuffled"):
         assert results["evaluations"][name] == json.loads(
-            (finished / "evaluation" / f"{name}.json").read_text()
+            (full_run / "evaluation" / f"{name}.json").read_text()
         )
     assert results["toc"]["kept"] == 16
     assert results["training"]["step"] == 1200
@@ -82,10 +109,10 @@ def test_results_hold_the_evaluations_as_they_are(finished: Path) -> None:
     assert results["versions"]["numpy"] == np.__version__
 
 
-def test_the_same_run_gives_the_same_bytes(finished: Path) -> None:
-    before = (finished / "report.html").read_bytes(), (finished / "results.json").read_bytes()
-    build_report(finished)
-    assert ((finished / "report.html").read_bytes(), (finished / "results.json").read_bytes()) == before
+def test_the_same_run_gives_the_same_bytes(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", steps=10)
+    pages = [(build_report(run).read_bytes(), (run / "results.json").read_bytes()) for _ in range(2)]
+    assert pages[0] == pages[1]
 
 
 def test_a_run_under_way_has_a_report(tmp_path: Path) -> None:
@@ -93,7 +120,13 @@ def test_a_run_under_way_has_a_report(tmp_path: Path) -> None:
     page = Page(build_report(run).read_text(encoding="utf-8"))
     assert "This run has not been evaluated yet" in page.text
     assert "TOC has not been run on this model yet" in page.text
-    assert "reconstruction" in page.text
+    assert "Reconstruction reconstruction" in page.text  # in words, and as the log calls it
+    assert "Unified codebook of the features in data/pretrain: run" in page.text
+    assert "Transfer between modalities has not been evaluated yet." in page.text
+    assert (
+        f"To make the same run again: unicode-cmg pretrain {run / 'config.yaml'} --to {run}-again"
+        in page.text
+    )
     results = json.loads((run / "results.json").read_text())
     assert (results["toc"], results["codes"], results["evaluations"]) == (None, None, {})
 
@@ -142,10 +175,8 @@ def test_a_damaged_run_is_refused_and_its_report_kept(
 
 
 def test_names_from_files_are_escaped(tmp_path: Path) -> None:
-    run = make_run(tmp_path / "a <b>run", steps=10, finished=False)
     result = evaluation(np.random.default_rng(0)) | {"task": "<script>alert(1)</script>"}
-    (run / "evaluation").mkdir()
-    (run / "evaluation" / "other.json").write_text(json.dumps(result))
+    run = make_run(tmp_path / "a <b>run", steps=10, finished=False, results={"other": result})
     page = Page(build_report(run).read_text(encoding="utf-8"))
     assert "script" not in page.tags
     assert "<script>alert(1)</script> · held-out" in page.text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from pathlib import Path
 
 import numpy as np
@@ -15,14 +16,13 @@ from made_run import CLASSES, code_usage, evaluation
 from benchmarks.evaluation.code_usage import CodeUsage
 from benchmarks.evaluation.results import TaskResult
 from benchmarks.report.codes import telling_codes
-from benchmarks.report.curves import Curve, curves_of, smooth, thin
+from benchmarks.report.curves import Curve, charts_of, curves_of, smooth, thin
 from benchmarks.report.gallery import digit_cards
 from benchmarks.report.meaning import class_shares, code_order
 from benchmarks.report.svg import series_slot
 from benchmarks.report.transfer import transfer_tables, transfer_text
 from unicode_cmg.data.digits.images import scan_of
-from unicode_cmg.data.digits.sources import prompt_vectors, recordings, scans, windows
-from unicode_cmg.data.layouts.ave import Annotation, write_ave
+from unicode_cmg.data.digits.sources import scans, windows
 from unicode_cmg.inspect.codes.sharing import sharing_of
 
 _FINITE = st.floats(-100, 100, width=32)
@@ -40,6 +40,28 @@ def test_curves_are_grouped_by_quantity_and_layer() -> None:
     assert (curves["cpc"][0].x.tolist(), curves["cpc"][0].name) == ([1.0], "")
     assert (curves["club"][0].y.tolist(), curves["club"][0].name) == ([1.0, 0.4], "audio")
     assert [curve.name for curve in curves_of(lines, "codebook")["layer0/perplexity"]] == ["audio"]
+
+
+def test_charts_are_named_in_words_and_keep_their_keys() -> None:
+    log = {"info_nce/audio-video": 1.0, "distil/clip/audio": 2.0, "cpc/layer1": 3.0}
+    usage = {"layer0/perplexity/audio": 3.0, "layer1/agreement/audio-video": 0.5}
+    lines = [{"step": 1, "loss": log, "codebook": usage}]
+    found = [
+        (chart.title, chart.key, [name for name, _ in chart.legend])
+        for group in ("loss", "codebook")
+        for chart in charts_of(lines, group, ["audio", "video"])
+    ]
+    assert found == [
+        ("Contrast of paired clips (InfoNCE)", "info_nce", ["audio and video"]),
+        ("distil", "distil", ["clip, audio"]),
+        ("Contrastive prediction (CPC)", "cpc", ["code layer 1"]),
+        ("Perplexity, code layer 0", "layer0/perplexity", ["audio"]),
+        ("Same code in two modalities, code layer 1", "layer1/agreement", ["audio and video"]),
+    ]
+    assert (
+        charts_of([{"step": 1, "codebook": {"layer0/active": 3.0}}], "codebook", [])[0].title
+        == "Active codes"
+    )
 
 
 @given(arrays(np.float64, st.integers(1, 60), elements=_FINITE), st.floats(0, 0.5))
@@ -135,25 +157,9 @@ def test_a_scan_is_recovered_from_its_windows() -> None:
     np.testing.assert_allclose(scan_of(windows(scan)), scan, atol=1e-6)
 
 
-def test_cards_show_what_got_the_code(tmp_path: Path) -> None:
-    clips, steps = 30, 10
-    digits = np.arange(clips) % 10
-    labels = np.zeros((clips, steps, 11), dtype=np.float32)
-    labels[np.arange(clips), :, digits] = 1
-    seen = np.stack([np.flatnonzero(scans().classes == digit)[0] for digit in digits])
-    heard = np.stack([np.flatnonzero(recordings().classes == digit)[0] for digit in digits])
-    features = {
-        "video": np.repeat(windows(scans().pixels[seen])[:, None], steps, axis=1),
-        "audio": np.repeat(recordings().vectors[heard][:, None], steps, axis=1),
-        "text": np.stack(
-            [prompt_vectors(f"the digit {CLASSES[digit]} is read aloud here") for digit in digits]
-        ),
-    }
-    order = {"train": np.arange(10), "val": np.arange(10, 20), "test": np.arange(20, 30)}
-    notes = [Annotation(CLASSES[digit], f"clip-{i}", 0, steps) for i, digit in enumerate(digits)]
-    write_ave(tmp_path / "AVE", features, labels, order, notes)
-    usage = CodeUsage.from_json(code_usage(np.random.default_rng(1)) | {"examples": _examples()})
-    cards = digit_cards(usage, tmp_path)
+def test_cards_show_what_got_the_code(full_run: Path) -> None:
+    usage = CodeUsage.from_json(json.loads((full_run / "evaluation" / "codes.json").read_text()))
+    cards = digit_cards(usage, full_run / "data")
     assert len(cards) == 10
     for card, digit in zip(cards, CLASSES, strict=True):
         assert digit in card.note
@@ -164,10 +170,3 @@ def test_cards_show_what_got_the_code(tmp_path: Path) -> None:
         for picture in (*video.pictures, *audio.pictures):
             assert picture.uri is not None
             assert base64.b64decode(picture.uri.split(",")[1]).startswith(b"\x89PNG")
-
-
-def _examples() -> dict[str, dict[int, list[tuple[int, int]]]]:
-    """Every code of class k was seen in clip 20 + k, where the third word is the digit."""
-    columns = len(CLASSES) + 1
-    codes = {code: [(20 + code % columns, 2)] for code in range(62) if code % columns < 10}
-    return {"video": codes, "audio": codes, "text": codes}

@@ -1,0 +1,240 @@
+"""What the heads make of each class: its score in every direction as dots, and confusion matrices."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+import numpy as np
+from jaxtyping import Float, Int
+from markupsafe import Markup
+from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap, to_rgba
+from matplotlib.figure import Figure
+
+from benchmarks.evaluation.predictions import ClipDetails
+from benchmarks.evaluation.results import DirectionResult
+from benchmarks.report.svg import GRID, HEAT, INK, SERIES, css_colour, inline_svg, page_style, series_slot
+
+_SPREAD = 0.45
+_NEAR_THE_TOP = 70
+_NUMBERS_UP_TO, _HALF_WIDTH_UP_TO = 12, 30
+_LONGEST_NAME = 28
+_MISTAKES = 3
+_Scores = dict[tuple[str, str], tuple[float | None, ...]]
+
+
+@dataclass(frozen=True)
+class ClassView:
+    """A dot plot, its legend, and the same as a table.
+
+    Attributes:
+        measure: What the dots are.
+        start: Where the axis begins, in percent.
+        svg, legend: The plot.
+        columns: The directions, transfers first.
+        rows: Name of each class, in the order of the plot, and its value in each direction.
+    """
+
+    measure: str
+    start: int
+    svg: Markup
+    legend: list[tuple[str, str]]
+    columns: list[str]
+    rows: list[tuple[str, list[float | None]]]
+
+
+def class_view(
+    directions: Sequence[DirectionResult], classes: Sequence[str], modalities: Sequence[str]
+) -> ClassView | None:
+    """The classes from the one that transfers best to the one that does worst; None without details."""
+    detailed = [(row, row.details) for row in _transfers_first(directions) if row.details is not None]
+    if not detailed:
+        return None
+    scores: _Scores = {(row.source, row.target): details.by_class for row, details in detailed}
+    order = class_order(scores, len(classes))
+    measure = (
+        "percent of its clips that are recognised"
+        if isinstance(detailed[0][1], ClipDetails)
+        else "F1 over seconds, in percent"
+    )
+    targets = [name for name in modalities if any(target == name for _, target in scores)]
+    sources = [name for name in modalities if any(source == name for source, _ in scores)]
+    names = [classes[number].replace("_", " ") for number in order]
+    rows = [
+        (name, [values[number] for values in scores.values()])
+        for name, number in zip(names, order, strict=True)
+    ]
+    start = axis_start([value for _, values in rows for value in values if value is not None])
+    with page_style():
+        figure = Figure(figsize=(8.2, 0.155 * len(order) + 0.75), layout="constrained")
+        panels = figure.subplots(1, len(targets), sharey=True, squeeze=False)[0]
+        for axes, target in zip(panels, targets, strict=True):
+            _draw_target(axes, target, scores, order, modalities)
+            axes.set_xlim(start, 100)
+            axes.set_xticks(range(start, 101, 25 if start == 0 else 10 if start < 90 else 5))
+        panels[0].set_yticks(range(len(order)), names)
+        panels[0].set_ylim(len(order) - 0.4, -0.6)
+        best = f"best {names[0]}, worst {names[-1]}" if names else "no class occurs"
+        svg = inline_svg(figure, f"Each class, {measure}, by direction: in transfer {best}")
+    return ClassView(
+        measure=measure,
+        start=start,
+        svg=svg,
+        legend=[
+            (f"trained on {name}", css_colour(SERIES[series_slot(name, modalities)])) for name in sources
+        ],
+        columns=[f"{source} → {target}" for source, target in scores],
+        rows=rows,
+    )
+
+
+def class_order(scores: _Scores, classes: int) -> list[int]:
+    """Classes by their mean over transfers, or over all directions if there are none, best first."""
+    crossing = {pair: values for pair, values in scores.items() if pair[0] != pair[1]} or scores
+    found = {c: [v for values in crossing.values() if (v := values[c]) is not None] for c in range(classes)}
+    return sorted((c for c in found if found[c]), key=lambda c: -fmean(found[c]))
+
+
+def axis_start(percents: Sequence[float]) -> int:
+    """Where an axis up to 100 percent begins: at 0, or at the ten below values that are all near the top."""
+    lowest = min(percents, default=0)
+    return min(int(lowest) // 10 * 10, 90) if lowest >= _NEAR_THE_TOP else 0
+
+
+def _draw_target(
+    axes: Axes, target: str, scores: _Scores, order: Sequence[int], modalities: Sequence[str]
+) -> None:
+    """One target: a dot for each source, a ring for the target's own heads, and a line between them."""
+    columns = {source: values for (source, t), values in scores.items() if t == target}
+    for place, number in enumerate(order):
+        known = [v for values in columns.values() if (v := values[number]) is not None]
+        if known:
+            axes.plot([min(known), max(known)], [place, place], color=GRID, linewidth=2, zorder=1)
+    for lane, (source, values) in enumerate(columns.items()):
+        shift = _SPREAD * (lane / max(len(columns) - 1, 1) - 0.5)  # so that equal values can all be seen
+        points = [
+            (v, place + shift) for place, number in enumerate(order) if (v := values[number]) is not None
+        ]
+        colour = SERIES[series_slot(source, modalities)]
+        axes.plot(
+            [x for x, _ in points],
+            [y for _, y in points],
+            "o",
+            color=colour,
+            markersize=4,
+            markerfacecolor="none" if source == target else colour,
+            markeredgewidth=1.1,
+            clip_on=False,
+            zorder=3 if source == target else 2,
+        )
+    axes.set_title(f"tested on {target}")
+    axes.grid(visible=False, axis="y")
+    axes.tick_params(length=0)
+
+
+@dataclass(frozen=True)
+class ConfusionMap:
+    """The heat map of one direction.
+
+    Attributes:
+        title: The direction.
+        svg: The picture.
+        mistakes: The most frequent mistakes, in words.
+        crossing: Whether it is a transfer.
+        wide: Whether it needs the whole width of the page.
+    """
+
+    title: str
+    svg: Markup
+    mistakes: str
+    crossing: bool
+    wide: bool
+
+
+def confusion_maps(
+    directions: Sequence[DirectionResult], classes: Sequence[str], modalities: Sequence[str]
+) -> list[ConfusionMap]:
+    """A map for each direction that has counts, transfers first."""
+    return [
+        _confusion_map(row, np.array(row.details.confusion), classes, modalities)
+        for row in _transfers_first(directions)
+        if isinstance(row.details, ClipDetails)
+    ]
+
+
+def shares(counts: Int[np.ndarray, "true said"]) -> Float[np.ndarray, "true said"]:
+    """Of each class, the share that is called each class; zeros for a class without clips."""
+    clips = counts.sum(axis=1, keepdims=True)
+    return np.asarray(np.divide(counts, clips, out=np.zeros(counts.shape), where=clips > 0))
+
+
+def common_mistakes(counts: Int[np.ndarray, "true said"], classes: Sequence[str]) -> str:
+    """The largest shares off the diagonal, in words."""
+    wrong = shares(counts)
+    np.fill_diagonal(wrong, 0)
+    order = np.argsort(-wrong, axis=None, kind="stable")[:_MISTAKES]
+    pairs = [np.unravel_index(place, wrong.shape) for place in order if wrong.flat[place] > 0]
+    if not pairs:
+        return "No clip is taken for another class."
+    said = [f"{classes[i]} for {classes[j]} ({_percent(float(wrong[i, j]))})" for i, j in pairs]
+    return f"Most often taken for another: {', '.join(said)}."
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %" if share >= 0.005 else "under 1 %"
+
+
+def _transfers_first(directions: Sequence[DirectionResult]) -> list[DirectionResult]:
+    return sorted(directions, key=lambda row: row.kind != "transfer")
+
+
+def _confusion_map(
+    row: DirectionResult,
+    counts: Int[np.ndarray, "true said"],
+    classes: Sequence[str],
+    modalities: Sequence[str],
+) -> ConfusionMap:
+    title, mistakes, values = f"{row.source} → {row.target}", common_mistakes(counts, classes), shares(counts)
+    right = ", ".join(
+        f"{name} {100 * share:.0f} %" for name, share in zip(classes, values.diagonal(), strict=True)
+    )
+    wide = len(classes) > _HALF_WIDTH_UP_TO
+    with page_style():
+        height = max(2.6, (0.105 if wide else 0.115) * len(classes) + 0.5)
+        figure = Figure(figsize=(8.2 if wide else 4.1, height), layout="constrained")
+        _draw_shares(figure.subplots(), values, classes, HEAT[series_slot(row.target, modalities)])
+        svg = inline_svg(figure, f"Confusion matrix, {title}. {mistakes}", f"Called what they are: {right}.")
+    return ConfusionMap(title, svg, mistakes, row.kind == "transfer", wide)
+
+
+def _draw_shares(
+    axes: Axes, values: Float[np.ndarray, "true said"], classes: Sequence[str], hue: str
+) -> None:
+    few = len(classes) <= _NUMBERS_UP_TO
+    colours = LinearSegmentedColormap.from_list("share", [to_rgba(hue, 0), to_rgba(hue, 1)])
+    axes.imshow(np.sqrt(values), cmap=colours, vmin=0, vmax=1, aspect="auto", interpolation="nearest")
+    edges, ends = np.arange(len(classes) - 1) + 0.5, (-0.5, len(classes) - 0.5)
+    axes.hlines(edges, *ends, color=GRID, linewidth=0.3)
+    axes.vlines(edges, *ends, color=GRID, linewidth=0.3)
+    size = 7.5 if few else 6.2
+    names = [name.replace("_", " ") for name in classes]
+    names = [name if len(name) <= _LONGEST_NAME else name[: _LONGEST_NAME - 1] + "…" for name in names]
+    if few:
+        for i, j in zip(*np.nonzero(values >= 0.005), strict=True):
+            colour = "#ffffff" if values[i, j] > 0.35 else INK
+            text = f"{100 * values[i, j]:.0f}"
+            axes.text(j, i, text, ha="center", va="center", fontsize=6.5, color=colour)
+        axes.set_xticks(
+            range(len(names)), names, rotation=45, ha="right", rotation_mode="anchor", fontsize=size
+        )
+    else:  # names would not fit below the columns: they have the numbers of the rows
+        numbers = [str(number) for number in range(1, len(names) + 1)]
+        axes.set_xticks(range(len(names)), numbers, fontsize=size - 0.5 if len(names) < 50 else 4.5)
+        names = [f"{name}  {number}" for name, number in zip(names, numbers, strict=True)]
+    axes.set_yticks(range(len(names)), names, fontsize=size)
+    axes.set_ylabel("true class")
+    axes.set_xlabel("class named by the head")
+    axes.grid(visible=False)
+    axes.tick_params(length=0, pad=2)
