@@ -1,53 +1,87 @@
-"""Unified multimodal codebooks: pretrain them and use them.
+"""Unified multimodal codebooks: pretraining, refinement without training, cross-modal evaluation.
 
->>> from unicode_cmg import available_methods
->>> "dcid" in available_methods()
+>>> import unicode_cmg as uc
+>>> "dcid" in uc.available_methods()
 True
 """
 
 from __future__ import annotations
 
-from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from benchmarks import evaluate
+    from benchmarks.report import build_report as report
+    from toc import optimize
     from unicode_cmg.checkpoints import load_pretrained, load_published, save_pretrained
+    from unicode_cmg.data import FeatureStore
+    from unicode_cmg.encoding import encode_store as encode
     from unicode_cmg.errors import InputError
     from unicode_cmg.methods import available_methods
     from unicode_cmg.methods.base import Method
+    from unicode_cmg.training.config import PretrainConfig
+    from unicode_cmg.training.fit import fit
 
-try:
-    __version__ = version("unicode-cmg")
-except PackageNotFoundError:  # a source tree that was never installed
-    __version__ = "0.1.0"
+    __version__: str
 
 __all__ = [
+    "FeatureStore",
     "InputError",
     "Method",
+    "PretrainConfig",
     "__version__",
     "available_methods",
+    "encode",
+    "evaluate",
+    "fit",
     "load_pretrained",
     "load_published",
+    "optimize",
+    "report",
     "save_pretrained",
 ]
 
+# Torch takes seconds to import, and `unicode-cmg --help` must not wait for it.
 _HOMES = {
+    "FeatureStore": "unicode_cmg.data",
     "InputError": "unicode_cmg.errors",
     "Method": "unicode_cmg.methods.base",
+    "PretrainConfig": "unicode_cmg.training",
     "available_methods": "unicode_cmg.methods",
+    "encode": "unicode_cmg.encoding:encode_store",
+    "evaluate": "benchmarks",
+    "fit": "unicode_cmg.training",
     "load_pretrained": "unicode_cmg.checkpoints",
     "load_published": "unicode_cmg.checkpoints",
+    "optimize": "toc",
+    "report": "benchmarks.report:build_report",
     "save_pretrained": "unicode_cmg.checkpoints",
 }
 
 
 def __getattr__(name: str) -> Any:
-    # Torch takes seconds to import, and `unicode-cmg --help` must not wait for it.
+    if name == "__version__":
+        return _version()
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+    from importlib import import_module
+
+    module, _, attribute = _HOMES[name].partition(":")
+    if not module.startswith(__name__):
+        from unicode_cmg.siblings import import_siblings
+
+        import_siblings("toc", "benchmarks")
+    return getattr(import_module(module), attribute or name)
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOMES})
+    return __all__
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("unicode-cmg")
+    except PackageNotFoundError:  # a source tree that was never installed
+        return "0.1.0"
