@@ -19,22 +19,31 @@ class Progress:
         total: Units in all, such as steps or clips.
         unit: What is counted, in the singular.
         done: Units done before.
+
+    Attributes:
+        total: Units in all.
+        done: Units done so far.
     """
 
     def __init__(self, show: bool | None, *, total: int, unit: str, done: int = 0) -> None:
         self._lines = show is None and not sys.stderr.isatty()
         self._hidden = show is False or self._lines
-        self._total, self._first, self._done = total, done, done
-        self._started = self._last_line = time.monotonic()
+        self.total, self.done, self._first = total, done, done
+        self._started, self._last_line = time.monotonic(), 0.0
         self._bar = tqdm(
             total=total, initial=done, unit=unit, disable=self._hidden, dynamic_ncols=True, file=sys.stderr
         )
         self._rows: list[tqdm[NoReturn]] = []
 
+    @property
+    def seconds(self) -> float:
+        """Time since it was made."""
+        return time.monotonic() - self._started
+
     def advance(self, count: int = 1) -> None:
         """So many more units are done."""
         self._bar.update(count)
-        self._done += count
+        self.done += count
 
     def report(self, position: str, figures: str = "", *, every: float = 0.0) -> None:
         """Show figures below the bar, or write a plain line with what is done and the time left.
@@ -46,11 +55,10 @@ class Progress:
         """
         if not self._hidden:
             self._show_below(figures)
-        now = time.monotonic()
-        if self._lines and (self._done == self._total or now - self._last_line >= every):
-            self._last_line = now
-            parts = (position, *([f"about {self._time_left(now)} left"] if self._done < self._total else []))
-            print(", ".join(parts) + (f": {figures}" if figures else ""), file=sys.stderr, flush=True)
+        if self._lines and (self.done == self.total or self.seconds - self._last_line >= every):
+            self._last_line = self.seconds
+            left = f", about {self._time_left()} left" if self.done < self.total else ""
+            print(position + left + (f": {figures}" if figures else ""), file=sys.stderr, flush=True)
 
     def close(self) -> None:
         """Leave the bar as it is."""
@@ -68,8 +76,8 @@ class Progress:
         for number, row in enumerate(self._rows):
             row.set_description_str(texts[number] if number < len(texts) else "")
 
-    def _time_left(self, now: float) -> str:
-        seconds = (now - self._started) * (self._total - self._done) / max(1, self._done - self._first)
+    def _time_left(self) -> str:
+        seconds = self.seconds * (self.total - self.done) / max(1, self.done - self._first)
         if seconds < 90:
             return f"{seconds:.0f} s"
         return f"{seconds / 60:.0f} min" if seconds < 90 * 60 else f"{seconds / 3600:.1f} h"

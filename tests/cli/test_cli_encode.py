@@ -120,7 +120,7 @@ def test_ctrl_c_leaves_no_table(command, toy, tmp_path: Path, monkeypatch: pytes
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("unicode_cmg.encoding.stream.ClipProgress.advance", interrupt)
+    monkeypatch.setattr("unicode_cmg.progress.Progress.advance", interrupt)
     done = command("encode", toy.run, toy.store, "--to", tmp_path / "c.parquet")
     assert (done.code, done.out, done.err) == (130, "", "interrupted\n")
     assert list(tmp_path.iterdir()) == []

@@ -15,7 +15,6 @@ import torch
 from tiny_method import tiny_config, write_tiny_store
 
 from unicode_cmg.errors import InputError
-from unicode_cmg.progress import Progress
 from unicode_cmg.training import NonFiniteLoss, fit
 from unicode_cmg.training.metrics import FiniteGuard, MetricsLog, Window
 from unicode_cmg.training.process import StopRequest
@@ -97,16 +96,6 @@ def test_a_missing_tensorboard_is_an_input_error(tmp_path: Path, monkeypatch: py
     with pytest.raises(InputError, match=r"training.tensorboard: TensorBoard is not installed; pip install"):
         MetricsLog(tmp_path / "m.jsonl", after_step=0, tensorboard=tmp_path / "tb")
     assert not (tmp_path / "m.jsonl").exists()
-
-
-def test_the_progress_bar_counts_from_where_the_run_stood(capsys: pytest.CaptureFixture[str]) -> None:
-    progress = Progress(True, total=10, unit="step", done=4)
-    progress.advance()
-    progress.report("step 5/10", "a 3")
-    progress.close()
-    err = capsys.readouterr().err
-    assert "5/10" in err
-    assert "a 3" in err
 
 
 def test_the_first_signal_is_noted_and_the_second_raises() -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,12 +11,12 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
-from tqdm import tqdm
 
 from unicode_cmg.batch import Encoding, FeatureBatch
 from unicode_cmg.data.store import FeatureStore
 from unicode_cmg.errors import InputError
 from unicode_cmg.methods.base import Method
+from unicode_cmg.progress import Progress
 
 BATCH_CLIPS = 64
 _SECONDS_BETWEEN_LINES = 10.0  # of progress that is not shown on a terminal
@@ -78,7 +76,7 @@ def iterate_codes(
         level=level,
         batch_size=batch_size,
     )
-    return _with_progress(batches, ClipProgress(progress, total=len(store)))
+    return _with_progress(batches, Progress(progress, total=len(store), unit="clip"))
 
 
 def common_modalities(
@@ -185,40 +183,12 @@ def _mask_of(encoding: Encoding, mask: Bool[Tensor, "batch time"]) -> Bool[Tenso
     return mask if encoding.indices.shape[1] == mask.shape[1] else mask.any(dim=1, keepdim=True)
 
 
-def _with_progress(batches: Iterator[CodeBatch], shown: ClipProgress) -> Iterator[CodeBatch]:
+def _with_progress(batches: Iterator[CodeBatch], shown: Progress) -> Iterator[CodeBatch]:
     try:
         for batch in batches:
             yield batch
             shown.advance(len(batch.rows))
+            position = f"encoded {shown.done}/{shown.total} clips, {shown.seconds:.0f} s"
+            shown.report(position, every=_SECONDS_BETWEEN_LINES)
     finally:
         shown.close()
-
-
-class ClipProgress:
-    """Progress on standard error.
-
-    Args:
-        show: True for a bar, False for nothing, None for a bar on a terminal and plain lines elsewhere.
-        total: Clips in all.
-    """
-
-    def __init__(self, show: bool | None, *, total: int) -> None:
-        self._lines = show is None and not sys.stderr.isatty()
-        hidden = show is False or self._lines
-        self._bar = tqdm(total=total, unit="clip", disable=hidden, dynamic_ncols=True, file=sys.stderr)
-        self._total, self._done = total, 0
-        self._started = self._last_line = time.monotonic()
-
-    def advance(self, clips: int) -> None:
-        """So many more clips are done."""
-        self._bar.update(clips)
-        self._done += clips
-        now = time.monotonic()
-        if self._lines and (self._done == self._total or now - self._last_line >= _SECONDS_BETWEEN_LINES):
-            self._last_line = now
-            line = f"encoded {self._done}/{self._total} clips, {now - self._started:.0f} s"
-            print(line, file=sys.stderr, flush=True)
-
-    def close(self) -> None:
-        """Leave the bar as it is."""
-        self._bar.close()
