@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, ValidationError, model_serializer
 from yaml.constructor import ConstructorError
 
-from unicode_cmg.errors import InputError
+from unicode_cmg.errors import InputError, did_you_mean
 from unicode_cmg.files import read_text
 
 ConfigT = TypeVar("ConfigT", bound="Config")
@@ -42,6 +41,55 @@ class Config(BaseModel):
             return cls.model_validate(values, context={"where": where})
         except ValidationError as error:
             raise _readable(cls, error, where) from None
+
+
+class NamedConfig(Config):
+    """What a configuration chooses by name, such as a method, and the settings that belong to the name.
+
+    In YAML and when dumped, `name` stands beside the settings.
+    """
+
+    name: str = Field(description="which one")
+    settings: SerializeAsAny[Config] = Field(description="its own settings")
+
+    @classmethod
+    def parse_entry(
+        cls,
+        entry: Any,
+        kind: str,
+        *,
+        known: Iterable[str],
+        config_class: Callable[[str, object], type[Config]],
+        where: object,
+        key: str,
+    ) -> NamedConfig:
+        """Validate plain values.
+
+        Args:
+            entry: `name` and the settings in one mapping.
+            kind: What is chosen, such as "method".
+            known: The names there are.
+            config_class: Returns the class of the settings for a name and where the name was found.
+            where: The file or argument they came from, for error messages.
+            key: The key that holds the entry.
+
+        Raises:
+            InputError: The name is missing or unknown, or a setting is wrong.
+        """
+        if isinstance(entry, NamedConfig):
+            return entry
+        name = entry.get("name") if isinstance(entry, Mapping) else None
+        if not isinstance(name, str):
+            told = "missing" if name is None else repr(name)
+            expected = f"one of {', '.join(known)}"
+            raise InputError(f"'{key}.name' is {told}", where=where, expected=expected)
+        settings = {setting: value for setting, value in entry.items() if setting != "name"}
+        found = config_class(name, f"{where}: {key}")
+        return cls(name=name, settings=found.parse(settings, where=f"{where}: {kind} '{name}'"))
+
+    @model_serializer
+    def _flat(self) -> dict[str, Any]:
+        return {"name": self.name, **self.settings.model_dump(mode="json")}
 
 
 class _UniqueKeys(yaml.SafeLoader):
@@ -156,10 +204,8 @@ def _readable(model: type[BaseModel], error: ValidationError, where: object) -> 
     location = [str(part) for part in first["loc"]]
     key = ".".join(location)
     if first["type"] == "extra_forbidden":
-        known = _keys_beside(model, location)
-        nearest = difflib.get_close_matches(location[-1], known, n=1, cutoff=0.0)
-        fix = f"did you mean '{'.'.join([*location[:-1], nearest[0]])}'?" if nearest else None
-        return InputError(f"unknown key '{key}'", where=where, fix=fix)
+        known = [".".join([*location[:-1], name]) for name in _keys_beside(model, location)]
+        return InputError(f"unknown key '{key}'", where=where, fix=did_you_mean(key, known))
     if first["type"] == "missing":
         return InputError(f"'{key}' is missing", where=where, fix="add it")
     message = first["msg"].removeprefix("Value error, ").removeprefix("Input should be ")

@@ -45,7 +45,7 @@ class Progress:
         self._bar.update(count)
         self.done += count
 
-    def report(self, position: str, figures: str = "", *, every: float = 0.0) -> None:
+    def report(self, position: str, figures: str = "", *, every: int | float = 0.0) -> None:
         """Show figures below the bar, or write a plain line with what is done and the time left.
 
         Args:

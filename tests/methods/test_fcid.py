@@ -462,13 +462,13 @@ def test_a_run_trains_saves_and_resumes_with_the_same_bits(tmp_path: Path) -> No
 def test_the_shipped_configuration_has_the_sizes_of_the_papers() -> None:
     path = CONFIGS / "fcid.yaml"
     config = PretrainConfig.parse(load_yaml(path), where=path)
-    assert config.method["fine"] == ["video", "audio"]
-    assert config.method["coarse"] == ["text"]
+    assert config.method.settings.fine == ("video", "audio")
+    assert config.method.settings.coarse == ("text",)
     released = PretrainConfig.parse(
         apply_overrides(load_yaml(path), ["method.fidelity=released"]), where=path
     )
     with torch.device("meta"):
-        model = FCID(FCIDConfig.parse(released.method_settings, where=path))
+        model = FCID(released.method.settings)
     unused = 3 * 789_760 + 262_913  # transformer templates, and the attention without effect
     millions = (sum(p.numel() for p in model.parameters()) + unused) / 1e6
     assert round(millions, 1) == 118.8  # counted in the released networks

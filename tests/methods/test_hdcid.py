@@ -373,7 +373,7 @@ def test_presets_set_every_switch_and_single_settings_override_them() -> None:
 
 def test_the_shipped_configuration_has_the_sizes_of_the_papers() -> None:
     path = CONFIGS / "hdcid.yaml"
-    config = HDCIDConfig.parse(PretrainConfig.parse(load_yaml(path), where=path).method_settings, where=path)
+    config = PretrainConfig.parse(load_yaml(path), where=path).method.settings
     assert (config.num_codes, config.dim, config.feedforward, config.code_layers) == (400, 256, 1024, 2)
     video = config.modalities["video"]
     assert (video.dim, video.grid, video.specific_width) == (512, (7, 7), 2048)

@@ -146,11 +146,11 @@ def test_validation_logs_the_terms_without_their_noise(store: Path, tmp_path: Pa
     [
         (
             [{"weight": 1.0}],
-            r"regularizers: '0.name' is missing; expected one of gram, slot_alignment, structure",
+            r"test: 'regularizers.0.name' is missing; expected one of gram, slot_alignment, structure",
         ),
-        ([{"name": "pul"}], r"regularizers: unknown regularizer 'pul'.*did you mean 'pull'\?"),
+        ([{"name": "pul"}], r"regularizers.0: unknown regularizer 'pul'.*did you mean 'pull'\?"),
         ([PULL, PULL], "'pull' is there twice"),
-        ([{"name": "pull", "noize": 1}], r"regularizers: pull: unknown key 'noize'; did you mean 'noise'\?"),
+        ([{"name": "pull", "noize": 1}], r"regularizer 'pull': unknown key 'noize'; did you mean 'noise'\?"),
         ([{"name": "pull", "weight": -1}], "'weight' is -1; expected greater than or equal to 0"),
     ],
 )
@@ -189,16 +189,13 @@ def test_building_regularizers_leaves_the_global_random_state_alone(store: Path)
     opened = FeatureStore.open(store)
     batch = opened.batch([0])
     from unicode_cmg.methods import build_method
-    from unicode_cmg.regularizers.attached import resolved
 
-    config = pull_run(store)
-    method = build_method("dcid", config.method_settings, where="test").eval()
+    config = pull_run(store, PULL)
+    method = build_method("dcid", config.method.settings.model_dump(), where="test").eval()
     view = method.view(batch, method.represent(batch.only(method.modalities))).with_columns(batch)
     before = torch.get_rng_state()
-    one = Regularizers.build([PULL], view, seed=0)
-    two = Regularizers.build([PULL], view, seed=0)
-    other = Regularizers.build([PULL], view, seed=1)
+    one, two, other = (Regularizers.build(config.regularizers, view, seed=seed) for seed in (0, 0, 1))
     assert torch.equal(before, torch.get_rng_state())
     assert same(one.state_dict(), two.state_dict())
     assert not same(one.state_dict(), other.state_dict())
-    assert resolved(PULL)[1] == PullConfig()
+    assert config.regularizers[0].settings == PullConfig()

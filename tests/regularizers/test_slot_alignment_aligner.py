@@ -20,9 +20,13 @@ from unicode_cmg.regularizers.slot_alignment import (
     SlotAligner,
     Tokens,
 )
-from unicode_cmg.regularizers.slot_alignment.decoder import kept_shares, mixture_errors
-from unicode_cmg.regularizers.slot_alignment.decomposer import Decomposer
-from unicode_cmg.regularizers.slot_alignment.voids import chosen_first, without_void
+from unicode_cmg.regularizers.slot_alignment.decomposer import (
+    Decomposer,
+    chosen_first,
+    kept_shares,
+    mixture_errors,
+    without_void,
+)
 
 DIMS = {"image": 6, "sound": 3}
 

@@ -84,8 +84,10 @@ def test_a_logged_loss_is_the_mean_since_the_line_before(store: Path, tmp_path: 
 
 def test_one_step_is_the_step_of_the_interface_written_out(store: Path, tmp_path: Path) -> None:
     weights = {"reconstruction": 2.0, "commitment/audio": 0.5, "club": 0.0}
-    config = tiny_config(store, training__epochs=1, training__batch_size=22, loss_weights=weights)
-    config = config.model_copy(update={"method": {**config.method, "dropout": 0.0}})
+    method = {"name": "tiny", "dropout": 0.0}
+    config = tiny_config(
+        store, training__epochs=1, training__batch_size=22, loss_weights=weights, method=method
+    )
     fit(config, tmp_path / "run", progress=False)
     trained = load_pretrained(tmp_path / "run")
 

@@ -5,9 +5,8 @@
 True
 """
 
-from unicode_cmg.regularizers.attached import Regularizers
 from unicode_cmg.regularizers.base import ParameterGroup, Regularizer, RegularizerConfig
-from unicode_cmg.regularizers.registry import available_regularizers, regularizer_class
+from unicode_cmg.regularizers.registry import Regularizers, available_regularizers, columns, regularizer_class
 
 __all__ = [
     "ParameterGroup",
@@ -15,5 +14,6 @@ __all__ = [
     "RegularizerConfig",
     "Regularizers",
     "available_regularizers",
+    "columns",
     "regularizer_class",
 ]

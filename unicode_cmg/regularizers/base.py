@@ -1,19 +1,22 @@
-"""What the fit loop needs of a regularizer: extra loss terms on what a step of any method shows."""
+"""What the fit loop needs of a regularizer, and vectors of clips that several regularizers compare."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from pydantic import Field
 from torch import Tensor, nn
 
 from unicode_cmg.batch import StepView
 from unicode_cmg.config import Config
+
+Representation = Literal["general", "codes"]
+"""Which representation of a step's clips is regularized: what is quantized, or the codes."""
 
 
 class RegularizerConfig(Config):
@@ -95,3 +98,20 @@ class Regularizer(nn.Module, ABC):
         """All parameters that take part in training, in groups; by default one group at the run's rate."""
         parameters = tuple(p for p in self.parameters() if p.requires_grad)
         return [ParameterGroup(parameters)] if parameters else []
+
+
+def represented(
+    view: StepView, which: Representation
+) -> tuple[Mapping[str, Float[Tensor, "batch _ dim"]], Mapping[str, Bool[Tensor, "batch _"]]]:
+    """The general features or the codes by modality, and which of their steps are valid."""
+    if which == "codes":
+        return view.codes, view.code_masks
+    return view.general, {m: view.masks[m] for m in view.general}
+
+
+def clip_means(
+    values: Float[Tensor, "batch time dim"], mask: Bool[Tensor, "batch time"]
+) -> Float[Tensor, "batch dim"]:
+    """Mean over the valid steps in float32 or better, 0 for a clip without any; padding may hold anything."""
+    share = mask.float() / mask.sum(1, keepdim=True).clamp(min=1)
+    return (torch.where(mask.unsqueeze(-1), values, 0) * share.unsqueeze(-1)).sum(1)

@@ -13,8 +13,13 @@ from torch import Tensor
 from unicode_cmg.batch import StepView
 from unicode_cmg.errors import InputError
 from unicode_cmg.losses import gram_loss
-from unicode_cmg.regularizers._vectors import Representation, clip_means, represented
-from unicode_cmg.regularizers.base import Regularizer, RegularizerConfig
+from unicode_cmg.regularizers.base import (
+    Regularizer,
+    RegularizerConfig,
+    Representation,
+    clip_means,
+    represented,
+)
 
 _EACH = "each"
 

@@ -1,16 +1,21 @@
-"""Finding regularizers by name: ours, and those of installed packages."""
+"""Regularizers by their names: ours, those of installed packages, and all regularizers of a run together."""
 
 from __future__ import annotations
 
-import difflib
+from collections.abc import Iterable, Iterator, Mapping
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
-from typing import TYPE_CHECKING, Any
+from typing import Any, cast
 
-from unicode_cmg.errors import InputError
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
 
-if TYPE_CHECKING:
-    from unicode_cmg.regularizers.base import Regularizer
+from unicode_cmg.batch import StepView
+from unicode_cmg.config import NamedConfig
+from unicode_cmg.errors import InputError, unknown
+from unicode_cmg.regularizers.base import ParameterGroup, Regularizer, RegularizerConfig
 
 GROUP = "unicode_cmg.regularizers"
 """The group of entry points under which a package offers regularizers: `NAME = "module:Class"`."""
@@ -28,7 +33,7 @@ def available_regularizers() -> tuple[str, ...]:
     return (*OURS, *sorted(set(_offered()) - set(OURS)))
 
 
-def regularizer_class(name: str, *, where: object) -> type[Regularizer]:
+def regularizer_class(name: str, *, where: object = "regularizers") -> type[Regularizer]:
     """The class of a regularizer.
 
     Args:
@@ -45,14 +50,84 @@ def regularizer_class(name: str, *, where: object) -> type[Regularizer]:
     offered = _offered()
     if name in offered:
         return _loaded(offered[name], where)
-    known = available_regularizers()
-    nearest = difflib.get_close_matches(str(name), known, n=1, cutoff=0.0)
-    raise InputError(
-        f"unknown regularizer '{name}'",
-        where=where,
-        expected="one of " + ", ".join(known),
-        fix=f"did you mean '{nearest[0]}'?",
-    )
+    raise unknown("regularizer", name, available_regularizers(), where=where)
+
+
+class Regularizers(nn.Module):
+    """The regularizers of a run, in the order of its configuration; there may be none.
+
+    Args:
+        members: Name -> regularizer.
+    """
+
+    def __init__(self, members: Mapping[str, Regularizer] | None = None) -> None:
+        super().__init__()
+        self.members = nn.ModuleDict(members or {})
+
+    @classmethod
+    def build(cls, entries: Iterable[NamedConfig], example: StepView, *, seed: int) -> Regularizers:
+        """Fresh regularizers; the global random state is left alone, so the method trains as without them.
+
+        Args:
+            entries: Name and settings of each.
+            example: The view of one clip.
+            seed: Seed of their parameters.
+
+        Raises:
+            InputError: A name is unknown, or settings do not fit the view.
+        """
+        members = {}
+        with torch.random.fork_rng(devices=[]):
+            for number, entry in enumerate(entries):
+                torch.manual_seed(int(np.random.SeedSequence([seed, number]).generate_state(1)[0]))
+                members[entry.name] = regularizer_class(entry.name)(entry.settings, example)
+        return cls(members)
+
+    def __iter__(self) -> Iterator[Regularizer]:
+        return iter(cast("Iterable[Regularizer]", self.members.values()))
+
+    def __len__(self) -> int:
+        return len(self.members)
+
+    def losses(self, view: StepView, generators: Iterable[torch.Generator]) -> dict[str, Float[Tensor, ""]]:
+        """The terms of all, as `NAME/term`.
+
+        Args:
+            view: What the step shows.
+            generators: A generator for each.
+        """
+        return {
+            f"{member.name}/{term}": loss
+            for member, generator in zip(self, generators, strict=False)
+            for term, loss in member.losses(view, generator=generator).items()
+        }
+
+    def loss_factors(self) -> dict[str, float]:
+        """Factor by the beginning of a term's name, as `Method.loss_factors`."""
+        factors = {}
+        for member in self:
+            weight = member.config.weight
+            factors[member.name] = weight
+            factors |= {f"{member.name}/{term}": weight * f for term, f in member.loss_factors().items()}
+        return factors
+
+    def parameter_groups(self) -> list[ParameterGroup]:
+        """Those of all."""
+        return [group for member in self for group in member.parameter_groups()]
+
+    def trained_modules(self) -> dict[str, nn.Module]:
+        """Each by its name; gradients are clipped for each alone."""
+        return {member.name: member for member in self if member.parameter_groups()}
+
+
+def columns(entries: Iterable[NamedConfig]) -> tuple[str, ...]:
+    """Columns of the feature store that regularizers read, each once; some may be modalities of the method.
+
+    Raises:
+        InputError: A name is unknown.
+    """
+    read = (column for entry in entries for column in regularizer_class(entry.name).columns(entry.settings))
+    return tuple(dict.fromkeys(read))
 
 
 def _offered() -> dict[str, EntryPoint]:
@@ -61,8 +136,6 @@ def _offered() -> dict[str, EntryPoint]:
 
 def _loaded(point: EntryPoint, where: object) -> type[Regularizer]:
     """The class behind an entry point, checked: it is code of strangers to us."""
-    from unicode_cmg.regularizers.base import Regularizer, RegularizerConfig
-
     package = point.dist.name if point.dist is not None else "an unknown package"
     try:
         found: Any = point.load()

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, field_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator
 
-from unicode_cmg.config import Config
+from unicode_cmg.config import Config, NamedConfig
 from unicode_cmg.errors import InputError
 from unicode_cmg.methods import available_methods, config_class
-from unicode_cmg.regularizers import available_regularizers
-from unicode_cmg.regularizers.attached import resolved
+from unicode_cmg.regularizers import available_regularizers, regularizer_class
 
 
 def _ascending(values: tuple[int, ...]) -> tuple[int, ...]:
     if list(values) != sorted(set(values)) or any(value < 1 for value in values):
         raise ValueError(f"{list(values)} is not a rising list of epochs")
     return values
+
+
+def _no_is_a_word(value: Any) -> Any:
+    return "no" if value is False else value  # what YAML reads for a bare `no`
 
 
 class DataConfig(Config):
@@ -75,7 +78,7 @@ class TrainingConfig(Config):
     checkpoint_every: int = Field(default=500, ge=1, description="steps between checkpoints")
     keep_checkpoints: int = Field(default=2, ge=1, description="newest checkpoints to keep")
     tensorboard: bool = Field(default=False, description="write the metrics for TensorBoard too")
-    precision: Literal["no", "bf16", "fp16"] = Field(
+    precision: Annotated[Literal["no", "bf16", "fp16"], BeforeValidator(_no_is_a_word)] = Field(
         default="no", description="mixed precision of the networks; no: float32 throughout"
     )
     deterministic: bool = Field(
@@ -86,7 +89,7 @@ class TrainingConfig(Config):
 class PretrainConfig(Config):
     """Everything a pretraining run depends on."""
 
-    method: dict[str, Any] = Field(description="`name` of the method, and its own settings")
+    method: NamedConfig = Field(description="`name` of the method, and its own settings")
     data: DataConfig = Field(description="the data")
     loss_weights: dict[str, Annotated[float, Field(ge=0)]] = Field(
         default_factory=dict,
@@ -95,48 +98,48 @@ class PretrainConfig(Config):
         "a term of weight 0 is logged but not trained on",
     )
     optimizer: OptimizerConfig = Field(default=OptimizerConfig(), description="the optimizer")
-    regularizers: list[dict[str, Any]] = Field(
-        default_factory=list,
+    regularizers: tuple[NamedConfig, ...] = Field(
+        default=(),
         description="loss terms beside those of the method: a list, each entry with `name` and settings",
     )
     critics: CriticsConfig = Field(default=CriticsConfig(), description="the critics' optimizer")
     training: TrainingConfig = Field(default=TrainingConfig(), description="the course of training")
 
-    @field_validator("method")
+    @field_validator("method", mode="before")
     @classmethod
-    def _resolve_method(cls, values: dict[str, Any], info: Any) -> dict[str, Any]:
-        """`name` first, then the method's settings, every default written out."""
-        where = (info.context or {}).get("where", "configuration")
-        name = values.get("name")
-        if not isinstance(name, str):
-            raise InputError(
-                "'method.name' is " + ("missing" if name is None else repr(name)),
-                where=where,
-                expected="one of " + ", ".join(available_methods()),
+    def _parse_method(cls, values: Any, info: Any) -> NamedConfig:
+        return NamedConfig.parse_entry(
+            values,
+            "method",
+            known=available_methods(),
+            config_class=lambda name, where: config_class(name, where=where),
+            where=_where(info),
+            key="method",
+        )
+
+    @field_validator("regularizers", mode="before")
+    @classmethod
+    def _parse_regularizers(cls, entries: Any, info: Any) -> Any:
+        if not isinstance(entries, list | tuple):
+            return entries
+        parsed = tuple(
+            NamedConfig.parse_entry(
+                entry,
+                "regularizer",
+                known=available_regularizers(),
+                config_class=lambda name, where: regularizer_class(name, where=where).config_class,
+                where=_where(info),
+                key=f"regularizers.{number}",
             )
-        settings = {key: value for key, value in values.items() if key != "name"}
-        config = config_class(name, where=f"{where}: method").parse(settings, where=f"{where}: method")
-        return {"name": name, **config.model_dump(mode="json")}
-
-    @field_validator("regularizers")
-    @classmethod
-    def _resolve_regularizers(cls, entries: list[dict[str, Any]], info: Any) -> list[dict[str, Any]]:
-        """As for the method: `name` first, then every setting written out."""
-        where = f"{(info.context or {}).get('where', 'configuration')}: regularizers"
-        names = [entry.get("name") for entry in entries]
-        for number, name in enumerate(names):
-            if not isinstance(name, str):
-                raise InputError(
-                    f"'{number}.name' is " + ("missing" if name is None else repr(name)),
-                    where=where,
-                    expected="one of " + ", ".join(available_regularizers()),
-                )
-            if name in names[:number]:
+            for number, entry in enumerate(entries)
+        )
+        names = [entry.name for entry in parsed]
+        for name in names:
+            if names.count(name) > 1:
+                where = f"{_where(info)}: regularizers"
                 raise InputError(f"'{name}' is there twice", where=where, fix="remove one of them")
-        settings = [resolved(entry, where=where)[1].model_dump(mode="json") for entry in entries]
-        return [{"name": name, **values} for name, values in zip(names, settings, strict=True)]
+        return parsed
 
-    @property
-    def method_settings(self) -> dict[str, Any]:
-        """The settings of the method without its name."""
-        return {key: value for key, value in self.method.items() if key != "name"}
+
+def _where(info: Any) -> object:  # Any: a ValidationInfo is a protocol that cannot be checked when it runs
+    return (info.context or {}).get("where", "configuration")

@@ -20,8 +20,7 @@ from unicode_cmg.files import write_text
 from unicode_cmg.methods import build_method
 from unicode_cmg.methods.base import Method
 from unicode_cmg.progress import Progress
-from unicode_cmg.regularizers import Regularizers
-from unicode_cmg.regularizers.attached import columns
+from unicode_cmg.regularizers import Regularizers, columns
 from unicode_cmg.training.config import PretrainConfig
 from unicode_cmg.training.loop import Loop
 from unicode_cmg.training.metrics import MetricsLog
@@ -90,7 +89,7 @@ def fit(
         store = FeatureStore.open(config.data.store)
         val_store = None if config.data.val_store is None else FeatureStore.open(config.data.val_store)
         seed_everything(training.seed)
-        method = build_method(config.method["name"], config.method_settings, where="method").to(
+        method = build_method(config.method.name, config.method.settings.model_dump(), where="method").to(
             accelerator.device
         )
         regularizers = _fresh_regularizers(config, method, store)

@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal, get_args, get_origin
 
+import yaml
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
-from pydantic_core import PydanticUndefined
 
+from unicode_cmg.config import NamedConfig
 from unicode_cmg.methods import available_methods, config_class
 from unicode_cmg.regularizers.registry import OURS, regularizer_class
 from unicode_cmg.training.config import PretrainConfig
@@ -27,7 +28,7 @@ does not exist is an error that names the nearest one. The complete configuratio
 
 def reference() -> str:
     """The page."""
-    parts = [_INTRODUCTION, "## Run\n", _table(PretrainConfig, skip="method")]
+    parts = [_INTRODUCTION, "## Run\n", _table(PretrainConfig)]
     for name in available_methods():
         parts += [
             f"## Method `{name}`\n",
@@ -37,60 +38,41 @@ def reference() -> str:
     for name in OURS:
         parts += [
             f"## Regularizer `{name}`\n",
-            f"Keys of an entry of `regularizers:` beside `name: {name}`.\n",
-            _table(regularizer_class(name, where="reference").config_class),
+            f"Keys of an entry of `regularizers:`, beside `name: {name}`.\n",
+            _table(regularizer_class(name).config_class),
         ]
     return "\n".join(parts)
 
 
-def _table(model: type[BaseModel], skip: str = "") -> str:
+def _table(model: type[BaseModel]) -> str:
     lines = ["| key | default | meaning |", "| --- | --- | --- |"]
     presets: Mapping[str, Mapping[str, Any]] = getattr(model, "presets", {})
     for key, field in _leaves(model):
-        if key != skip:
-            chosen = [
-                f"{_written(values[key])} ({name})" for name, values in presets.items() if key in values
-            ]
-            lines.append(f"| `{key}` | {', '.join(chosen) or _default(field)} | {_meaning(field)} |")
+        chosen = [f"{_written(values[key])} ({name})" for name, values in presets.items() if key in values]
+        lines.append(f"| `{key}` | {', '.join(chosen) or _default(field)} | {_meaning(field)} |")
     return "\n".join(lines) + "\n"
 
 
 def _leaves(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
     """Dotted keys in the order of the model; a group of settings is replaced by its members."""
     for name, field in model.model_fields.items():
-        inner = _model_in(field.annotation)
-        if inner is None:
+        candidates = (field.annotation, *get_args(field.annotation))
+        inner = next((a for a in candidates if isinstance(a, type) and issubclass(a, BaseModel)), None)
+        if inner is None or issubclass(inner, NamedConfig):
             yield prefix + name, field
         else:
             entry = ".<name>" if get_origin(field.annotation) is dict else ""
             yield from _leaves(inner, f"{prefix}{name}{entry}.")
 
 
-def _model_in(annotation: Any) -> type[BaseModel] | None:
-    """The group of settings that a field holds, alone or as the values of a mapping."""
-    candidates = (annotation, *get_args(annotation))
-    return next((a for a in candidates if isinstance(a, type) and issubclass(a, BaseModel)), None)
-
-
 def _default(field: FieldInfo) -> str:
-    if field.default is not PydanticUndefined:
-        value = field.default
-    elif field.default_factory is dict:
-        value = {}
-    else:
-        return "required"
-    return _written(value)
+    return "required" if field.is_required() else _written(field.get_default(call_default_factory=True))
 
 
 def _written(value: Any) -> str:
     """A value as YAML has it."""
-    if value is None:
-        return "null"
-    return (
-        str(value).lower()
-        if isinstance(value, bool)
-        else str(list(value) if isinstance(value, tuple) else value)
-    )
+    plain = list(value) if isinstance(value, tuple) else value
+    return yaml.safe_dump(plain, default_flow_style=True).removesuffix("...\n").strip()
 
 
 def _meaning(field: FieldInfo) -> str:

@@ -75,7 +75,7 @@ def _trainer(row: str, batch: FeatureBatch, accelerator: Accelerator) -> Trainer
     values = {**load_yaml(path), "regularizers": [{"name": regularizer} for regularizer in extra]}
     config = PretrainConfig.parse(values, where=path)
     torch.manual_seed(0)
-    method = build_method(name, config.method_settings, path).to(accelerator.device)
+    method = build_method(name, config.method.settings.model_dump(), path).to(accelerator.device)
     clip = FeatureBatch.of({m: x[:1] for m, x in batch.features.items()})
     with torch.no_grad():
         example = method.eval().view(clip, method.represent(clip))

@@ -55,15 +55,16 @@ def test_rows_are_all_combinations_and_later_axes_have_the_last_word(folder: Pat
     _, rows = load_sweep(folder / "sweep.yaml")
     assert [row.name for row in rows] == ["plain, one", "plain, residual", "narrow, one", "narrow, residual"]
     config = rows[3].pretraining()
-    assert (config.method["dim"], config.method["codebook"]["layers"]) == (4, 2)
+    settings = config.method.settings.model_dump()
+    assert (settings["dim"], settings["codebook"]["layers"]) == (4, 2)
     assert config.optimizer.lr == 2e-3
-    assert rows[0].pretraining().method["codebook"]["quantizer"] == "mm_ema"
+    assert rows[0].pretraining().method.settings.model_dump()["codebook"]["quantizer"] == "mm_ema"
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (("set: [method.dim=4]", "set: [method.dmi=4]"), "narrow, one: method: unknown key 'dmi'"),
+        (("set: [method.dim=4]", "set: [method.dmi=4]"), "narrow, one: method 'dcid': unknown key 'dmi'"),
         (("seeds:", "sedes:"), "did you mean 'seeds'"),
         (("config: tiny.yaml", "config: gone.yaml"), "gone.yaml"),
         (("at: 4, set: [method.dim=4]", "at: 4, read: {x: [layer0]}"), "two axes give"),

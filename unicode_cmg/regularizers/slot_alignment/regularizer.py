@@ -14,8 +14,7 @@ from unicode_cmg.errors import InputError
 from unicode_cmg.regularizers.base import ParameterGroup, Regularizer
 from unicode_cmg.regularizers.slot_alignment.aligner import SlotAligner
 from unicode_cmg.regularizers.slot_alignment.config import SlotAlignmentConfig, TeacherConfig
-from unicode_cmg.regularizers.slot_alignment.layout import column_layout, joint_layout
-from unicode_cmg.regularizers.slot_alignment.records import Alignment, TokenLayouts, Tokens
+from unicode_cmg.regularizers.slot_alignment.records import Alignment, TokenLayout, TokenLayouts, Tokens
 from unicode_cmg.regularizers.slot_alignment.teachers import build_teacher
 
 
@@ -99,9 +98,9 @@ class SlotAlignment(Regularizer):
             tokens = self._teacher_tokens(view)
         columns = {m: self._column(m) for m in tokens}
         return TokenLayouts(
-            joint_layout(view.general),
+            TokenLayout.of_steps(view.general),
             {
-                m: column_layout(columns[m], view.features[columns[m]], t.mask.shape[1])
+                m: TokenLayout.of_column(columns[m], view.features[columns[m]], t.mask.shape[1])
                 for m, t in tokens.items()
             },
         )
