@@ -11,24 +11,23 @@ import torch
 import typer
 
 from benchmarks.console import run_command, seeds_in
-from benchmarks.experiments.masking.curves import draw_curves
-from benchmarks.experiments.masking.data import Photo, load_photos
-from benchmarks.experiments.masking.pictures import draw_reconstructions
-from benchmarks.experiments.masking.runs import Outcome, run_all, trained_model
+from benchmarks.experiments.masking.figures import draw_curves, draw_reconstructions
+from benchmarks.experiments.masking.photos import Photo, load_photos
+from benchmarks.experiments.masking.runs import run_all, trained_model
 from benchmarks.experiments.masking.tables import tables, tidy_csv
-from benchmarks.experiments.masking.training import Settings
+from benchmarks.experiments.masking.vqvae import Settings
 from unicode_cmg.files import write_json, write_text
 
 
 def masking(
     to: Annotated[Path, typer.Option(help="Folder of models, tables and pictures.")] = Path("runs/masking"),
-    seeds: Annotated[str, typer.Option(help="Training seeds.")] = "0,1,2,3,4",
+    seeds: Annotated[str, typer.Option(help="Training seeds, separated by commas.")] = "0,1,2,3,4",
     steps: Annotated[int, typer.Option(min=1, help="Training steps.")] = Settings().steps,
 ) -> None:
     """Train small VQ-VAEs on photographs of installed packages, mask dimensions of their codewords by TOC and
-    at random, and say what that costs (FCID paper, table 3).
+    at random, and measure the reconstruction error (FCID paper, table 3).
 
-    Interrupted, the same command goes on where it was.
+    If it is interrupted, run the same command again to resume.
     """
     torch.set_num_threads(1)  # sums, and so all numbers, depend on the number of threads
     text = run(load_photos(), Settings(steps=steps), seeds_in(seeds), to)
@@ -44,7 +43,8 @@ def run(photos: Mapping[str, Photo], settings: Settings, seeds: Sequence[int], t
     outcomes = []
     for outcome in run_all(photos, settings, seeds, to):
         outcomes.append(outcome)
-        print(_line(outcome), flush=True)
+        about = f"MSE {outcome.mse:.4f}, perplexity {outcome.perplexity:.0f} ({outcome.seconds:.0f} s)"
+        print(f"inputs {outcome.inputs}, seed {outcome.seed}: {about}", flush=True)
     text = tables(outcomes)
     write_text(to / "table.md", text)
     write_text(to / "table.csv", tidy_csv(outcomes))
@@ -54,13 +54,6 @@ def run(photos: Mapping[str, Photo], settings: Settings, seeds: Sequence[int], t
     draw_reconstructions(photos, model, first, to / "masking-pictures.png")
     draw_curves(outcomes, to / "masking-curves.png")
     return text
-
-
-def _line(outcome: Outcome) -> str:
-    return (
-        f"inputs {outcome.inputs}, seed {outcome.seed}: MSE {outcome.mse:.4f}, perplexity"
-        f" {outcome.perplexity:.0f} ({outcome.seconds:.0f} s)"
-    )
 
 
 if __name__ == "__main__":

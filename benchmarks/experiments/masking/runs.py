@@ -14,8 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from benchmarks.experiments.masking.data import Photo, grid_crops
-from benchmarks.experiments.masking.masking import (
+from benchmarks.experiments.masking.masks import (
     SHARES,
     Masked,
     automatic_dims,
@@ -23,8 +22,8 @@ from benchmarks.experiments.masking.masking import (
     measure_masked,
     reconstruction_error,
 )
-from benchmarks.experiments.masking.model import CODES, VQVAE
-from benchmarks.experiments.masking.training import Settings, build, train
+from benchmarks.experiments.masking.photos import Photo, grid_crops
+from benchmarks.experiments.masking.vqvae import CODES, VQVAE, Settings, train
 from unicode_cmg.codebook import perplexity
 from unicode_cmg.errors import InputError
 from unicode_cmg.files import atomic_file, read_json, write_json
@@ -94,7 +93,7 @@ def trained_model(
         kept = read_json(record)
         if kept["settings"] != settings.model_dump():
             raise InputError("holds a model with other settings", where=folder, fix="choose another --to")
-        model = build(settings)
+        model = VQVAE(settings)
         try:
             model.load_state_dict(load_file(folder / "model.safetensors"))
         except (OSError, SafetensorError, RuntimeError) as error:

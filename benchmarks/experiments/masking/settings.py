@@ -12,11 +12,10 @@ import torch
 import typer
 
 from benchmarks.console import run_command
-from benchmarks.experiments.masking.data import grid_crops, load_photos
-from benchmarks.experiments.masking.masking import reconstruction_error
-from benchmarks.experiments.masking.model import CODES
+from benchmarks.experiments.masking.masks import reconstruction_error
+from benchmarks.experiments.masking.photos import grid_crops, load_photos
 from benchmarks.experiments.masking.runs import trained_model
-from benchmarks.experiments.masking.training import Settings
+from benchmarks.experiments.masking.vqvae import CODES, Settings
 from benchmarks.sweep.tables import markdown
 from unicode_cmg.codebook import perplexity
 

@@ -7,7 +7,7 @@ import io
 import statistics
 from collections.abc import Callable, Iterator, Sequence
 
-from benchmarks.experiments.masking.masking import (
+from benchmarks.experiments.masking.masks import (
     CENTRED,
     FILLS,
     ORDERS,
@@ -18,11 +18,11 @@ from benchmarks.experiments.masking.masking import (
     Masked,
     kept_dims,
 )
-from benchmarks.experiments.masking.model import DIM
 from benchmarks.experiments.masking.runs import Outcome
-from benchmarks.sweep.tables import markdown
+from benchmarks.experiments.masking.vqvae import DIM
+from benchmarks.sweep.tables import markdown, mean_std
 
-PUBLISHED = {
+PRINTED = {
     0.875: (0.0621, 0.0231, 100),
     0.75: (0.0477, 0.0159, 100),
     0.625: (0.0335, 0.0109, 100),
@@ -31,8 +31,6 @@ PUBLISHED = {
     0.25: (0.0075, 0.0039, 90),
 }
 """Masked share -> R100-avg, TOC and Count of FCID paper, table 3: faces, range of the pixels unknown."""
-
-_OTHERS = (*(name for name in ORDERS if name != TOC), WORST, PCA)
 
 
 def tables(outcomes: Sequence[Outcome]) -> str:
@@ -50,35 +48,20 @@ def tables(outcomes: Sequence[Outcome]) -> str:
 
 
 def _models(groups: Sequence[Sequence[Outcome]]) -> str:
-    header = (
-        "inputs",
-        "seeds",
-        "MSE",
-        "perplexity",
-        "offset",
-        "directions",
-        "alignment",
-        "auto keeps",
-        "seconds",
-    )
-    columns: tuple[tuple[Callable[[Outcome], float], int], ...] = (
-        (lambda o: o.mse, 4),
-        (lambda o: o.perplexity, 1),
-        (lambda o: o.offset, 2),
-        (lambda o: o.directions, 2),
-        (lambda o: o.alignment, 2),
-        (lambda o: o.automatic, 0),
-        (lambda o: o.seconds, 0),
-    )
+    columns: dict[str, tuple[Callable[[Outcome], float], int]] = {
+        "MSE": (lambda o: o.mse, 4),
+        "perplexity": (lambda o: o.perplexity, 1),
+        "offset": (lambda o: o.offset, 2),
+        "directions": (lambda o: o.directions, 2),
+        "alignment": (lambda o: o.alignment, 2),
+        "auto keeps": (lambda o: o.automatic, 0),
+        "seconds": (lambda o: o.seconds, 0),
+    }
     rows = [
-        (
-            group[0].inputs,
-            str(len(group)),
-            *(_mean_std([float(of(o)) for o in group], n) for of, n in columns),
-        )
-        for group in groups
+        (g[0].inputs, str(len(g)), *(mean_std([float(of(o)) for o in g], n) for of, n in columns.values()))
+        for g in groups
     ]
-    return markdown(header, rows)
+    return markdown(("inputs", "seeds", *columns), rows)
 
 
 def _against_random(groups: Sequence[Sequence[Outcome]]) -> str:
@@ -90,13 +73,15 @@ def _against_random(groups: Sequence[Sequence[Outcome]]) -> str:
     for group in groups:
         for fill, name, printed, found in _rows(group):
             random = [statistics.mean(entry.random) for entry in found]
-            toc, centred = ([entry.chosen[order] for entry in found] for order in (TOC, CENTRED))
+            (toc, toc_count), (centred, its_count) = (
+                ([entry.chosen[o] for entry in found], mean_std([float(e.count(o)) for e in found], 0))
+                for o in (TOC, CENTRED)
+            )
+            ratio = mean_std([t / r for t, r in zip(toc, random, strict=True)], 2)
             rows.append(
                 (
-                    *(group[0].inputs, fill, name),
-                    *(_mean_std(random, 4), _mean_std(toc, 4), _counts(found, TOC)),
-                    *(_mean_std([t / r for t, r in zip(toc, random, strict=True)], 2), printed),
-                    *(_mean_std(centred, 4), _counts(found, CENTRED)),
+                    *(group[0].inputs, fill, name, mean_std(random, 4), mean_std(toc, 4), toc_count),
+                    *(ratio, printed, mean_std(centred, 4), its_count),
                 )
             )
     return markdown(header, rows)
@@ -107,32 +92,20 @@ def _each_model(outcomes: Sequence[Outcome]) -> str:
     rows = []
     for o in outcomes:
         entry = o.at(kept_dims(0.5), "zero")
-        rows.append(
-            (
-                *(o.inputs, str(o.seed), f"{o.offset:.2f}", f"{o.alignment:.2f}"),
-                f"{statistics.mean(entry.random):.4f}",
-                *(f"{entry.chosen[TOC]:.4f}", str(entry.count(TOC))),
-                *(f"{entry.chosen[CENTRED]:.4f}", str(entry.count(CENTRED))),
-            )
-        )
+        orders = [(f"{entry.chosen[order]:.4f}", str(entry.count(order))) for order in (TOC, CENTRED)]
+        about = (o.inputs, str(o.seed), f"{o.offset:.2f}", f"{o.alignment:.2f}")
+        rows.append((*about, f"{statistics.mean(entry.random):.4f}", *orders[0], *orders[1]))
     return markdown(header, rows)
 
 
 def _other_orders(groups: Sequence[Sequence[Outcome]]) -> str:
-    header = ("inputs", "masked to", "mask (%)", TOC, *_OTHERS)
+    orders = (*ORDERS, WORST, PCA)
     rows = [
-        (
-            *(group[0].inputs, fill, name),
-            *(_mean_std([entry.chosen[order] for entry in found], 4) for order in (TOC, *_OTHERS)),
-        )
+        (group[0].inputs, fill, name, *(mean_std([entry.chosen[o] for entry in found], 4) for o in orders))
         for group in groups
         for fill, name, _, found in _rows(group)
     ]
-    return markdown(header, rows)
-
-
-def _counts(found: Sequence[Masked], order: str) -> str:
-    return _mean_std([float(entry.count(order)) for entry in found], 0)
+    return markdown(("inputs", "masked to", "mask (%)", *orders), rows)
 
 
 def _rows(group: Sequence[Outcome]) -> Iterator[tuple[str, str, str, list[Masked]]]:
@@ -140,7 +113,7 @@ def _rows(group: Sequence[Outcome]) -> Iterator[tuple[str, str, str, list[Masked
     for fill in FILLS:
         for share in SHARES:
             entries = [outcome.at(kept_dims(share), fill) for outcome in group]
-            random, toc, count = PUBLISHED[share]
+            random, toc, count = PRINTED[share]
             yield fill, f"{100 * share:.1f}", f"{toc / random:.2f}, {count}", entries
         kept = [outcome.automatic for outcome in group]
         share = 100 * (1 - statistics.mean(kept) / DIM)
@@ -159,8 +132,3 @@ def tidy_csv(outcomes: Sequence[Outcome]) -> str:
             writer.writerows([*where, order, error] for order, error in entry.chosen.items())
             writer.writerows([*where, f"random {i}", error] for i, error in enumerate(entry.random))
     return text.getvalue()
-
-
-def _mean_std(values: Sequence[float], digits: int) -> str:
-    spread = f" ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else ""
-    return f"{statistics.mean(values):.{digits}f}{spread}"

@@ -8,7 +8,7 @@ import torch
 from sklearn.decomposition import PCA as ReferencePCA
 from torch.nn import functional
 
-from benchmarks.experiments.masking.masking import (
+from benchmarks.experiments.masking.masks import (
     CENTRED,
     ORDERS,
     TOC,
@@ -23,8 +23,7 @@ from benchmarks.experiments.masking.masking import (
     random_orders,
     reconstruction_error,
 )
-from benchmarks.experiments.masking.model import CODES, DIM
-from benchmarks.experiments.masking.training import Settings, build
+from benchmarks.experiments.masking.vqvae import CODES, DIM, VQVAE, Settings
 from toc import optimize, toc_scores
 
 
@@ -99,7 +98,7 @@ def test_random_masks_are_decided_by_the_seed() -> None:
 
 def test_errors_are_those_of_the_masked_codebooks(codebook: torch.Tensor) -> None:
     torch.manual_seed(0)
-    model = build(Settings(channels=4)).eval()
+    model = VQVAE(Settings(channels=4)).eval()
     model.quantizer.codebook = codebook
     images = torch.rand(3, 3, 8, 8)
     made = model(images)

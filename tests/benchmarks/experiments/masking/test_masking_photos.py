@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.experiments.masking.data import COLUMNS, CROP, bands, grid_crops, load_photos, random_crops
-from benchmarks.experiments.masking.pictures import SIDE, WINDOWS
+from benchmarks.experiments.masking.figures import SIDE, WINDOWS
+from benchmarks.experiments.masking.photos import COLUMNS, CROP, bands, grid_crops, load_photos, random_crops
 from unicode_cmg.errors import InputError
 
 

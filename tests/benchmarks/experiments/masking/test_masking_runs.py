@@ -13,14 +13,13 @@ import pytest
 import torch
 
 from benchmarks.console import run_command
-from benchmarks.experiments.masking import masking, settings
-from benchmarks.experiments.masking.__main__ import masking as command
-from benchmarks.experiments.masking.__main__ import run
-from benchmarks.experiments.masking.data import grid_crops, load_photos
-from benchmarks.experiments.masking.masking import TOC, Masked
+from benchmarks.experiments.masking import masks, runs, settings
+from benchmarks.experiments.masking.__main__ import masking, run
+from benchmarks.experiments.masking.masks import TOC, Masked
+from benchmarks.experiments.masking.photos import grid_crops, load_photos
 from benchmarks.experiments.masking.runs import INPUTS, Outcome, _geometry, run_all
 from benchmarks.experiments.masking.tables import tables, tidy_csv
-from benchmarks.experiments.masking.training import Settings, train
+from benchmarks.experiments.masking.vqvae import Settings, train
 from unicode_cmg.errors import InputError
 
 TINY = Settings(channels=4, steps=3, batch=8)
@@ -34,10 +33,11 @@ def photos() -> dict[str, np.ndarray]:
 
 @pytest.fixture(scope="module")
 def finished(photos: dict[str, np.ndarray], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of the command, with three random masks instead of 100."""
+    """A folder of the command, with three random masks instead of 100, and every eighth test crop."""
     to = tmp_path_factory.mktemp("masking") / "run"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(masking, "RANDOM_MASKS", 3)
+        patch.setattr(masks, "RANDOM_MASKS", 3)
+        patch.setattr(runs, "grid_crops", lambda photos, split: grid_crops(photos, split)[::8])
         run(photos, TINY, (0, 1), to)
     return to
 
@@ -189,7 +189,7 @@ def test_wrong_seeds_are_one_line_and_exit_code_two(
 ) -> None:
     monkeypatch.setattr("sys.argv", ["masking", "--to", str(tmp_path), f"--seeds={seeds}"])
     with pytest.raises(SystemExit) as stopped:
-        run_command(command)
+        run_command(masking)
     assert stopped.value.code == 2
     assert capsys.readouterr().err == (
         f"error: --seeds: cannot read '{seeds}'; expected different whole numbers such as 0,1,2\n"

@@ -12,7 +12,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 from torch.nn import functional
 
-from benchmarks.experiments.masking.model import DIM, VQVAE
+from benchmarks.experiments.masking.vqvae import DIM, VQVAE
 from toc import VARIANTS, optimize
 
 Fill = Literal["zero", "mean"]
