@@ -17,7 +17,6 @@ from typing import Annotated, Any
 
 import typer
 
-from benchmarks.console import run_command
 from benchmarks.evaluation.evaluate import evaluate
 from benchmarks.evaluation.protocols import HeadProtocol, Protocol
 from benchmarks.evaluation.results import DirectionResult
@@ -25,6 +24,7 @@ from benchmarks.sweep.tables import markdown, mean_std
 from benchmarks.tasks import available_protocols, available_tasks, read_task, resolve_protocol
 from benchmarks.tasks.retrieval import RetrievalProtocol
 from unicode_cmg import load_pretrained
+from unicode_cmg.console import run_command
 from unicode_cmg.errors import InputError
 from unicode_cmg.methods.base import Method
 

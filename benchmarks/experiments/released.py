@@ -14,9 +14,9 @@ from typing import Annotated
 
 import typer
 
-from benchmarks.console import run_command, seeds_in
 from benchmarks.sweep import Outcome, load_sweep, run_sweep
 from benchmarks.sweep.tables import save_outcomes
+from unicode_cmg.console import run_command, seeds_in
 
 SWEEP = Path(__file__).parents[2] / "configs" / "digits" / "sweeps" / "released.yaml"
 _DIRECTIONS = (("video", "audio"), ("audio", "video"), ("video", "video"), ("audio", "audio"))

@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
-from benchmarks.console import run_command, seeds_in
 from benchmarks.sweep.config import load_sweep
 from benchmarks.sweep.runs import run_sweep
 from benchmarks.sweep.tables import save_outcomes
+from unicode_cmg.console import run_command, seeds_in
 
 
 def sweep(

@@ -11,9 +11,9 @@ from typing import Annotated
 
 import typer
 
-from benchmarks.console import run_command
 from benchmarks.sweep.paper_rows import TASKS, PaperTable, Row, paper_tables, read_sources
 from benchmarks.sweep.tables import markdown
+from unicode_cmg.console import run_command
 
 _ESCAPES = str.maketrans(
     {character: f"\\{character}" for character in "%&_#${}"}

@@ -26,7 +26,7 @@ from fitting import Recipe, aligner_config
 from safetensors.torch import save_file
 from torch import nn
 
-from benchmarks.console import run_command
+from unicode_cmg.console import run_command
 from unicode_cmg.data.digits import build_digits
 from unicode_cmg.errors import InputError
 from unicode_cmg.files import atomic_file

@@ -25,7 +25,7 @@ from vilt_teachers import Teachers, tiny_bert, tiny_vit
 from vilt_training import Guide, Task, kept, retrieve, train
 from words import word_tokenizer
 
-from benchmarks.console import run_command
+from unicode_cmg.console import run_command
 from unicode_cmg.errors import InputError
 from unicode_cmg.regularizers.slot_alignment import SlotAligner
 

@@ -16,13 +16,11 @@ from unicode_cmg.data import FeatureStore
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        ([], "Missing command"),
         (["nonsense"], "No such command 'nonsense'"),
         (["quickstart", "--nonsense"], "No such option"),
         (["quickstart", "--seed", "-1"], "'--seed'"),
         (["quickstart", "--seed", "one"], "'--seed'"),
         (["quickstart", "--resume", "sometimes"], "'--resume'"),
-        (["data"], "Missing command"),
         (["data", "digits"], "'--to'"),
         (["data", "digits", "--to", "x", "--recipe", "other"], "'--recipe'"),
         (["toc", "x", "--to", "y", "--lam", "2"], "'--lam'"),

@@ -28,6 +28,23 @@ def test_help_needs_less_than_a_second_of_the_processor_and_no_torch() -> None:
     assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 1.0
 
 
+def test_a_shell_gets_completions_quickly_and_without_torch() -> None:
+    def completed(*words: str) -> list[str]:
+        asked = {"COMP_WORDS": " ".join(("unicode-cmg", *words)), "COMP_CWORD": str(len(words))}
+        code = "import sys, cli\ntry: cli.main()\nfinally: assert not {'torch', 'numpy'} & {*sys.modules}"
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            env={**ENVIRONMENT, **asked, "_UNICODE_CMG_COMPLETE": "complete_bash"},
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+        return done.stdout.split()
+
+    assert completed("ev") == ["evaluate"]
+    assert completed("evaluate", "runs/mine", "--protocol", "p") == ["paper", "paper-f1"]
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_stopped_run_saves_and_continues(
     toy, command, tmp_path: Path, number: signal.Signals, code: int

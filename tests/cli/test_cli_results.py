@@ -29,6 +29,13 @@ def test_every_command_has_help(command, group: list[str]) -> None:
     assert outcome.err == ""
 
 
+@pytest.mark.parametrize("group", [[], ["data"]])
+def test_without_a_command_the_help_is_printed_and_the_exit_code_is_2(command, group: list[str]) -> None:
+    outcome = command(*group)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert outcome.err == command(*group, "--help").out
+
+
 def test_pretrain_continues_its_own_run(command, toy, tmp_path: Path) -> None:
     run = tmp_path / "run"
     first = command("pretrain", toy.config, "--to", run, "--json")

@@ -173,7 +173,7 @@ def test_bad_options_are_refused(command, tmp_path: Path, arguments: list[str], 
 def test_a_folder_to_write_is_asked_for(command, tmp_path: Path) -> None:
     np.save(tmp_path / "codes.npy", CODES)
     error = command("toc", tmp_path / "codes.npy").error
-    assert error == "--to is missing; expected a folder to write; --list only looks"
+    assert error == "--to is missing; expected a folder to write; only --list needs none"
 
 
 @pytest.mark.parametrize("name", ["cut.pt", "cut.safetensors", "cut.npz", "cut.npy", "none", "."])

@@ -26,7 +26,7 @@ from transformers import (
 from typer.main import get_command
 from typer.testing import CliRunner
 
-from benchmarks.console import app_of
+from unicode_cmg.console import app_of
 from unicode_cmg.data.digits.clips import draw_clips, split_instances
 from unicode_cmg.errors import InputError
 from unicode_cmg.regularizers.slot_alignment import AlignerConfig, SlotAligner, Tokens

@@ -10,12 +10,12 @@ from typing import Annotated
 import torch
 import typer
 
-from benchmarks.console import run_command, seeds_in
 from benchmarks.experiments.masking.figures import draw_curves, draw_reconstructions
 from benchmarks.experiments.masking.photos import Photo, load_photos
 from benchmarks.experiments.masking.runs import run_all, trained_model
 from benchmarks.experiments.masking.tables import tables, tidy_csv
 from benchmarks.experiments.masking.vqvae import Settings
+from unicode_cmg.console import run_command, seeds_in
 from unicode_cmg.files import write_json, write_text
 
 

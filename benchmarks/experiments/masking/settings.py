@@ -11,13 +11,13 @@ from typing import Annotated, Any
 import torch
 import typer
 
-from benchmarks.console import run_command
 from benchmarks.experiments.masking.masks import reconstruction_error
 from benchmarks.experiments.masking.photos import grid_crops, load_photos
 from benchmarks.experiments.masking.runs import trained_model
 from benchmarks.experiments.masking.vqvae import CODES, Settings
 from benchmarks.sweep.tables import markdown
 from unicode_cmg.codebook import perplexity
+from unicode_cmg.console import run_command
 
 TRIED: dict[str, dict[str, Any]] = {
     "shipped settings": {},

@@ -19,9 +19,9 @@ import torch
 import typer
 from accelerate import Accelerator
 
-from benchmarks.console import run_command
 from unicode_cmg.batch import FeatureBatch
 from unicode_cmg.config import load_yaml
+from unicode_cmg.console import run_command
 from unicode_cmg.methods import build_method
 from unicode_cmg.regularizers import Regularizers
 from unicode_cmg.regularizers.registry import OURS

@@ -25,8 +25,8 @@ import torch
 import typer
 from jaxtyping import Float
 
-from benchmarks.console import run_command
 from toc import VARIANTS, toc_scores
+from unicode_cmg.console import run_command
 
 _LOOP_PAIRS = 400 * 400  # as many as the published codebook has; a second or two
 _MOST_CODES = 4096  # of the H x H form

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from made_run import evaluation
 
-from benchmarks.console import run_command
 from benchmarks.sweep.paper_rows import paper_tables, read_sources
 from benchmarks.sweep.paper_tables import as_latex, as_markdown, print_tables
+from unicode_cmg.console import run_command
 from unicode_cmg.errors import InputError
 
 TASKS = ("ave", "avvp", "ave-avvp", "ucf-vgg")

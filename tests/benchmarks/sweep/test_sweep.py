@@ -13,10 +13,10 @@ import pytest
 import yaml
 from places import ROOT
 
-from benchmarks.console import run_command
 from benchmarks.sweep import Outcome, load_sweep, run_sweep
 from benchmarks.sweep.__main__ import sweep
 from benchmarks.sweep.tables import outcome_csv, outcome_table
+from unicode_cmg.console import run_command
 from unicode_cmg.errors import InputError
 from unicode_cmg.files import read_json
 

@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.console import run_command
 from benchmarks.experiments.masking import masks, runs, settings
 from benchmarks.experiments.masking.__main__ import masking, run
 from benchmarks.experiments.masking.masks import TOC, Masked
@@ -20,6 +19,7 @@ from benchmarks.experiments.masking.photos import grid_crops, load_photos
 from benchmarks.experiments.masking.runs import INPUTS, Outcome, _geometry, run_all
 from benchmarks.experiments.masking.tables import tables, tidy_csv
 from benchmarks.experiments.masking.vqvae import Settings, train
+from unicode_cmg.console import run_command
 from unicode_cmg.errors import InputError
 
 TINY = Settings(channels=4, steps=3, batch=8)

@@ -6,8 +6,8 @@ import pytest
 from typer.testing import CliRunner
 
 import benchmarks.experiments.speed.step
-from benchmarks.console import app_of
 from benchmarks.experiments.speed.step import ROWS, step
+from unicode_cmg.console import app_of
 from unicode_cmg.errors import InputError
 
 SMALL = """\

@@ -5,9 +5,9 @@ import pytest
 from typer.testing import CliRunner
 
 import benchmarks.experiments.speed.toc
-from benchmarks.console import app_of
 from benchmarks.experiments.speed.toc import by_matrices, by_the_loop, measure
 from toc import VARIANTS, toc_scores
+from unicode_cmg.console import app_of
 
 
 def test_what_is_compared_computes_the_same() -> None:

@@ -1,0 +1,163 @@
+"""What all commands share: reading of lists, printing of results, errors and signals as exit codes."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any, Literal
+
+import typer
+
+from unicode_cmg.errors import InputError
+
+
+def app_of(command: Callable[..., None]) -> typer.Typer:
+    """A function as a command line."""
+    app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+    app.command()(command)
+    return app
+
+
+def run_command(command: Callable[..., None]) -> None:
+    """Run a function with the arguments in `sys.argv`; an error of the user is one line and exit code 2."""
+    try:
+        app_of(command)()
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+def run(app: typer.Typer, name: str, arguments: list[str]) -> int:
+    """Run one command of an application and return its exit code; faults of ours are raised.
+
+    0: done; 2: the user's input is wrong, and one line on stderr says what, where and how to fix it; 130 or
+    143: stopped by Ctrl-C or SIGTERM; 141: the reader of our output has gone.
+    """
+    command = typer.main.get_command(app)
+    try:
+        with command.make_context(name, arguments) as context:
+            command.invoke(context)
+        sys.stdout.flush()
+    except typer.Exit as left:
+        return left.exit_code
+    except KeyboardInterrupt as stopped:
+        print(str(stopped) or "interrupted", file=sys.stderr)
+        return 128 + getattr(stopped, "signal", signal.SIGINT)
+    except BrokenPipeError:
+        # what is still buffered must not fail once more when Python flushes it at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
+    except Exception as error:
+        message = _message_for_user(error, name)
+        if message is None:
+            raise
+        print(message, file=sys.stderr)
+        return 2
+    return 0
+
+
+def main(app: typer.Typer, name: str) -> None:
+    """Run the command in `sys.argv`, or answer a shell that asks for completions, and exit."""
+    if f"_{name}_complete".replace("-", "_").upper() in os.environ:
+        app(prog_name=name)
+    signal.signal(signal.SIGTERM, _terminate)
+    sys.exit(run(app, name, sys.argv[1:]))
+
+
+@contextmanager
+def errors_of_user(kind: type[Exception]) -> Iterator[None]:
+    """Turn exceptions of this kind into `InputError`."""
+    try:
+        yield
+    except kind as error:
+        raise InputError(str(error)) from error
+
+
+def say(line: str) -> None:
+    """Print a line of progress on stderr."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def finish(result: Mapping[str, Any], text: str, as_json: bool) -> None:
+    """Print the result of a command on stdout, as JSON or as text for people."""
+    print(json.dumps(result, indent=2, ensure_ascii=False, allow_nan=False) if as_json else text)
+
+
+def names_in(text: str) -> list[str]:
+    """The names in a text such as "audio, video"."""
+    return [name for part in text.split(",") if (name := part.strip())]
+
+
+def seeds_in(text: str) -> tuple[int, ...]:
+    """The seeds in a text such as "0,1,2".
+
+    Raises:
+        InputError: It holds something else, or a seed twice.
+    """
+    parts = [part.strip() for part in text.split(",")]
+    seeds = tuple(int(part) for part in parts if part.isdecimal())
+    if len(set(seeds)) < len(parts):
+        raise InputError(
+            f"cannot read '{text}'", where="--seeds", expected="different whole numbers such as 0,1,2"
+        )
+    return seeds
+
+
+def dimensions_in(text: str) -> int | float | Literal["auto"]:
+    """`128` is a number of dimensions, `0.5` a fraction of them, and `auto` lets TOC decide.
+
+    Raises:
+        InputError: It is something else.
+    """
+    if text == "auto":
+        return "auto"
+    try:
+        return float(text) if "." in text else int(text)
+    except ValueError:
+        raise InputError(
+            f"cannot read '{text}'", where="--keep", expected="a number such as 128 or 0.5, or auto"
+        ) from None
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM outside of training, which catches it first and saves a checkpoint."""
+
+    signal = signal.SIGTERM
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    raise _Terminated
+
+
+def _message_for_user(error: Exception, name: str) -> str | None:
+    """What to print, or None if the fault is ours."""
+    if isinstance(error, InputError):
+        text = str(error)
+    elif isinstance(error, typer.TyperException):
+        context = getattr(error, "ctx", None)
+        if context is not None and error.message == context.get_help():  # no arguments: the help
+            return error.message
+        command = context.command_path if context is not None else name
+        text = f"{error.format_message().rstrip('.')}; see '{command} --help'"
+    elif isinstance(error, OSError) and error.errno in _DISK_ERRORS:
+        text = f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror)
+    else:
+        return None
+    return "error: " + " ".join(text.split())
+
+
+_DISK_ERRORS = (
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.ENOTDIR,
+    errno.EISDIR,
+)
