@@ -16,7 +16,7 @@ from unicode_cmg import console
 from unicode_cmg.errors import InputError
 
 if TYPE_CHECKING:
-    from unicode_cmg.methods.base import Method
+    from unicode_cmg.model import Model
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
 data_app = typer.Typer(no_args_is_help=True)
@@ -458,7 +458,7 @@ def report(
     console.finish({"report": str(page), "results": str(run / RESULTS)}, f"report: {page}", as_json)
 
 
-def _load(checkpoint: Path) -> Method[Any]:
+def _load(checkpoint: Path) -> Model:
     """The model, on the GPU if there is one."""
     from unicode_cmg.checkpoints import best_device, load_pretrained
 

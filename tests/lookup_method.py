@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
-from untrained_method import Untrained
+from untrained_method import Book, Untrained, residual_codes
 
 from unicode_cmg.batch import Encoding
 from unicode_cmg.config import Config
@@ -30,15 +30,14 @@ class Lookup(Untrained):
     config: LookupConfig
 
     def __init__(self, config: LookupConfig) -> None:
-        super().__init__()
-        self.config = config
+        super().__init__(config)
         rng = torch.Generator().manual_seed(config.seed)
         self.maps = nn.ParameterDict(
             {m: nn.Parameter(torch.randn(c, config.dim, generator=rng)) for m, c in config.modalities.items()}
         )
         shape = (config.num_codes, config.dim)
-        self.books = nn.ParameterList(
-            [nn.Parameter(torch.randn(shape, generator=rng) / (k + 1)) for k in range(config.stages)]
+        self.books = nn.ModuleList(
+            Book(torch.randn(shape, generator=rng) / (k + 1)) for k in range(config.stages)
         )
         self.dropout = nn.Dropout(0.5)
         self.seen: list[tuple[str, int, bool, torch.dtype]] = []
@@ -53,27 +52,12 @@ class Lookup(Untrained):
             raise InputError(
                 f"{features.shape[-1]} channels", where="model", expected="others", fix="mend it"
             )
-        left = general = self.dropout(features) @ self.maps[modality]
-        codes, indices, inputs = [], [], []
-        for book in self.books:
-            chosen = (left.unsqueeze(-2) - book).square().sum(-1).argmin(-1)
-            codes.append(left + (book[chosen] - left))
-            indices.append(chosen)
-            inputs.append(left)
-            left = left - book[chosen]
-        return Encoding(
-            general, torch.cat(codes, -1), torch.stack(indices, -1), unquantized=torch.cat(inputs, -1)
-        )
+        return residual_codes(self.dropout(features) @ self.maps[modality], self.books, rounded=True)
 
-    def code_layers(self) -> dict[str, int]:
-        names = [f"layer0.{k}" for k in range(len(self.books))] if len(self.books) > 1 else ["layer0"]
-        return dict.fromkeys(names, self.config.num_codes)
-
-    def codebooks(self) -> dict[str, Tensor]:
-        return dict(zip(self.code_layers(), self.books, strict=True))
-
-    def codebook_keys(self) -> dict[str, str]:
-        return {name: f"books.{k}" for k, name in enumerate(self.code_layers())}
+    def quantizers(self) -> dict[str, str]:
+        if len(self.books) == 1:
+            return {"layer0": "books.0"}
+        return {f"layer0.{k}": f"books.{k}" for k in range(len(self.books))}
 
 
 class LookupWithLevels(Lookup):

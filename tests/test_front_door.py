@@ -56,8 +56,11 @@ def python(folder: Path, *arguments: str) -> str:
 
 
 def test_the_package_shows_its_public_names_and_no_helpers() -> None:
-    public = "FeatureStore InputError Method PretrainConfig __version__ available_methods encode evaluate fit"
-    assert dir(uc) == f"{public} load_pretrained load_published optimize report save_pretrained".split(" ")
+    classes = "FeatureStore InputError Method Model PretrainConfig"
+    functions = (
+        "available_methods encode evaluate fit load_pretrained load_released optimize report save_pretrained"
+    )
+    assert dir(uc) == f"{classes} __version__ {functions}".split(" ")
     for name in dir(uc):
         assert getattr(uc, name).__doc__, name
     with pytest.raises(AttributeError, match="no_such"):

@@ -13,12 +13,13 @@ if TYPE_CHECKING:
     from benchmarks import evaluate
     from benchmarks.report import build_report as report
     from toc import optimize
-    from unicode_cmg.checkpoints import load_pretrained, load_published, save_pretrained
+    from unicode_cmg.checkpoints import load_pretrained, load_released, save_pretrained
     from unicode_cmg.data import FeatureStore
     from unicode_cmg.encoding import encode_store as encode
     from unicode_cmg.errors import InputError
-    from unicode_cmg.methods import available_methods
     from unicode_cmg.methods.base import Method
+    from unicode_cmg.model import Model
+    from unicode_cmg.registry import available_methods
     from unicode_cmg.training.config import PretrainConfig
     from unicode_cmg.training.fit import fit
 
@@ -28,6 +29,7 @@ __all__ = [
     "FeatureStore",
     "InputError",
     "Method",
+    "Model",
     "PretrainConfig",
     "__version__",
     "available_methods",
@@ -35,7 +37,7 @@ __all__ = [
     "evaluate",
     "fit",
     "load_pretrained",
-    "load_published",
+    "load_released",
     "optimize",
     "report",
     "save_pretrained",
@@ -46,13 +48,14 @@ _HOMES = {
     "FeatureStore": "unicode_cmg.data",
     "InputError": "unicode_cmg.errors",
     "Method": "unicode_cmg.methods.base",
+    "Model": "unicode_cmg.model",
     "PretrainConfig": "unicode_cmg.training",
-    "available_methods": "unicode_cmg.methods",
+    "available_methods": "unicode_cmg.registry",
     "encode": "unicode_cmg.encoding:encode_store",
     "evaluate": "benchmarks",
     "fit": "unicode_cmg.training",
     "load_pretrained": "unicode_cmg.checkpoints",
-    "load_published": "unicode_cmg.checkpoints",
+    "load_released": "unicode_cmg.checkpoints",
     "optimize": "toc",
     "report": "benchmarks.report:build_report",
     "save_pretrained": "unicode_cmg.checkpoints",

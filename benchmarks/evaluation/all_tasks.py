@@ -10,13 +10,13 @@ from benchmarks.evaluation.evaluate import evaluate
 from benchmarks.evaluation.results import TaskResult
 from benchmarks.tasks import available_protocols, available_tasks, read_task, resolve_task
 from unicode_cmg.errors import InputError
-from unicode_cmg.methods.base import Method
+from unicode_cmg.model import Model
 
 ALL = "all"
 
 
 def evaluate_all(
-    model: Method[Any],
+    model: Model,
     task: str,
     data_root: str | Path,
     protocol: str = "held-out",

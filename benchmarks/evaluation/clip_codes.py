@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -17,7 +16,7 @@ from benchmarks.evaluation.heads import LabelledCodes
 from unicode_cmg.batch import FeatureBatch
 from unicode_cmg.encoding.stream import BATCH_CLIPS, encode_batches
 from unicode_cmg.errors import InputError
-from unicode_cmg.methods.base import Method
+from unicode_cmg.model import Model
 
 
 @dataclass(frozen=True)
@@ -58,7 +57,7 @@ class EncodedClips:
 
 
 def encode_clips(
-    model: Method[Any],
+    model: Model,
     modality: str,
     rows: Int64[np.ndarray, " clips"],
     features: Callable[[str, Int64[np.ndarray, " some"]], Float[np.ndarray, "some time ..."]],
@@ -150,7 +149,7 @@ def _of_equal_length(
     return torch.cat([torch.cat(pair, dim=1) for pair in zip(parts, padding, strict=True)])
 
 
-def _empty_tables(model: Method[Any], layers: Sequence[str]) -> list[CodeTable]:
+def _empty_tables(model: Model, layers: Sequence[str]) -> list[CodeTable]:
     """A table for each layer: of its codebook, or of what will be observed where it has none."""
     codebooks = {name: c.detach().to(torch.float32) for name, c in model.codebooks().items()}
     return [CodebookTable(codebooks[name]) if name in codebooks else ObservedTable() for name in layers]

@@ -17,7 +17,7 @@ from benchmarks.tasks.ave import AVETask
 from unicode_cmg.config import Config
 from unicode_cmg.data.layouts.ave import AVEData
 from unicode_cmg.errors import InputError
-from unicode_cmg.methods.base import Method
+from unicode_cmg.model import Model
 
 _EXAMPLES = 4
 _NO_CODE = -1
@@ -85,7 +85,7 @@ class CodeUsage(Config):
 
 
 def code_usage(
-    model: Method[Any], data: AVEData | str | Path, split: str = "val", layer: str | None = None
+    model: Model, data: AVEData | str | Path, split: str = "val", layer: str | None = None
 ) -> CodeUsage:
     """Encode the clips of a split and count.
 

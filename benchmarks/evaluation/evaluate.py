@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from benchmarks.evaluation.bootstrap import Bootstrap
 from benchmarks.evaluation.heads import HeadConfig
@@ -15,13 +14,13 @@ from benchmarks.evaluation.results import CheckpointSummary, DataSummary, Direct
 from benchmarks.evaluation.task_codes import encode_task
 from benchmarks.refinement import Refinement, Use, match_selections, refined, summary, view_of
 from benchmarks.tasks import resolve_protocol, resolve_task
-from unicode_cmg.checkpoints.fingerprint import state_fingerprint
+from unicode_cmg.checkpoints.tensors import state_fingerprint
 from unicode_cmg.errors import InputError
-from unicode_cmg.methods.base import Method
+from unicode_cmg.model import Model
 
 
 def evaluate(
-    model: Method[Any],
+    model: Model,
     task: str,
     data_root: str | Path,
     protocol: str | Protocol = "held-out",

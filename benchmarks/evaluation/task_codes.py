@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int64, Shaped
@@ -21,7 +20,7 @@ from benchmarks.evaluation.scoring import Setting
 from benchmarks.tasks import Task, read_task
 from unicode_cmg.errors import InputError
 from unicode_cmg.files import read_text
-from unicode_cmg.methods.base import Method
+from unicode_cmg.model import Model
 
 Rows = dict[str, dict[str, Int64[np.ndarray, " rows"]]]
 """Split -> modality -> rows."""
@@ -81,7 +80,7 @@ class EncodedTask:
 
 
 def encode_task(
-    model: Method[Any],
+    model: Model,
     task: str,
     data_root: str | Path,
     rule: Protocol,

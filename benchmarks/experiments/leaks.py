@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -26,7 +26,7 @@ from benchmarks.tasks.retrieval import RetrievalProtocol
 from unicode_cmg import load_pretrained
 from unicode_cmg.console import run_command
 from unicode_cmg.errors import InputError
-from unicode_cmg.methods.base import Method
+from unicode_cmg.model import Model
 
 _DIRECTIONS = ("video->audio", "audio->video", "video->video", "audio->audio")
 
@@ -75,7 +75,7 @@ def steps(task: str, paper: str) -> Iterator[Step]:
             yield Step(f"its captions ({number}): {paper}", leaky, "R@10")
 
 
-def leak_table(task: str, paper: str, models: Sequence[Method[Any]], data_root: Path) -> str:
+def leak_table(task: str, paper: str, models: Sequence[Model], data_root: Path) -> str:
     """The table of one task, all steps with all checkpoints.
 
     Args:

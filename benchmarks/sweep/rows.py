@@ -10,7 +10,7 @@ from typing import Any
 
 from unicode_cmg.config import apply_overrides, load_yaml
 from unicode_cmg.errors import InputError
-from unicode_cmg.methods.base import Method
+from unicode_cmg.model import Model
 from unicode_cmg.training import PretrainConfig
 
 Read = Mapping[str, tuple[str, ...]]
@@ -46,7 +46,7 @@ class Row(ABC):
         return dict(settings)
 
     @abstractmethod
-    def model(self, run: int, data: Path, folder: Path) -> tuple[Method[Any], float | None]:
+    def model(self, run: int, data: Path, folder: Path) -> tuple[Model, float | None]:
         """One of its models in evaluation mode, and the wall-clock seconds of its pretraining.
 
         The seconds are None for a model that was pretrained elsewhere.
@@ -99,7 +99,7 @@ class TrainedRow(Row):
             return dict(settings)
         return {**settings, **_identity(config)}
 
-    def model(self, run: int, data: Path, folder: Path) -> tuple[Method[Any], float | None]:
+    def model(self, run: int, data: Path, folder: Path) -> tuple[Model, float | None]:
         from unicode_cmg import load_pretrained
         from unicode_cmg.training import fit
 
@@ -129,11 +129,11 @@ class SavedRow(Row):
         return range(len(self.models))
 
     def identity(self, run: int, data: Path) -> dict[str, Any]:
-        from unicode_cmg.checkpoints.fingerprint import state_fingerprint
+        from unicode_cmg.checkpoints.tensors import state_fingerprint
 
         return {"checkpoint": state_fingerprint(self.model(run, data, data)[0])}
 
-    def model(self, run: int, data: Path, folder: Path) -> tuple[Method[Any], float | None]:
+    def model(self, run: int, data: Path, folder: Path) -> tuple[Model, float | None]:
         from unicode_cmg import load_pretrained
 
         return load_pretrained(self.models[run]), None

@@ -9,7 +9,6 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -22,7 +21,7 @@ from benchmarks.sweep.result_file import ResultFile
 from benchmarks.sweep.rows import Row
 from benchmarks.tasks import resolve_protocol, resolve_task
 from unicode_cmg.errors import InputError
-from unicode_cmg.methods.base import Method
+from unicode_cmg.model import Model
 
 
 @dataclass(frozen=True)
@@ -159,7 +158,7 @@ def _outcomes(
 
 
 def _measure(
-    model: Method[Any],
+    model: Model,
     read: str,
     wanted: Sequence[str],
     results: ResultFile,

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
-from untrained_method import Untrained
+from untrained_method import Book, Untrained, residual_codes
 
 from unicode_cmg.batch import Encoding
 from unicode_cmg.config import Config
@@ -14,13 +14,12 @@ from unicode_cmg.errors import InputError
 
 
 class TinyConfig(Config):
-    """Sizes, and whether the codebooks are shown; FSQ has none to show."""
+    """Sizes."""
 
     modalities: tuple[str, ...]
     dim: int
     num_codes: int
     layers: int = 1
-    shown: bool = True
 
 
 class TinyMethod(Untrained):
@@ -33,10 +32,9 @@ class TinyMethod(Untrained):
     config: TinyConfig
 
     def __init__(self, config: TinyConfig, maps: dict[str, Tensor], codebooks: list[Tensor]) -> None:
-        super().__init__()
-        self.config = config
+        super().__init__(config)
         self.maps = nn.ParameterDict({m: nn.Parameter(w.clone()) for m, w in maps.items()})
-        self.books = nn.ParameterList([nn.Parameter(b.clone()) for b in codebooks])
+        self.books = nn.ModuleList(Book(book) for book in codebooks)
         self.dropout = nn.Dropout(0.5)
         self.encoded: list[tuple[str, int, bool, bool]] = []
 
@@ -51,23 +49,12 @@ class TinyMethod(Untrained):
                 f"{modality} features have {features.shape[-1]} channels",
                 expected=str(len(self.maps[modality])),
             )
-        general = self.dropout(features) @ self.maps[modality]
-        codes, indices, inputs, rest = [], [], [], general
+        return residual_codes(self.dropout(features) @ self.maps[modality], self.books)
+
+    def quantizers(self) -> dict[str, str]:
+        return {f"layer{i}": f"books.{i}" for i in range(len(self.books))}
+
+    def hide_codebooks(self) -> None:
+        """From now on no codes are looked up in codebooks, as with finite scalars."""
         for book in self.books:
-            chosen = torch.cdist(rest, book).argmin(dim=-1)
-            codes.append(book[chosen])
-            indices.append(chosen)
-            inputs.append(rest)
-            rest = rest - book[chosen]
-        return Encoding(
-            general, torch.cat(codes, -1), torch.stack(indices, -1), unquantized=torch.cat(inputs, -1)
-        )
-
-    def code_layers(self) -> dict[str, int]:
-        return {f"layer{i}": len(book) for i, book in enumerate(self.books)}
-
-    def codebooks(self) -> dict[str, Tensor]:
-        return {f"layer{i}": book.detach() for i, book in enumerate(self.books) if self.config.shown}
-
-    def codebook_keys(self) -> dict[str, str]:
-        return {layer: f"books.{i}" for i, layer in enumerate(self.codebooks())}
+            book.shown = False

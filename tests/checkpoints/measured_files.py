@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from unicode_cmg import Method
-from unicode_cmg.checkpoints.fingerprint import state_fingerprint
+from unicode_cmg.checkpoints.tensors import state_fingerprint
 
 
 def evaluation(model: Method[Any], **changes: Any) -> dict[str, Any]:

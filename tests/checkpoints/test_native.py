@@ -17,7 +17,7 @@ import unicode_cmg
 from unicode_cmg import available_methods, load_pretrained, save_pretrained
 from unicode_cmg.checkpoints import newest_checkpoint
 from unicode_cmg.errors import InputError
-from unicode_cmg.methods import build_method, config_class
+from unicode_cmg.methods import build_method, method_class
 
 CONFIG = {
     "modalities": {
@@ -264,7 +264,7 @@ def test_a_tensor_of_another_shape_is_named(folder: Path) -> None:
 def test_the_registry_knows_its_methods() -> None:
     assert available_methods() == unicode_cmg.available_methods()
     for name in available_methods():
-        assert config_class(name).model_fields
+        assert method_class(name).config_class.model_fields
     with pytest.raises(InputError, match=r"unknown method 'dicd'.*did you mean 'dcid'\?"):
         build_method("dicd", {}, "here")
 

@@ -13,7 +13,7 @@ import torch
 from toy_models import dcid, lookup
 
 import unicode_cmg
-from unicode_cmg.checkpoints.fingerprint import state_fingerprint
+from unicode_cmg.checkpoints.tensors import state_fingerprint
 from unicode_cmg.data import FeatureStore
 from unicode_cmg.encoding import encode_store, layer_codes, read_codes, table
 from unicode_cmg.errors import InputError
@@ -84,7 +84,7 @@ def test_codewords_are_written_without_the_rounding_of_the_features(
             map_.mul_(1e4)
     encode_store(model, store, tmp_path / "c.parquet", vectors=True)
     codes = read_codes(tmp_path / "c.parquet")
-    np.testing.assert_array_equal(codes.vector, model.books[0].detach().numpy()[codes.index])
+    np.testing.assert_array_equal(codes.vector, model.books[0].embedding.numpy()[codes.index])
 
 
 @pytest.mark.parametrize("vectors", [False, True])

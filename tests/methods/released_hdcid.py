@@ -1,4 +1,4 @@
-"""The released H-DCID of the golden files, and one step of its training."""
+"""One step of the training of the released H-DCID."""
 
 from __future__ import annotations
 
@@ -6,27 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from released_dcid import golden
 from torch import Tensor, nn
 
 from unicode_cmg.batch import FeatureBatch
 from unicode_cmg.methods.dcid import Draws
 from unicode_cmg.methods.hdcid import HDCID
-from unicode_cmg.methods.hdcid.released import from_released
 
 DEEPER_WEIGHT = 0.3
 WARM_EPOCHS = 3
-
-
-def released_hdcid() -> HDCID:
-    """The model of the golden parameters, in float64 and without dropout."""
-    params = {
-        k: torch.from_numpy(v) for k, v in golden("hdcid_params_public").items() if not k.startswith("meta/")
-    }
-    config, state = from_released(params)
-    model = HDCID(config.model_copy(update={"dropout": 0.0})).double()
-    model.load_state_dict(state, strict=True)
-    return model
 
 
 @dataclass(frozen=True)

@@ -5,18 +5,20 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from released_dcid import golden, golden_batch, relative_error, released_dcid, released_step
+from released_models import golden, golden_batch, relative_error, released_model, released_step
 
+from unicode_cmg.checkpoints.released import LAYOUTS
 from unicode_cmg.methods.dcid import Draws
-from unicode_cmg.methods.dcid.released import our_name
 
 MODALITIES = ("audio", "video", "text")
 TOLERANCE = 1e-6
 
+our_name = LAYOUTS["dcid"].our_name
+
 
 def test_representations_match_the_released_forward_pass() -> None:
     io = golden("dcid_io_public")
-    model = released_dcid().eval()
+    model = released_model("dcid").eval()
     with torch.no_grad():
         r = model.represent(golden_batch(io))
     for m in MODALITIES:
@@ -35,7 +37,7 @@ def test_representations_match_the_released_forward_pass() -> None:
 @pytest.mark.parametrize("modality", MODALITIES)
 def test_encode_matches_the_released_downstream_entry_point(modality: str) -> None:
     io = golden("dcid_io_public")
-    model = released_dcid().eval()
+    model = released_model("dcid").eval()
     with torch.no_grad():
         encoding = model.encode(modality, golden_batch(io).features[modality])
     assert relative_error(encoding.codes, io[f"out/{modality.capitalize()}_VQ_Encoder"]) < TOLERANCE
@@ -50,7 +52,7 @@ def step() -> dict[str, object]:
         permutations={m: torch.from_numpy(arrays[f"epoch0/draw/randperm{i}"]) for i, m in enumerate(order)},
         step=int(arrays["epoch0/draw/randint0"][0]) + 1,
     )
-    return released_step(released_dcid().train(), arrays, draws)
+    return released_step(released_model("dcid").train(), arrays, draws)
 
 
 @pytest.mark.parametrize("modality", MODALITIES)

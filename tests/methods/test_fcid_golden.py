@@ -7,11 +7,18 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from released_dcid import golden, golden_batch, relative_error, released_step
-from released_fcid import released_fcid
+from released_models import (
+    from_released,
+    golden,
+    golden_batch,
+    golden_parameters,
+    relative_error,
+    released_model,
+    released_step,
+)
 
+from unicode_cmg.checkpoints.released import LAYOUTS
 from unicode_cmg.methods.fcid import FCID, Draws
-from unicode_cmg.methods.fcid.released import LAYOUT, from_released, our_name
 
 SHORT = {"video": "v", "audio": "a", "text": "t"}
 FINE = ("video", "audio")
@@ -29,28 +36,22 @@ MODULES = {
 }
 TOLERANCE = 1e-6
 
+our_name = LAYOUTS["fcid"].our_name
+
 
 def test_released_tensors_come_back_as_they_were() -> None:
-    released = {
-        key: torch.from_numpy(value)
-        for key, value in golden("fcid_params_public").items()
-        if not key.startswith("meta/")
-    }
-    config, state = from_released(released)
+    released = golden_parameters("fcid")
+    config, state = from_released("fcid", released)
     unused = {key: tensor for key, tensor in released.items() if our_name(key) is None}
-    written = LAYOUT.to_released(config, state, unused=unused)
+    written = LAYOUTS["fcid"].to_released(config, state, unused=unused)
     assert written.keys() == released.keys()
     assert all(torch.equal(tensor, released[key]) for key, tensor in written.items())
 
 
 def test_a_released_file_holds_the_encoder_alone_and_that_is_enough_to_encode() -> None:
-    whole = released_fcid()
-    encoder = {
-        key: torch.from_numpy(value)
-        for key, value in golden("fcid_params_public").items()
-        if key.startswith("Encoder/")
-    }
-    config, state = from_released(encoder)
+    whole = released_model("fcid")
+    encoder = {key: t for key, t in golden_parameters("fcid").items() if key.startswith("Encoder/")}
+    config, state = from_released("fcid", encoder)
     fresh = {key.split(".")[1] for key in FCID(config).state_dict() if key not in state}
     assert fresh == {"critic", "cpc", "decoder"}
     assert all(torch.equal(tensor, whole.state_dict()[key]) for key, tensor in state.items())
@@ -58,7 +59,7 @@ def test_a_released_file_holds_the_encoder_alone_and_that_is_enough_to_encode() 
 
 def test_representations_match_the_released_forward_pass() -> None:
     io = golden("fcid_io_public")
-    model = released_fcid().eval()
+    model = released_model("fcid").eval()
     with torch.no_grad():
         r = model.represent(golden_batch(io))
     for m, s in SHORT.items():
@@ -78,7 +79,7 @@ def test_representations_match_the_released_forward_pass() -> None:
 
 def test_loss_terms_match_those_of_the_released_forward_pass() -> None:
     io = golden("fcid_io_public")
-    model = released_fcid().eval()
+    model = released_model("fcid").eval()
     with torch.no_grad():
         losses = model.training_losses(golden_batch(io), generator=torch.Generator())
     for prefix, released in {
@@ -98,7 +99,7 @@ def test_encode_matches_the_released_downstream_entry_points(
     modality: str, level: str, released: str
 ) -> None:
     io = golden("fcid_io_public")
-    model = released_fcid().eval()
+    model = released_model("fcid").eval()
     with torch.no_grad():
         encoding = model.encode(modality, golden_batch(io).features[modality], level=level)
     key = f"out/{modality.capitalize()}_VQ_Encoder_{released}"
@@ -113,7 +114,7 @@ def test_encode_matches_the_released_downstream_entry_points(
 def test_fine_features_match_the_released_downstream_entry_point(modality: str) -> None:
     io = golden("fcid_io_public")
     with torch.no_grad():
-        fine = released_fcid().eval().encode_fine(modality, golden_batch(io).features[modality])
+        fine = released_model("fcid").eval().encode_fine(modality, golden_batch(io).features[modality])
     assert relative_error(fine, io[f"out/{modality.capitalize()}_VQ_Encoder_F"]) < TOLERANCE
 
 
@@ -127,7 +128,7 @@ def step() -> dict[str, Any]:
         coarse={"video+audio": audiovisual, "text": text},
         step=int(arrays["epoch0/draw/randint0"][0]) + 1,
     )
-    return released_step(released_fcid().train(), arrays, draws)
+    return released_step(released_model("fcid").train(), arrays, draws)
 
 
 @pytest.mark.parametrize(

@@ -7,18 +7,20 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 import torch
-from released_dcid import golden, golden_batch, relative_error
-from released_hdcid import StepRecord, released_hdcid, released_step
+from released_hdcid import StepRecord, released_step
+from released_models import golden, golden_batch, relative_error, released_model
 from torch import Tensor
 
+from unicode_cmg.checkpoints.released import LAYOUTS
 from unicode_cmg.methods.dcid import Draws
 from unicode_cmg.methods.hdcid import HDCID
-from unicode_cmg.methods.hdcid.released import our_name
 
 MODALITIES = ("audio", "video", "text")
 LAYERS = (0, 1)
 SUFFIXES = ("", "_2")
 TOLERANCE = 1e-6
+
+our_name = LAYOUTS["hdcid"].our_name
 
 
 def our_term(kind: str, layer: int, modality: str | None = None) -> str:
@@ -28,7 +30,7 @@ def our_term(kind: str, layer: int, modality: str | None = None) -> str:
 @pytest.mark.parametrize("layer", LAYERS)
 def test_representations_match_the_released_forward_pass(layer: int) -> None:
     io = golden("hdcid_io_public")
-    model = released_hdcid().eval()
+    model = released_model("hdcid").eval()
     with torch.no_grad():
         r = model.represent(golden_batch(io))[layer]
         reconstructed = model.training_losses(golden_batch(io), generator=torch.Generator())
@@ -48,7 +50,7 @@ def test_representations_match_the_released_forward_pass(layer: int) -> None:
 @pytest.mark.parametrize("modality", MODALITIES)
 def test_encode_matches_the_released_downstream_entry_point(modality: str) -> None:
     io = golden("hdcid_io_public")
-    model = released_hdcid().eval()
+    model = released_model("hdcid").eval()
     features = golden_batch(io).features[modality]
     with torch.no_grad():
         encoding = model.encode(modality, features)
@@ -75,7 +77,7 @@ class Step:
 def step(request: pytest.FixtureRequest) -> Step:
     """One released training step: six encodings, each of which moves both codebooks; the last one counts."""
     arrays, epoch = golden("hdcid_train_step_public"), f"epoch{request.param}"
-    model = released_hdcid().train()
+    model = released_model("hdcid").train()
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
     order = ("video", "text", "audio")
     draws = [

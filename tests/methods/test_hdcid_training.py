@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from released_dcid import golden, golden_batch
-from released_hdcid import released_hdcid, released_step
+from released_hdcid import released_step
+from released_models import golden, golden_batch, released_model
 from safetensors.torch import load_file
 
 from unicode_cmg import load_pretrained
@@ -132,7 +132,7 @@ def test_the_fit_loop_takes_the_released_step(epoch: int, store: Path) -> None:
     config = config_of(store).model_copy(
         update={"critics": config_of(store).critics.model_copy(update={"steps": 5})}
     )
-    trained, expected = released_hdcid().train(), released_hdcid().train()
+    trained, expected = released_model("hdcid").train(), released_model("hdcid").train()
     with accelerated("no") as accelerator:
         device = accelerator.device
         trainer = Trainer(trained.to(device), config, accelerator)
@@ -151,7 +151,7 @@ def test_the_fit_loop_takes_the_released_step(epoch: int, store: Path) -> None:
 def test_a_module_without_gradients_is_not_in_the_norms(store: Path) -> None:
     batch = golden_batch(golden("hdcid_train_step_public")).to("cpu", torch.float32)
     with accelerated("no") as accelerator:
-        method = HDCID(released_hdcid().config).to(accelerator.device)
+        method = HDCID(released_model("hdcid").config).to(accelerator.device)
         trainer = Trainer(method, config_of(store), accelerator)
         result = trainer.step(batch.to(accelerator.device), step=1, epoch=0, lr=4e-4, statistics=False)
     norms = {name for name in result.values if name.startswith("gradient_norm/")}

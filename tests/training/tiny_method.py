@@ -12,16 +12,17 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
+from untrained_method import Book, residual_codes
 
 from unicode_cmg.batch import Encoding, FeatureBatch
 from unicode_cmg.config import Config
 from unicode_cmg.data.store import FeatureStore
 from unicode_cmg.errors import InputError
-from unicode_cmg.methods import METHODS
 from unicode_cmg.methods.base import Method
+from unicode_cmg.registry import METHODS
 from unicode_cmg.training import PretrainConfig
 
-METHODS["tiny"] = ("tiny_method", "Tiny", "TinyConfig")
+METHODS["tiny"] = ("tiny_method", "Tiny")
 
 
 class TinyConfig(Config):
@@ -44,16 +45,17 @@ class TinyRepresentation:
 
 class Tiny(Method[TinyRepresentation]):
     name: ClassVar[str] = "tiny"
+    config_class: ClassVar[type[Config]] = TinyConfig
+    config: TinyConfig
 
     def __init__(self, config: TinyConfig) -> None:
-        super().__init__()
-        self.config = config
+        super().__init__(config)
         sizes = config.modalities
         self.encoder = nn.ModuleDict({m: nn.Linear(size, config.dim) for m, size in sizes.items()})
         self.decoder = nn.ModuleDict({m: nn.Linear(config.dim, size) for m, size in sizes.items()})
         self.critic = nn.Linear(config.dim, config.dim)
         self.dropout = nn.Dropout(config.dropout)
-        self.register_buffer("codebook", torch.randn(config.num_codes, config.dim))
+        self.codebook = Book(torch.randn(config.num_codes, config.dim))
         self.register_buffer("ballast", torch.zeros(config.ballast))
 
     @property
@@ -69,7 +71,7 @@ class Tiny(Method[TinyRepresentation]):
                     f"{x.shape[-1]} channels", where=f"modality '{m}'", expected=f"{encoder.in_features}"
                 )
             general[m] = self.dropout(encoder(x)).float()
-            indices[m] = torch.cdist(general[m].detach(), self.codebook[None]).argmin(-1)
+            indices[m] = self.codebook.quantize(general[m].detach()).indices[..., 0]
         return TinyRepresentation(general, indices)
 
     def critic_losses(self, representation: TinyRepresentation) -> dict[str, Tensor]:
@@ -86,7 +88,7 @@ class Tiny(Method[TinyRepresentation]):
         made = representation or self.represent(batch)
         losses = {}
         for m, z in made.general.items():
-            codes = self.codebook[made.indices[m]]
+            codes = self.codebook.embedding[made.indices[m]]
             straight_through = z + (codes - z).detach()
             losses[f"reconstruction/{m}"] = F.mse_loss(self.decoder[m](straight_through), batch.features[m])
             losses[f"commitment/{m}"] = F.mse_loss(z, codes)
@@ -97,11 +99,12 @@ class Tiny(Method[TinyRepresentation]):
 
     @torch.no_grad()
     def update_codebooks(self, representation: TinyRepresentation, *, generator: torch.Generator) -> None:
+        codebook = self.codebook.embedding
         for m, z in representation.general.items():
             noise = 1e-3 * torch.randn(z.shape[-1], generator=generator).to(z.device)
-            picked = F.one_hot(representation.indices[m].flatten(), len(self.codebook)).to(z)
+            picked = F.one_hot(representation.indices[m].flatten(), len(codebook)).to(z)
             means = picked.T @ z.flatten(0, 1) / picked.sum(0).clamp(min=1)[:, None]
-            self.codebook.lerp_(torch.where(picked.any(0)[:, None], means + noise, self.codebook), 0.05)
+            codebook.lerp_(torch.where(picked.any(0)[:, None], means + noise, codebook), 0.05)
 
     def codebook_statistics(self, representation: TinyRepresentation) -> dict[str, float]:
         used = torch.cat([i.flatten() for i in representation.indices.values()]).unique().numel()
@@ -114,17 +117,12 @@ class Tiny(Method[TinyRepresentation]):
         return {"critic": self.critic}
 
     def encode(self, modality: str, features: Tensor, mask: Tensor | None = None) -> Encoding:
-        general = self.encoder[modality](features)
-        indices = torch.cdist(general, self.codebook[None]).argmin(-1)
-        return Encoding(general, self.codebook[indices], indices[..., None], unquantized=general)
+        return residual_codes(self.encoder[modality](features), [self.codebook])
 
-    def code_layers(self) -> dict[str, int]:
-        return {"layer0": len(self.codebook)}
+    def quantized_batches(self, representation: TinyRepresentation) -> dict[str, Any]:
+        return {}
 
-    def codebooks(self) -> dict[str, Tensor]:
-        return {"layer0": self.codebook}
-
-    def codebook_keys(self) -> dict[str, str]:
+    def quantizers(self) -> dict[str, str]:
         return {"layer0": "codebook"}
 
 

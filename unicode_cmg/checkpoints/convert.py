@@ -14,8 +14,8 @@ from unicode_cmg.checkpoints.native import (
     read_description,
     save_pretrained,
 )
-from unicode_cmg.checkpoints.released import file_of, model_of
-from unicode_cmg.checkpoints.released_file import RELEASED_SUFFIXES, read_released, write_released
+from unicode_cmg.checkpoints.released.file import RELEASED_SUFFIXES, read_released, write_released
+from unicode_cmg.checkpoints.released.load import file_of, model_of
 from unicode_cmg.errors import InputError
 
 

@@ -10,16 +10,17 @@ import yaml
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from jinja2 import Environment, StrictUndefined
 
-from unicode_cmg.checkpoints.fingerprint import state_fingerprint
 from unicode_cmg.checkpoints.measured import Evaluation, read_evaluations
-from unicode_cmg.checkpoints.released_file import released_layouts
+from unicode_cmg.checkpoints.released import LAYOUTS
+from unicode_cmg.checkpoints.tensors import state_fingerprint
 from unicode_cmg.errors import InputError
-from unicode_cmg.methods.base import Method
+from unicode_cmg.model import Model
+
+LIBRARY = "unicode-cmg"
+_TAGS = ("model_hub_mixin", "multimodal", "unified-codebook")
 
 
-def model_card(
-    model: Method[Any], *, results: Path | str | None = None, license: str | None = None
-) -> ModelCard:
+def model_card(model: Model, *, results: Path | str | None = None, license: str | None = None) -> ModelCard:
     """The card as huggingface_hub writes it to `README.md`; its metadata hold a model-index of the numbers.
 
     Args:
@@ -42,12 +43,11 @@ def model_card(
                 expected="numbers of the model the card is for",
                 fix="evaluate this model again",
             )
-    title = _title(model)
-    info = model._hub_mixin_info.model_card_data
+    title = LAYOUTS[model.name].title if model.name in LAYOUTS else model.name
     data = ModelCardData(
-        library_name=info.library_name,
+        library_name=LIBRARY,
         license=license,
-        tags=[*(info.tags or []), model.name, *model.modalities],
+        tags=[*_TAGS, model.name, *model.modalities],
         pipeline_tag="feature-extraction",
         model_name=title,
         eval_results=[row for evaluation in evaluations for row in _index(evaluation)] or None,
@@ -55,7 +55,7 @@ def model_card(
     return ModelCard(f"---\n{data.to_yaml()}\n---\n\n{_body(model, title, evaluations)}\n")
 
 
-def _body(model: Method[Any], title: str, evaluations: list[Evaluation]) -> str:
+def _body(model: Model, title: str, evaluations: list[Evaluation]) -> str:
     template = files("unicode_cmg.checkpoints") / "templates" / "model_card.md.j2"
     environment = Environment(trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined)
     values = model.config.model_dump(mode="json")
@@ -72,11 +72,6 @@ def _body(model: Method[Any], title: str, evaluations: list[Evaluation]) -> str:
         evaluations=[evaluation.view() for evaluation in evaluations],
         config=yaml.safe_dump(values, sort_keys=False).strip(),
     )
-
-
-def _title(model: Method[Any]) -> str:
-    layout = released_layouts().get(model.name)
-    return model.name if layout is None else layout.title
 
 
 def _shape(spec: dict[str, Any]) -> str:

@@ -10,17 +10,16 @@ from typing import Any
 import torch
 from pydantic import Field
 
-import unicode_cmg
+from unicode_cmg import __version__
 from unicode_cmg.checkpoints.folders import MODEL_FILES, newest_checkpoint
-from unicode_cmg.checkpoints.released import load_published
-from unicode_cmg.checkpoints.released_file import RELEASED_SUFFIXES
+from unicode_cmg.checkpoints.released.file import RELEASED_SUFFIXES
+from unicode_cmg.checkpoints.released.load import load_released
 from unicode_cmg.checkpoints.tensors import keep_dtypes, load_exactly, read_tensors, write_tensors
 from unicode_cmg.config import Config
 from unicode_cmg.errors import InputError
 from unicode_cmg.files import atomic_directory, disk_errors, read_json
-from unicode_cmg.methods import build_method
-from unicode_cmg.methods.base import Method
-from unicode_cmg.methods.released import ReleasedOrigin
+from unicode_cmg.model import Model, ReleasedOrigin
+from unicode_cmg.registry import model_class
 
 FORMAT_VERSION = 1
 CONFIG_FILE, WEIGHTS_FILE = MODEL_FILES
@@ -42,13 +41,11 @@ class Description(Config):
     library_version: str = Field(description="unicode-cmg that wrote it")
     method: str = Field(description="name of the method")
     config: dict[str, Any] = Field(description="its complete configuration")
-    codebooks: dict[str, str] = Field(description="layer -> key of its codebook in the weights")
+    codebooks: dict[str, str] = Field(description="code layer -> key of its codebook in the weights")
     extra: dict[str, Any] | None = Field(default=None, description="notes on the model's origin")
 
 
-def save_pretrained(
-    model: Method[Any], folder: Path | str, *, extra: Mapping[str, Any] | None = None
-) -> Path:
+def save_pretrained(model: Model, folder: Path | str, *, extra: Mapping[str, Any] | None = None) -> Path:
     """Write a model folder atomically: a model that was there before stays whole until the new one is.
 
     Args:
@@ -71,7 +68,7 @@ def save_pretrained(
     return folder
 
 
-def save_in_place(model: Method[Any], folder: Path) -> None:
+def save_in_place(model: Model, folder: Path) -> None:
     """Write a model into an existing folder and leave its other files alone.
 
     While it is written there is no `config.json`, so that a folder with half a model is not taken for one.
@@ -84,7 +81,7 @@ def save_in_place(model: Method[Any], folder: Path) -> None:
         write_model(model, folder)
 
 
-def write_model(model: Method[Any], folder: Path, *, extra: Mapping[str, Any] | None = None) -> None:
+def write_model(model: Model, folder: Path, *, extra: Mapping[str, Any] | None = None) -> None:
     """Write the files of a model into an existing folder, the description last."""
     notes = dict(extra or {})
     (folder / UNUSED_FILE).unlink(missing_ok=True)
@@ -99,7 +96,7 @@ def write_model(model: Method[Any], folder: Path, *, extra: Mapping[str, Any] | 
     write_tensors(folder / WEIGHTS_FILE, model.state_dict())
     description = Description(
         format_version=FORMAT_VERSION,
-        library_version=unicode_cmg.__version__,
+        library_version=__version__,
         method=model.name,
         config=model.config.model_dump(mode="json"),
         codebooks=model.codebook_keys(),
@@ -117,12 +114,12 @@ def best_device() -> str:
 
 def load_pretrained(
     path: Path | str, *, map_location: torch.device | str = "cpu", dtype: torch.dtype | None = None
-) -> Method[Any]:
+) -> Model:
     """Load a model, in evaluation mode. Nothing is unpickled and the global random state is left alone.
 
     Args:
         path: A model folder, a run folder (its `model/`, else its newest complete checkpoint), one checkpoint
-            of a run, or a released .pt file (see `load_published`).
+            of a run, or a released .pt file (see `load_released`).
         map_location: Device to put the model on.
         dtype: Floating type of the parameters; None is float32, whatever type the file holds.
 
@@ -132,12 +129,12 @@ def load_pretrained(
     """
     path = Path(path)
     if path.suffix in RELEASED_SUFFIXES and path.is_file():
-        return load_published(path, map_location=map_location, dtype=dtype)
+        return load_released(path, map_location=map_location, dtype=dtype)
     model = load_folder(model_folder(path), dtype=dtype or torch.float32)
     return model.to(device=map_location).eval()
 
 
-def load_folder(folder: Path, *, dtype: torch.dtype | None) -> Method[Any]:
+def load_folder(folder: Path, *, dtype: torch.dtype | None) -> Model:
     """The model of a model folder, in training mode.
 
     Args:
@@ -148,7 +145,9 @@ def load_folder(folder: Path, *, dtype: torch.dtype | None) -> Method[Any]:
         InputError: A file is missing or damaged, or the tensors do not fit the configuration.
     """
     description = read_description(folder)
-    model = build_described(description, where=folder / CONFIG_FILE)
+    where = folder / CONFIG_FILE
+    with torch.random.fork_rng(devices=[]):
+        model = model_class(description.method, where=where).from_values(description.config, where=where)
     tensors = read_tensors(folder / WEIGHTS_FILE)
     if dtype is None:
         keep_dtypes(model, tensors)
@@ -156,7 +155,7 @@ def load_folder(folder: Path, *, dtype: torch.dtype | None) -> Method[Any]:
         model.to(dtype=dtype)
     load_exactly(model, tensors, where=folder / WEIGHTS_FILE)
     if description.extra is not None and "released" in description.extra:
-        notes = ReleasedNotes.parse(description.extra["released"], where=folder / CONFIG_FILE)
+        notes = ReleasedNotes.parse(description.extra["released"], where=where)
         unused = read_tensors(folder / UNUSED_FILE)
         model.origin = ReleasedOrigin(notes.modules, notes.fresh, notes.counters, unused).to(dtype)
     return model
@@ -180,16 +179,6 @@ def read_description(folder: Path) -> Description:
             fix="update unicode-cmg" if newer else None,
         )
     return Description.parse(values, where=where)
-
-
-def build_described(description: Description, *, where: object) -> Method[Any]:
-    """A method built from the description of a model, with fresh parameters.
-
-    Raises:
-        InputError: It names an unknown method, or the configuration is wrong.
-    """
-    with torch.random.fork_rng(devices=[]):
-        return build_method(description.method, description.config, where)
 
 
 def model_folder(path: Path) -> Path:

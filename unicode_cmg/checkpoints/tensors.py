@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from collections.abc import Mapping
@@ -100,3 +101,12 @@ def load_exactly(module: torch.nn.Module, tensors: Mapping[str, Tensor], *, wher
                 expected=f"{list(tensor.shape)} by its config.json",
             )
     module.load_state_dict(tensors)
+
+
+def state_fingerprint(model: torch.nn.Module) -> str:
+    """SHA-256 over names, types, shapes and bytes of all parameters and buffers, ordered by name."""
+    digest = hashlib.sha256()
+    for name, value in sorted(model.state_dict().items()):
+        digest.update(f"{name}:{value.dtype}:{tuple(value.shape)};".encode())
+        digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()

@@ -15,7 +15,7 @@ from torch import Tensor
 from unicode_cmg.batch import Encoding, FeatureBatch
 from unicode_cmg.data.store import FeatureStore
 from unicode_cmg.errors import InputError
-from unicode_cmg.methods.base import Method
+from unicode_cmg.model import Model
 from unicode_cmg.progress import Progress
 
 BATCH_CLIPS = 64
@@ -38,7 +38,7 @@ class CodeBatch:
 
 
 def iterate_codes(
-    model: Method[Any],
+    model: Model,
     store: FeatureStore,
     *,
     modalities: Sequence[str] | None = None,
@@ -80,7 +80,7 @@ def iterate_codes(
 
 
 def common_modalities(
-    model: Method[Any], store: FeatureStore, asked: Sequence[str] | None = None
+    model: Model, store: FeatureStore, asked: Sequence[str] | None = None
 ) -> tuple[str, ...]:
     """The modalities to encode, in the model's order.
 
@@ -105,7 +105,7 @@ def common_modalities(
     return names
 
 
-def check_level(model: Method[Any], level: str | None) -> None:
+def check_level(model: Model, level: str | None) -> None:
     """Refuse a level the model does not offer.
 
     Raises:
@@ -127,7 +127,7 @@ def layer_codes(encoding: Encoding, layer: int) -> Float[Tensor, "batch time dim
 
 
 def encode_batches(
-    model: Method[Any],
+    model: Model,
     rows: Int64[np.ndarray, " clips"],
     read: Callable[[Int64[np.ndarray, " batch"]], FeatureBatch],
     *,
@@ -168,7 +168,7 @@ def encode_batches(
 
 
 @contextmanager
-def _evaluating(model: Method[Any]) -> Iterator[None]:
+def _evaluating(model: Model) -> Iterator[None]:
     was_training = model.training
     model.eval()
     try:

@@ -15,7 +15,7 @@ from jaxtyping import Float32
 from torch import Tensor
 
 import unicode_cmg
-from unicode_cmg.checkpoints.fingerprint import state_fingerprint
+from unicode_cmg.checkpoints.tensors import state_fingerprint
 from unicode_cmg.data.store import FeatureStore
 from unicode_cmg.encoding.stream import (
     BATCH_CLIPS,
@@ -26,7 +26,7 @@ from unicode_cmg.encoding.stream import (
 )
 from unicode_cmg.errors import InputError
 from unicode_cmg.files import atomic_file
-from unicode_cmg.methods.base import Method
+from unicode_cmg.model import Model
 
 FORMAT_VERSION = 1
 METADATA_KEY = "unicode_cmg"
@@ -64,7 +64,7 @@ class EncodedStore:
 
 
 def encode_store(
-    model: Method[Any],
+    model: Model,
     store: FeatureStore,
     to: str | Path,
     *,
@@ -110,7 +110,7 @@ def encode_store(
 
 
 def _metadata(
-    model: Method[Any], store: FeatureStore, modalities: Sequence[str], level: str | None
+    model: Model, store: FeatureStore, modalities: Sequence[str], level: str | None
 ) -> dict[str, str]:
     values: dict[str, Any] = {
         "format_version": FORMAT_VERSION,
@@ -128,7 +128,7 @@ def _metadata(
 def _write(
     sink: Any,
     batches: Iterator[CodeBatch],
-    model: Method[Any],
+    model: Model,
     store: FeatureStore,
     modalities: Sequence[str],
     metadata: Mapping[str, str],

@@ -1,33 +1,20 @@
-"""The registry of methods: a name leads to a class and its configuration, imported when first asked for."""
+"""Methods to pretrain a unified codebook, by their names in `unicode_cmg.registry`."""
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
-from importlib import import_module
 from typing import TYPE_CHECKING, Any, cast
 
-from unicode_cmg.config import Config
-from unicode_cmg.errors import InputError
+from unicode_cmg.registry import available_methods, model_class
 
 if TYPE_CHECKING:
     from unicode_cmg.methods.base import Method
 
-METHODS = {
-    "dcid": ("unicode_cmg.methods.dcid", "DCID", "DCIDConfig"),
-    "fcid": ("unicode_cmg.methods.fcid", "FCID", "FCIDConfig"),
-    "hdcid": ("unicode_cmg.methods.hdcid", "HDCID", "HDCIDConfig"),
-}
-"""Method name -> module, class of the method, class of its configuration. Adding a method adds one line."""
+__all__ = ["available_methods", "build_method", "method_class"]
 
 
-def available_methods() -> tuple[str, ...]:
-    """Names that `build_method` and the `method.name` of a configuration accept."""
-    return tuple(METHODS)
-
-
-def config_class(name: str, *, where: object | None = None) -> type[Config]:
-    """The configuration class of a method.
+def method_class(name: str, *, where: object | None = None) -> type[Method[Any]]:
+    """The class of a method; `method_class(name)(config)` builds it from a parsed `config_class`.
 
     Args:
         name: Name of the method.
@@ -36,8 +23,7 @@ def config_class(name: str, *, where: object | None = None) -> type[Config]:
     Raises:
         InputError: There is no such method.
     """
-    module, _, config = _entry(name, where)
-    return cast("type[Config]", getattr(import_module(module), config))
+    return cast("type[Method[Any]]", model_class(name, where=where))
 
 
 def build_method(name: str, config_values: Mapping[str, Any], where: object) -> Method[Any]:
@@ -51,18 +37,4 @@ def build_method(name: str, config_values: Mapping[str, Any], where: object) -> 
     Raises:
         InputError: There is no such method, or its configuration is wrong.
     """
-    config = config_class(name, where=where).parse(config_values, where=where)
-    module, method, _ = METHODS[name]
-    return cast("Method[Any]", getattr(import_module(module), method)(config))
-
-
-def _entry(name: str, where: object | None) -> tuple[str, str, str]:
-    if name in METHODS:
-        return METHODS[name]
-    nearest = difflib.get_close_matches(str(name), METHODS, n=1, cutoff=0.0)
-    raise InputError(
-        f"unknown method '{name}'",
-        where=where,
-        expected="one of " + ", ".join(METHODS),
-        fix=f"did you mean '{nearest[0]}'?" if nearest else None,
-    )
+    return method_class(name, where=where).from_values(config_values, where=where)

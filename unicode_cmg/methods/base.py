@@ -1,24 +1,37 @@
-"""What the fit loop, the checkpoints and the benchmarks need of a method, and nothing more."""
+"""What the fit loop needs of a method, and nothing more."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Iterator, Mapping
-from typing import ClassVar, Generic, TypeVar
+from typing import Generic, Protocol, TypeVar, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float
-from pydantic import BaseModel
 from torch import Tensor, nn
 
-from unicode_cmg.batch import Encoding, FeatureBatch, StepView
+from unicode_cmg.batch import FeatureBatch, StepView
+from unicode_cmg.checkpoints.hub import HubModel
+from unicode_cmg.codebook import Quantized, usage_statistics
 from unicode_cmg.errors import InputError
-from unicode_cmg.methods.hub import HubModel
 
 RepresentationT = TypeVar("RepresentationT")
 
 
-class Method(HubModel, nn.Module, ABC, Generic[RepresentationT]):
+@runtime_checkable
+class QuantizedBatch(Protocol):
+    """What one quantizer made of a batch."""
+
+    @property
+    def quantized(self) -> Mapping[str, Quantized]:
+        """Modality -> its codes."""
+
+    @property
+    def masks(self) -> Mapping[str, Bool[Tensor, "batch _"]]:
+        """Modality -> `[B, T]` True where a code is valid."""
+
+
+class Method(HubModel, Generic[RepresentationT]):
     """A way to pretrain a unified codebook.
 
     One training step of the fit loop is::
@@ -32,21 +45,7 @@ class Method(HubModel, nn.Module, ABC, Generic[RepresentationT]):
         sum(weight[name] * factor[name] * losses[name]).backward()  # method.loss_factors()
         clip each of method.trained_modules(); optimizer.step()
         method.update_codebooks(representation, generator=g)           # EMA, no gradient
-
-    Attributes:
-        name: Name of the method in the registry and in configs.
-        config: The validated configuration that built it; with it the method can be rebuilt.
-        levels: What `encode` takes for its keyword `level`; empty for a method without that keyword.
     """
-
-    name: ClassVar[str]
-    levels: ClassVar[tuple[str, ...]] = ()
-    config: BaseModel
-
-    @property
-    @abstractmethod
-    def modalities(self) -> tuple[str, ...]:
-        """Names of the modalities the method was built for."""
 
     def begin_step(self, *, step: int, epoch: int) -> None:
         """Told by the fit loop before each step, so that a method can follow a schedule.
@@ -98,12 +97,32 @@ class Method(HubModel, nn.Module, ABC, Generic[RepresentationT]):
         """
 
     @abstractmethod
+    def quantized_batches(self, representation: RepresentationT) -> Mapping[str, QuantizedBatch]:
+        """Name of a quantizer, as in `quantizers` -> what it made of the batch; idle ones are left out."""
+
     def update_codebooks(self, representation: RepresentationT, *, generator: torch.Generator) -> None:
         """Move the codebooks by exponential moving averages; without gradient, in training only."""
+        for name, batch in self.quantized_batches(representation).items():
+            self.quantizer(name).update(
+                {m: q.lookups[0].unquantized.detach() for m, q in batch.quantized.items()},
+                {m: q.indices for m, q in batch.quantized.items()},
+                batch.masks,
+                generator=generator,
+            )
 
-    @abstractmethod
     def codebook_statistics(self, representation: RepresentationT) -> dict[str, float]:
-        """Usage of each codebook layer in this batch, such as `layer0/perplexity/audio`, as plain floats."""
+        """Usage of each code layer in this batch, such as `layer0/perplexity/audio`, as plain floats.
+
+        Perplexity by modality, active and shared codes, agreement between modalities.
+        """
+        result: dict[str, float] = {}
+        for name, batch in self.quantized_batches(representation).items():
+            sizes = self.quantizer(name).sizes
+            for k, (layer, size) in enumerate(zip(self._code_layers(name), sizes, strict=True)):
+                indices = {m: q.lookups[k].indices for m, q in batch.quantized.items()}
+                usage = usage_statistics(indices, size, batch.masks)
+                result |= {f"{layer}/{key}": value for key, value in usage.items()}
+        return result
 
     def view(self, batch: FeatureBatch, representation: RepresentationT) -> StepView:
         """The named tensors of a step that regularizers may work on.
@@ -131,31 +150,6 @@ class Method(HubModel, nn.Module, ABC, Generic[RepresentationT]):
     def critic_modules(self) -> dict[str, nn.Module]:
         """The modules the critics' optimizer trains, by name; empty if there are none."""
 
-    @abstractmethod
-    def encode(
-        self,
-        modality: str,
-        features: Float[Tensor, "batch time ..."],
-        mask: Bool[Tensor, "batch time"] | None = None,
-    ) -> Encoding:
-        """Codes of one modality, in whatever mode (`train`/`eval`) the module is in.
-
-        Raises:
-            InputError: The modality is unknown, or the features do not fit its configuration.
-        """
-
-    @abstractmethod
-    def code_layers(self) -> dict[str, int]:
-        """Name of each of the K index layers, in the order of `Encoding.indices` -> number of its codes."""
-
-    @abstractmethod
-    def codebooks(self) -> dict[str, Float[Tensor, "_ _"]]:
-        """Index layer -> codebook `[H, D]`, of the layers whose codes are looked up in one."""
-
-    @abstractmethod
-    def codebook_keys(self) -> dict[str, str]:
-        """Index layer -> key of its codebook in `state_dict()`."""
-
     def critic_parameters(self) -> Iterator[nn.Parameter]:
         """Parameters of all critics."""
         for module in self.critic_modules().values():
@@ -165,6 +159,3 @@ class Method(HubModel, nn.Module, ABC, Generic[RepresentationT]):
         """Parameters of all modules of the main optimizer."""
         for module in self.trained_modules().values():
             yield from module.parameters()
-
-
-Losses = Mapping[str, Float[Tensor, ""]]

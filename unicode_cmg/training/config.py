@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, field_validator
 
 from unicode_cmg.config import Config, NamedConfig
 from unicode_cmg.errors import InputError
-from unicode_cmg.methods import available_methods, config_class
+from unicode_cmg.methods import available_methods, method_class
 from unicode_cmg.regularizers import available_regularizers, regularizer_class
 
 
@@ -112,7 +112,7 @@ class PretrainConfig(Config):
             values,
             "method",
             known=available_methods(),
-            config_class=lambda name, where: config_class(name, where=where),
+            config_class=lambda name, where: method_class(name, where=where).config_class,
             where=_where(info),
             key="method",
         )

@@ -12,12 +12,12 @@ import torch
 import yaml
 
 from unicode_cmg.checkpoints.folders import STATE_FILES, newest_checkpoint
-from unicode_cmg.checkpoints.native import load_folder, save_pretrained
+from unicode_cmg.checkpoints.native import save_pretrained
 from unicode_cmg.checkpoints.tensors import load_exactly
 from unicode_cmg.data.store import FeatureStore
 from unicode_cmg.errors import InputError
 from unicode_cmg.files import write_text
-from unicode_cmg.methods import build_method
+from unicode_cmg.methods import method_class
 from unicode_cmg.methods.base import Method
 from unicode_cmg.progress import Progress
 from unicode_cmg.regularizers import Regularizers, columns
@@ -89,9 +89,7 @@ def fit(
         store = FeatureStore.open(config.data.store)
         val_store = None if config.data.val_store is None else FeatureStore.open(config.data.val_store)
         seed_everything(training.seed)
-        method = build_method(config.method.name, config.method.settings.model_dump(), where="method").to(
-            accelerator.device
-        )
+        method = method_class(config.method.name)(config.method.settings).to(accelerator.device)
         regularizers = _fresh_regularizers(config, method, store)
         if val_store is not None:
             _check_store(method, val_store, columns(config.regularizers))
@@ -145,7 +143,7 @@ def load_regularizers(path: Path | str, store: FeatureStore) -> tuple[Method[Any
     config = PretrainConfig.parse(state.config, where=folder)
     if not config.regularizers:
         raise InputError("the run was trained without regularizers", where=path)
-    method = load_folder(folder, dtype=torch.float32).eval()
+    method: Method[Any] = Method.from_pretrained(folder)
     regularizers = _fresh_regularizers(config, method, store)
     load_exactly(regularizers, groups["regularizers"], where=folder)
     return method, regularizers.eval()

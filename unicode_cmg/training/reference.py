@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from unicode_cmg.config import NamedConfig
-from unicode_cmg.methods import available_methods, config_class
+from unicode_cmg.methods import available_methods, method_class
 from unicode_cmg.regularizers.registry import OURS, regularizer_class
 from unicode_cmg.training.config import PretrainConfig
 
@@ -33,7 +33,7 @@ def reference() -> str:
         parts += [
             f"## Method `{name}`\n",
             f"Keys below `method:`, beside `name: {name}`.\n",
-            _table(config_class(name)),
+            _table(method_class(name).config_class),
         ]
     for name in OURS:
         parts += [

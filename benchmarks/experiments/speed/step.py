@@ -22,7 +22,7 @@ from accelerate import Accelerator
 from unicode_cmg.batch import FeatureBatch
 from unicode_cmg.config import load_yaml
 from unicode_cmg.console import run_command
-from unicode_cmg.methods import build_method
+from unicode_cmg.methods import method_class
 from unicode_cmg.regularizers import Regularizers
 from unicode_cmg.regularizers.registry import OURS
 from unicode_cmg.training import PretrainConfig
@@ -75,7 +75,7 @@ def _trainer(row: str, batch: FeatureBatch, accelerator: Accelerator) -> Trainer
     values = {**load_yaml(path), "regularizers": [{"name": regularizer} for regularizer in extra]}
     config = PretrainConfig.parse(values, where=path)
     torch.manual_seed(0)
-    method = build_method(name, config.method.settings.model_dump(), path).to(accelerator.device)
+    method = method_class(name)(config.method.settings).to(accelerator.device)
     clip = FeatureBatch.of({m: x[:1] for m, x in batch.features.items()})
     with torch.no_grad():
         example = method.eval().view(clip, method.represent(clip))

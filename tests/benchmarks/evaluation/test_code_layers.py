@@ -31,7 +31,7 @@ QUANTIZERS = {
 
 
 def bookless(model: TinyMethod) -> TinyMethod:
-    model.config = model.config.model_copy(update={"shown": False})
+    model.hide_codebooks()
     return model
 
 

@@ -76,10 +76,10 @@ def test_auto_is_the_selection_toc_makes_of_each_layer(ave: Path) -> None:
 def test_auto_needs_a_codebook_that_can_be_scored(ave: Path) -> None:
     model = tiny_model()
     with torch.no_grad():
-        model.books[0][3] = 0
+        model.books[0].embedding[3] = 0
     with pytest.raises(InputError, match="code layer layer0: code 3 is zero"):
         run(model, ave, toc="auto")
-    model.config = model.config.model_copy(update={"shown": False})
+    model.hide_codebooks()
     with pytest.raises(InputError, match="'layer0' has no codebook"):
         run(model, ave, toc="auto")
 

@@ -115,7 +115,7 @@ def test_selection_is_what_heads_reach_on_validation_clips_of_their_own_modality
 
 def test_a_layer_without_codebook_has_all_dimensions_and_nothing_else(ave: Path) -> None:
     model = tiny_model()
-    model.config = model.config.model_copy(update={"shown": False})
+    model.hide_codebooks()
     task = encoded(model, ave)
     assert {row.refinement for row in compare(task, {}, (0,), FAST)} == {ALL}
     with pytest.raises(InputError, match="'layer0' has no codebook to refine"):

@@ -12,6 +12,7 @@ import torch
 from tiny_ave import DIM, tiny_model
 from tiny_retrieval import CAPTIONS, ITEMS
 from torch import Tensor, nn
+from untrained_method import Book
 
 from benchmarks import HeadConfig, TaskResult, available_protocols, evaluate
 from benchmarks.tasks import read_task, resolve_task
@@ -49,7 +50,7 @@ def test_no_head_is_trained(retrieval: Path) -> None:
 def collapsed() -> nn.Module:
     """A model that has few codes left, so that many items look the same."""
     model = tiny_model()
-    model.books[0] = nn.Parameter(model.books[0][[0, 4, 12, 20]])
+    model.books[0] = Book(model.books[0].embedding[[0, 4, 12, 20]])
     return model
 
 
@@ -85,7 +86,7 @@ def test_places_are_what_is_expected_of_the_tied(retrieval: Path) -> None:
 
 def test_the_constant_is_a_ranking_without_any_similarity(retrieval: Path) -> None:
     model = tiny_model()
-    model.books[0] = nn.Parameter(model.books[0][:1])
+    model.books[0] = Book(model.books[0].embedding[:1])
     result = run(retrieval, "clotho", model=model)
     for row in result.directions:
         assert row.mean == pytest.approx(row.constant)

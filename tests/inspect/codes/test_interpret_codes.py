@@ -11,7 +11,7 @@ import pytest
 import torch
 from lookup_method import Lookup
 
-from unicode_cmg.checkpoints.fingerprint import state_fingerprint
+from unicode_cmg.checkpoints.tensors import state_fingerprint
 from unicode_cmg.data import FeatureStore
 from unicode_cmg.errors import InputError
 from unicode_cmg.inspect.codes import InterpretedCodes, interpret_codes, nearest
@@ -29,7 +29,7 @@ def steps_by_hand(model: Lookup, store: FeatureStore, stage: int = 0) -> Steps:
             encoding = model.encode(m, batch.features[m], batch.masks[m])
         left = encoding.general
         for k in range(stage):
-            left = left - model.books[k].detach()[encoding.indices[..., k]]
+            left = left - model.books[k].embedding[encoding.indices[..., k]]
         found[m] = [
             [
                 (int(encoding.indices[row, t, stage]), left[row, t], words[row][t] if m == "text" else None)
@@ -95,7 +95,7 @@ def test_the_nearest_steps_are_members_then_others_by_distance(
     found = interpret_codes(model, store, layer=f"layer0.{stage}", nearest=4)
     steps = steps_by_hand(model, store, stage)
     for entry in found.codes:
-        word = model.books[stage].detach()[entry.code]
+        word = model.books[stage].embedding[entry.code]
         for m, clips in steps.items():
             ranked = sorted(
                 (s[0] != entry.code, float((s[1] - word).norm()), row, t, s[2])
@@ -147,7 +147,7 @@ def test_a_code_of_a_whole_clip_has_all_its_words(clip_model: Lookup, store: Fea
 
 
 def test_similar_codes_are_those_of_the_largest_cosine(model: Lookup, store: FeatureStore) -> None:
-    book = model.books[0].detach().numpy().astype(np.float64)
+    book = model.books[0].embedding.numpy().astype(np.float64)
     unit = book / np.linalg.norm(book, axis=1, keepdims=True)
     for entry in interpret_codes(model, store, nearest=3).codes:
         cosines = unit @ unit[entry.code]

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import combinations
-from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Int64
 
-from unicode_cmg.checkpoints.fingerprint import state_fingerprint
+from unicode_cmg.checkpoints.tensors import state_fingerprint
 from unicode_cmg.codebook.usage import perplexity_of_counts
 from unicode_cmg.data.store import FeatureStore
 from unicode_cmg.encoding import CodeBatch, common_modalities, iterate_codes
@@ -27,14 +26,14 @@ from unicode_cmg.inspect.codes.record import (
 from unicode_cmg.inspect.codes.sharing import KINDS, UNUSED, Sharing, sharing_of
 from unicode_cmg.inspect.codes.usage import UsageCounter
 from unicode_cmg.inspect.codes.words import WordCounter, words_at
-from unicode_cmg.methods.base import Method
+from unicode_cmg.model import Model
 
 _MOST_WORDS = 8
 _DIGITS = 4  # of distances and cosines
 
 
 def interpret_codes(
-    model: Method[Any],
+    model: Model,
     store: FeatureStore,
     *,
     layer: str | None = None,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -14,7 +13,7 @@ from torch import Tensor
 from unicode_cmg.batch import Encoding
 from unicode_cmg.encoding import CodeBatch, layer_codes
 from unicode_cmg.errors import InputError
-from unicode_cmg.methods.base import Method
+from unicode_cmg.model import Model
 
 
 @dataclass(frozen=True)
@@ -44,7 +43,7 @@ class CodeLayer:
         return encoding.unquantized.chunk(encoding.indices.shape[-1], dim=-1)[self.position]
 
 
-def layer_name(model: Method[Any], name: str | None) -> str:
+def layer_name(model: Model, name: str | None) -> str:
     """`name`, or the model's first index layer.
 
     Raises:
@@ -58,7 +57,7 @@ def layer_name(model: Method[Any], name: str | None) -> str:
     return name or next(iter(layers))
 
 
-def describe_layer(model: Method[Any], name: str, batches: Iterable[CodeBatch]) -> CodeLayer:
+def describe_layer(model: Model, name: str, batches: Iterable[CodeBatch]) -> CodeLayer:
     """The layer of that name; `batches` are only asked for where it has no codebook."""
     sizes = model.code_layers()
     names = list(sizes)

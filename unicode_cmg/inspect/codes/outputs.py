@@ -14,12 +14,12 @@ from unicode_cmg.files import atomic_file
 from unicode_cmg.inspect.codes.codes import interpret_codes
 from unicode_cmg.inspect.codes.picture import draw_codes
 from unicode_cmg.inspect.codes.record import COLOURS, CodeEntry, InterpretedCodes
-from unicode_cmg.methods.base import Method
+from unicode_cmg.model import Model
 
 JSON_NAME, CSV_NAME, PICTURE_NAME = "codes.json", "codes.csv", "codes.png"
 
 
-def write_codes(model: Method[Any], store: FeatureStore, to: str | Path, **options: Any) -> InterpretedCodes:
+def write_codes(model: Model, store: FeatureStore, to: str | Path, **options: Any) -> InterpretedCodes:
     """Find out what the codes of a model stand for, and write `codes.json`, `codes.csv` and `codes.png`.
 
     docs/guide/codes.md describes the columns. Earlier files are replaced once all three new

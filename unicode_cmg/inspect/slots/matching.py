@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from unicode_cmg.batch import StepView
-from unicode_cmg.checkpoints.fingerprint import state_fingerprint
+from unicode_cmg.checkpoints.tensors import state_fingerprint
 from unicode_cmg.data.store import FeatureStore
 from unicode_cmg.errors import InputError
 from unicode_cmg.inspect.slots.moments import MomentCounter

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import cast
+from typing import Literal, cast
 
 import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
 from unicode_cmg.batch import Encoding, FeatureBatch, StepView
-from unicode_cmg.codebook import Quantized, build_quantizer
-from unicode_cmg.losses import CLUB, CrossModalCPC, commitment_loss, reconstruction_loss
+from unicode_cmg.codebook import Quantized, Quantizer, build_quantizer
+from unicode_cmg.losses import CLUB, CrossModalCPC, cmcm_loss, commitment_loss, reconstruction_loss
 from unicode_cmg.methods.dcid.config import DCIDConfig, ModalityConfig
 from unicode_cmg.methods.dcid.networks import Decoder, GeneralEncoder, SpecificEncoder
-from unicode_cmg.methods.quantizers import code_matching, codebook_losses, learns_by_gradient
 
 
 @dataclass(frozen=True)
@@ -167,15 +166,6 @@ class DisentanglingLayer(nn.Module):
         shared = ("cpc",) if self.config.cmcm_form == "none" else ("cpc", "cmcm")
         return (*(f"{kind}/{m}" for kind in kinds for m in self.modalities), *shared)
 
-    def update_codebook(self, r: LayerRepresentation, *, generator: torch.Generator) -> None:
-        """One step of the quantizer."""
-        self.codebook.update(
-            {m: z.detach() for m, z in r.general.items()},
-            {m: q.indices for m, q in r.quantized.items()},
-            r.masks,
-            generator=generator,
-        )
-
     def summarize(
         self, modality: str, inputs: Float[Tensor, "batch time ..."]
     ) -> Float[Tensor, "batch time dim"]:
@@ -220,3 +210,40 @@ def layer_view(batch: FeatureBatch, r: LayerRepresentation) -> StepView:
         codes={m: q.codes for m, q in r.quantized.items()},
         code_masks=r.masks,
     )
+
+
+def code_matching(
+    quantized: Mapping[str, Quantized],
+    masks: Mapping[str, Bool[Tensor, "batch _"]],
+    form: Literal["corrected", "released"],
+) -> Float[Tensor, ""]:
+    """CMCM, averaged over the codebooks of the quantizer."""
+    count = len(next(iter(quantized.values())).lookups)
+    losses = [
+        cmcm_loss({m: q.lookups[k].squared_distances for m, q in quantized.items()}, masks=masks, form=form)
+        for k in range(count)
+    ]
+    return torch.stack(losses).mean()
+
+
+def learns_by_gradient(quantizer: Quantizer) -> bool:
+    """Whether the codes follow the features by gradient and not by averages."""
+    return any(True for _ in quantizer.parameters())
+
+
+def codebook_losses(
+    quantizer: Quantizer,
+    general: Mapping[str, Float[Tensor, "batch _ dim"]],
+    masks: Mapping[str, Bool[Tensor, "batch _"]],
+) -> dict[str, Float[Tensor, ""]]:
+    """Modality -> VQ loss `||sg[z^m] - e^m||^2` (TOC paper, appendix A, eq 4).
+
+    MM-EMA takes its place for codebooks, so for these there is none. Without it nothing but reconstruction
+    would tell finite scalars what to say of the features, and reconstruction can do without them.
+    """
+    if not learns_by_gradient(quantizer):
+        return {}
+    constants = {m: z.detach() for m, z in general.items()}
+    return {
+        m: reconstruction_loss(quantizer.quantize(z).codes, z, mask=masks[m]) for m, z in constants.items()
+    }

@@ -8,13 +8,12 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from unicode_cmg.batch import Encoding, FeatureBatch, StepView
+from unicode_cmg.batch import Encoding, FeatureBatch, StepView, check_batch, check_features
+from unicode_cmg.config import Config
 from unicode_cmg.methods.base import Method
-from unicode_cmg.methods.checks import check_batch, check_features
 from unicode_cmg.methods.dcid.config import DCIDConfig
-from unicode_cmg.methods.dcid.inputs import Context
 from unicode_cmg.methods.dcid.layer import DisentanglingLayer, Draws, LayerRepresentation, layer_view
-from unicode_cmg.methods.quantizers import codebook_keys, codebooks, layer_sizes, statistics
+from unicode_cmg.methods.dcid.networks import Context
 
 
 class DCID(Method[LayerRepresentation]):
@@ -30,11 +29,11 @@ class DCID(Method[LayerRepresentation]):
     """
 
     name: ClassVar[str] = "dcid"
+    config_class: ClassVar[type[Config]] = DCIDConfig
     config: DCIDConfig
 
     def __init__(self, config: DCIDConfig) -> None:
-        super().__init__()
-        self.config = config
+        super().__init__(config)
         self.context = Context(config.modalities)
         self.layer = DisentanglingLayer(config, config.modalities)
 
@@ -85,14 +84,9 @@ class DCID(Method[LayerRepresentation]):
             targets={m: self.context.target(m, x, constant=constant) for m, x in r.inputs.items()},
         )
 
-    def update_codebooks(self, representation: LayerRepresentation, *, generator: torch.Generator) -> None:
-        """One MM-EMA step of the shared codebook."""
-        self.layer.update_codebook(representation, generator=generator)
-
-    def codebook_statistics(self, representation: LayerRepresentation) -> dict[str, float]:
-        """Perplexity, active codes and agreement between modalities in this batch."""
-        r = representation
-        return statistics("layer0", self.layer.codebook, r.quantized, r.masks)
+    def quantized_batches(self, representation: LayerRepresentation) -> dict[str, LayerRepresentation]:
+        """The one shared codebook quantizes every modality."""
+        return {"layer0": representation}
 
     def view(self, batch: FeatureBatch, representation: LayerRepresentation) -> StepView:
         """z, zbar (what CLUB sees of it) and zhat of every modality."""
@@ -131,14 +125,6 @@ class DCID(Method[LayerRepresentation]):
         check_features(modality, features, self.config.modalities)
         return self.layer.encode(modality, self.context.read(modality, features, mask), mask)
 
-    def code_layers(self) -> dict[str, int]:
-        """`layer0`, or one for each codebook of a residual quantizer."""
-        return layer_sizes("layer0", self.layer.codebook)
-
-    def codebooks(self) -> dict[str, Float[Tensor, "_ _"]]:
-        """The codebook of each index layer; none with finite scalars."""
-        return codebooks("layer0", self.layer.codebook)
-
-    def codebook_keys(self) -> dict[str, str]:
-        """Where each codebook stands in the state dict."""
-        return codebook_keys("layer0", self.layer.codebook, "layer.codebook")
+    def quantizers(self) -> dict[str, str]:
+        """`layer0`."""
+        return {"layer0": "layer.codebook"}

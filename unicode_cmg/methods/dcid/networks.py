@@ -1,6 +1,10 @@
-"""The encoders and decoders of one modality of DCID, for one vector a step or for features on a grid."""
+"""The networks of DCID: encoders and decoders of one modality, for one vector a step or for features on a
+grid, and the recurrent front end of words.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 import torch
 from jaxtyping import Bool, Float
@@ -8,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from unicode_cmg.layers import (
+    ContextLSTM,
     ConvPooling,
     GatedSum,
     GridDecoder,
@@ -116,3 +121,40 @@ class Decoder(nn.Module):
         code = code[:, :, None, None, :].expand(*specific.shape[:-1], -1)
         features = self.grid(torch.cat([code, specific], dim=-1))
         return features  # noqa: RET504 - the annotation above types both
+
+
+class Context(nn.ModuleDict):
+    """The LSTMs in front of the modalities that have one (`context` in their settings).
+
+    Args:
+        modalities: Settings by modality.
+    """
+
+    def __init__(self, modalities: Mapping[str, ModalityConfig]) -> None:
+        super().__init__(
+            {
+                m: ContextLSTM(spec.dim, spec.context)
+                for m, spec in modalities.items()
+                if spec.context is not None
+            }
+        )
+
+    def read(
+        self,
+        modality: str,
+        features: Float[Tensor, "batch time ..."],
+        mask: Bool[Tensor, "batch time"] | None,
+    ) -> Float[Tensor, "batch time ..."]:
+        """Features as they enter the encoders."""
+        if modality not in self:
+            return features
+        # A front end that sees only valid steps must know where they end; a full clip needs no packing.
+        full = mask is None or bool(mask.all())
+        contextual: Tensor = self[modality](features, None if full else mask)
+        return contextual
+
+    def target(
+        self, modality: str, inputs: Float[Tensor, "batch time ..."], *, constant: bool
+    ) -> Float[Tensor, "batch time ..."]:
+        """What a decoder is to reconstruct; an LSTM's output can be a constant to it."""
+        return inputs.detach() if constant and modality in self else inputs

@@ -1,7 +1,6 @@
 """FCID: Fine and Coarse cross-modal Information Disentangling (FCID paper, section 4.2)."""
 
 from unicode_cmg.methods.fcid.config import FCIDConfig
-from unicode_cmg.methods.fcid.model import FCID
-from unicode_cmg.methods.fcid.records import Draws, FCIDRepresentation
+from unicode_cmg.methods.fcid.model import FCID, Draws, FCIDRepresentation
 
 __all__ = ["FCID", "Draws", "FCIDConfig", "FCIDRepresentation"]

@@ -2,32 +2,69 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
-from unicode_cmg.batch import Encoding, FeatureBatch, StepView
-from unicode_cmg.codebook import build_quantizer
-from unicode_cmg.errors import InputError
+from unicode_cmg.batch import Encoding, FeatureBatch, StepView, check_batch, check_features
+from unicode_cmg.codebook import Quantized, build_quantizer
+from unicode_cmg.config import Config
+from unicode_cmg.errors import InputError, unknown
 from unicode_cmg.losses import commitment_loss
 from unicode_cmg.methods.base import Method
-from unicode_cmg.methods.checks import check_batch, check_features
-from unicode_cmg.methods.dcid.inputs import Context
-from unicode_cmg.methods.dcid.networks import GeneralEncoder
-from unicode_cmg.methods.fcid.coarse import CoarseStage, clip_mean
+from unicode_cmg.methods.dcid.layer import code_matching, codebook_losses
+from unicode_cmg.methods.dcid.networks import Context, GeneralEncoder
+from unicode_cmg.methods.fcid.coarse import CoarseRepresentation, CoarseStage, clip_mean
 from unicode_cmg.methods.fcid.config import FCIDConfig
-from unicode_cmg.methods.fcid.fine import FineStage
-from unicode_cmg.methods.fcid.records import Draws, FCIDRepresentation
-from unicode_cmg.methods.quantizers import (
-    code_matching,
-    codebook_keys,
-    codebook_losses,
-    codebooks,
-    layer_sizes,
-    statistics,
-)
+from unicode_cmg.methods.fcid.fine import FineRepresentation, FineStage
+
+
+@dataclass(frozen=True)
+class FCIDRepresentation:
+    """One encoder pass.
+
+    Attributes:
+        inputs: Modality -> `[B, T, ...]` features as they enter the encoders.
+        steps: Modality -> `[B, T, D]` general features of every step.
+        fine: The fine modalities, step by step; empty without the fine half.
+        coarse: All modalities, clip by clip; empty without the coarse half.
+        quantized: Modality -> codes of the clips, or of the steps where there is no coarse half.
+    """
+
+    inputs: Mapping[str, Float[Tensor, "batch _ ..."]]
+    steps: Mapping[str, Float[Tensor, "batch _ dim"]]
+    fine: FineRepresentation
+    coarse: CoarseRepresentation
+    quantized: Mapping[str, Quantized]
+
+    @property
+    def coded(self) -> FineRepresentation | CoarseRepresentation:
+        """The half whose general features are quantized."""
+        return self.coarse if self.coarse.general else self.fine
+
+    @property
+    def masks(self) -> Mapping[str, Bool[Tensor, "batch _"]]:
+        """Modality -> True where a code is valid."""
+        return self.coded.masks
+
+
+@dataclass(frozen=True)
+class Draws:
+    """The random choices of the losses of one step.
+
+    Attributes:
+        fine: Fine modality -> `[B]` order of its clips, which gives CLUB its negatives.
+        coarse: Group -> `[modalities * B]` order of its clips, likewise.
+        step: The step t that CPC predicts from.
+    """
+
+    fine: Mapping[str, Int64[Tensor, " _"]]
+    coarse: Mapping[str, Int64[Tensor, " _"]]
+    step: int
 
 
 class FCID(Method[FCIDRepresentation]):
@@ -51,11 +88,11 @@ class FCID(Method[FCIDRepresentation]):
 
     name: ClassVar[str] = "fcid"
     levels: ClassVar[tuple[str, ...]] = ("segment", "clip")
+    config_class: ClassVar[type[Config]] = FCIDConfig
     config: FCIDConfig
 
     def __init__(self, config: FCIDConfig) -> None:
-        super().__init__()
-        self.config = config
+        super().__init__(config)
         self.context = Context(config.modalities)
         self.general = nn.ModuleDict({m: GeneralEncoder(config, s) for m, s in config.modalities.items()})
         self.fine = FineStage(config)
@@ -141,9 +178,9 @@ class FCID(Method[FCIDRepresentation]):
             {m: q.codewords for m, q in r.quantized.items()},
             own_weight=self.config.commitment_own,
             cross_weight=self.config.commitment_cross,
-            masks=r.coded.masks,
+            masks=r.masks,
         )
-        vq = codebook_losses(self.codebook, r.coded.general, r.coded.masks)
+        vq = codebook_losses(self.codebook, r.coded.general, r.masks)
         losses = {
             **fine,
             **coarse,
@@ -151,23 +188,12 @@ class FCID(Method[FCIDRepresentation]):
             **{f"codebook/{m}": loss for m, loss in vq.items()},
         }
         if self.config.cmcm_form != "none":
-            losses["cmcm"] = code_matching(r.quantized, r.coded.masks, self.config.cmcm_form)
+            losses["cmcm"] = code_matching(r.quantized, r.masks, self.config.cmcm_form)
         return losses
 
-    def update_codebooks(self, representation: FCIDRepresentation, *, generator: torch.Generator) -> None:
-        """One MM-EMA step of the shared codebook."""
-        r = representation
-        self.codebook.update(
-            {m: z.detach() for m, z in r.coded.general.items()},
-            {m: q.indices for m, q in r.quantized.items()},
-            r.coded.masks,
-            generator=generator,
-        )
-
-    def codebook_statistics(self, representation: FCIDRepresentation) -> dict[str, float]:
-        """Perplexity, active codes and agreement between modalities in this batch."""
-        r = representation
-        return statistics("layer0", self.codebook, r.quantized, r.coded.masks)
+    def quantized_batches(self, representation: FCIDRepresentation) -> dict[str, FCIDRepresentation]:
+        """The one shared codebook quantizes every modality."""
+        return {"layer0": representation}
 
     def view(self, batch: FeatureBatch, representation: FCIDRepresentation) -> StepView:
         """General features of every step, before clips are averaged, and the codes, which may be of clips."""
@@ -178,7 +204,7 @@ class FCID(Method[FCIDRepresentation]):
             general=r.steps,
             specific=r.fine.summary,
             codes={m: q.codes for m, q in r.quantized.items()},
-            code_masks=r.coded.masks,
+            code_masks=r.masks,
         )
 
     def trained_modules(self) -> dict[str, nn.Module]:
@@ -218,9 +244,7 @@ class FCID(Method[FCIDRepresentation]):
         """
         level = self.config.level if level is None else level
         if level not in self.levels:
-            raise InputError(
-                f"unknown level '{level}'", where="encode", expected=f"one of {', '.join(self.levels)}"
-            )
+            raise unknown("level", level, self.levels, where="encode")
         steps = self._steps(modality, features, mask)
         if level == "clip":
             steps = clip_mean(steps, mask)
@@ -257,17 +281,9 @@ class FCID(Method[FCIDRepresentation]):
             )
         return self._steps(modality, features, mask)
 
-    def code_layers(self) -> dict[str, int]:
-        """`layer0`, or one for each codebook of a residual quantizer."""
-        return layer_sizes("layer0", self.codebook)
-
-    def codebooks(self) -> dict[str, Float[Tensor, "_ _"]]:
-        """The codebook of each index layer; none with finite scalars."""
-        return codebooks("layer0", self.codebook)
-
-    def codebook_keys(self) -> dict[str, str]:
-        """Where each codebook stands in the state dict."""
-        return codebook_keys("layer0", self.codebook, "codebook")
+    def quantizers(self) -> dict[str, str]:
+        """`layer0`."""
+        return {"layer0": "codebook"}
 
     def _steps(
         self,

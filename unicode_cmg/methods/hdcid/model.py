@@ -9,16 +9,15 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from unicode_cmg.batch import Encoding, FeatureBatch, StepView
+from unicode_cmg.batch import Encoding, FeatureBatch, StepView, check_batch, check_features
+from unicode_cmg.config import Config
 from unicode_cmg.errors import InputError
 from unicode_cmg.methods.base import Method
-from unicode_cmg.methods.checks import check_batch, check_features
 from unicode_cmg.methods.dcid import Draws, LayerRepresentation, ModalityConfig
-from unicode_cmg.methods.dcid.inputs import Context
 from unicode_cmg.methods.dcid.layer import DisentanglingLayer, layer_view
+from unicode_cmg.methods.dcid.networks import Context
 from unicode_cmg.methods.hdcid.config import HDCIDConfig
 from unicode_cmg.methods.hdcid.inputs import Handover
-from unicode_cmg.methods.quantizers import codebook_keys, codebooks, layer_sizes, statistics
 
 
 class HDCID(Method[tuple[LayerRepresentation, ...]]):
@@ -38,11 +37,11 @@ class HDCID(Method[tuple[LayerRepresentation, ...]]):
     """
 
     name: ClassVar[str] = "hdcid"
+    config_class: ClassVar[type[Config]] = HDCIDConfig
     config: HDCIDConfig
 
     def __init__(self, config: HDCIDConfig) -> None:
-        super().__init__()
-        self.config = config
+        super().__init__(config)
         self.context = Context(config.modalities)
         layers = [DisentanglingLayer(config, config.modalities)]
         between: list[Handover] = []
@@ -133,18 +132,15 @@ class HDCID(Method[tuple[LayerRepresentation, ...]]):
         self, representation: tuple[LayerRepresentation, ...], *, generator: torch.Generator
     ) -> None:
         """One MM-EMA step of the codebook of every layer that runs, and of the statistics between layers."""
-        for layer, r in zip(self._layers(), representation, strict=False):
-            layer.update_codebook(r, generator=generator)
+        super().update_codebooks(representation, generator=generator)
         for handover, r in zip(self._between(), representation, strict=False):
             handover.follow(r.summary, r.masks)
 
-    def codebook_statistics(self, representation: tuple[LayerRepresentation, ...]) -> dict[str, float]:
-        """Perplexity, active codes and agreement between modalities in this batch, layer by layer."""
-        return {
-            key: value
-            for k, (layer, r) in enumerate(zip(self._layers(), representation, strict=False))
-            for key, value in statistics(f"layer{k}", layer.codebook, r.quantized, r.masks).items()
-        }
+    def quantized_batches(
+        self, representation: tuple[LayerRepresentation, ...]
+    ) -> dict[str, LayerRepresentation]:
+        """The codebook of each layer that runs quantizes every modality."""
+        return {f"layer{k}": r for k, r in enumerate(representation)}
 
     def view(self, batch: FeatureBatch, representation: tuple[LayerRepresentation, ...]) -> StepView:
         """z, zbar and zhat of the first layer, which aligns the events that all modalities share."""
@@ -203,29 +199,9 @@ class HDCID(Method[tuple[LayerRepresentation, ...]]):
             unquantized=torch.cat([encodings[k].unquantized for k in chosen], dim=-1),
         )
 
-    def code_layers(self) -> dict[str, int]:
-        """`layer0`, `layer1`, ...; `layer0.0`, ... with a residual quantizer."""
-        return {
-            name: size
-            for k, layer in enumerate(self._layers())
-            for name, size in layer_sizes(f"layer{k}", layer.codebook).items()
-        }
-
-    def codebooks(self) -> dict[str, Float[Tensor, "_ _"]]:
-        """The codebook of each index layer; none with finite scalars."""
-        return {
-            name: codebook
-            for k, layer in enumerate(self._layers())
-            for name, codebook in codebooks(f"layer{k}", layer.codebook).items()
-        }
-
-    def codebook_keys(self) -> dict[str, str]:
-        """Where each codebook stands in the state dict."""
-        return {
-            name: key
-            for k, layer in enumerate(self._layers())
-            for name, key in codebook_keys(f"layer{k}", layer.codebook, f"layers.{k}.codebook").items()
-        }
+    def quantizers(self) -> dict[str, str]:
+        """`layer0`, `layer1`, ..., one for each layer of disentanglement."""
+        return {f"layer{k}": f"layers.{k}.codebook" for k in range(len(self.layers))}
 
     def _layers(self) -> list[DisentanglingLayer]:
         return [layer for layer in self.layers if isinstance(layer, DisentanglingLayer)]

@@ -1,20 +1,22 @@
-"""Files of the released code: entries, modules, which method they are of."""
+"""Files of the released code: read without running anything they hold, recognised as a method's, written."""
 
 from __future__ import annotations
 
+import errno
+import pickle
+import re
+import warnings
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from unicode_cmg.checkpoints.pickled import read_pickled, write_pickled
+from unicode_cmg.checkpoints.released import LAYOUTS, ReleasedLayout
 from unicode_cmg.errors import InputError
-from unicode_cmg.methods import METHODS
-from unicode_cmg.methods.released import ReleasedLayout
+from unicode_cmg.files import atomic_file
 
 RELEASED_SUFFIXES = (".pt", ".pth", ".ckpt")
 _ENTRY = "_parameters"
@@ -52,7 +54,7 @@ def read_released(path: Path) -> ReleasedFile:
     Raises:
         InputError: It cannot be read, or no released method is recognised in it.
     """
-    content = read_pickled(path)
+    content = _read_pickled(path)
     if not isinstance(content, Mapping) or not content:
         raise _not_released(path)
     if all(isinstance(value, Tensor) for value in content.values()):
@@ -100,25 +102,13 @@ def write_released(file: ReleasedFile) -> None:
         plain = tensor.detach().cpu()
         whole = plain.untyped_storage().nbytes() == plain.nbytes
         content[f"{module}{_ENTRY}"][key] = plain if whole else plain.clone()  # a view brings its storage
-    write_pickled(file.path, content | dict(file.counters))
-
-
-def released_layouts() -> dict[str, ReleasedLayout]:
-    """Method -> layout of its released checkpoints, of the methods that have any."""
-    found = {}
-    for name, (module, _, _) in METHODS.items():
-        try:
-            found[name] = import_module(f"{module}.released").LAYOUT
-        except ModuleNotFoundError as error:
-            if error.name != f"{module}.released":
-                raise
-    return found
+    _write_pickled(file.path, content | dict(file.counters))
 
 
 def _recognise(tensors: Collection[str]) -> ReleasedLayout | None:
     fitting = [
         layout
-        for layout in released_layouts().values()
+        for layout in LAYOUTS.values()
         if all(any(key.startswith(mark) for key in tensors) for mark in layout.marks)
     ]
     return max(fitting, key=lambda layout: len(layout.marks), default=None)
@@ -137,9 +127,69 @@ def _module(state: Mapping[Any, Any], entry: str, path: Path) -> Iterator[tuple[
 
 
 def _not_released(path: Path) -> InputError:
-    titles = ", ".join(layout.title for layout in released_layouts().values())
+    titles = ", ".join(layout.title for layout in LAYOUTS.values())
     return InputError(
         "no released method is recognised in this file",
         where=path,
         expected=f"a checkpoint of the released {titles}, or the state dict of its encoder",
+    )
+
+
+def _read_pickled(path: Path) -> Any:
+    """What `torch.save` wrote: tensors, numbers, strings and containers of them, on the CPU.
+
+    Raises:
+        InputError: The file is missing, empty, truncated, not a checkpoint, or holds other Python objects,
+            which could run code when unpickled.
+    """
+    try:
+        if path.is_file() and path.stat().st_size == 0:
+            raise InputError("the file is empty", where=path, fix="it may have been truncated; copy it again")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about old formats; what cannot be read raises as well
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise InputError("no such file", where=path, fix="check the path") from None
+    except IsADirectoryError:
+        raise InputError("this is a folder", where=path, expected="a file") from None
+    except (InputError, MemoryError):
+        raise
+    except Exception as error:  # torch's readers raise whatever the damaged bytes lead them into
+        raise _refusal(path, error) from None
+
+
+def _write_pickled(path: Path, value: Any) -> None:
+    """Write `value` as `torch.save` does, atomically.
+
+    Raises:
+        InputError: The disk is full or not writable.
+    """
+    with atomic_file(path) as scratch, scratch.open("wb") as file:
+        try:
+            torch.save(value, file)
+        except RuntimeError as error:
+            # torch's zip writer stumbles over what the disk refused, and reports itself
+            if isinstance(error.__context__, OSError):
+                raise error.__context__ from None
+            raise
+
+
+def _refusal(path: Path, error: Exception) -> InputError:
+    if isinstance(error, OSError) and error.errno != errno.EINVAL:
+        return InputError(f"cannot be read ({error.strerror or error})", where=path)
+    named = re.search(r"GLOBAL ([\w.]+)", str(error))
+    if isinstance(error, pickle.UnpicklingError) and named is not None:
+        return InputError(
+            f"the file holds a Python object ({named[1]}), which could run code; it was not unpickled",
+            where=path,
+            expected="tensors, numbers and strings only",
+            fix="save the state dicts of the modules, not the modules",
+        )
+    seeks_before_start = isinstance(error, OSError)
+    if seeks_before_start or "PytorchStreamReader" in str(error):
+        return InputError(
+            "not a whole checkpoint", where=path, fix="it may have been truncated; copy it again"
+        )
+    return InputError(
+        "not a checkpoint written by torch.save", where=path, expected="a .pt file of released code"
     )

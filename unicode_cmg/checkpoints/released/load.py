@@ -5,24 +5,23 @@ from __future__ import annotations
 from collections.abc import Collection
 from itertools import accumulate
 from pathlib import Path
-from typing import Any
 
 import torch
 
-from unicode_cmg.checkpoints.released_file import ReleasedFile, read_released, released_layouts
+from unicode_cmg.checkpoints.released import LAYOUTS
+from unicode_cmg.checkpoints.released.file import ReleasedFile, read_released
 from unicode_cmg.checkpoints.tensors import keep_dtypes
 from unicode_cmg.errors import InputError
-from unicode_cmg.methods import build_method
-from unicode_cmg.methods.base import Method
-from unicode_cmg.methods.released import ReleasedOrigin
+from unicode_cmg.model import Model, ReleasedOrigin
+from unicode_cmg.registry import model_class
 
 _SEED = 0
 """Seed of the parameters that a file does not hold."""
 
 
-def load_published(
+def load_released(
     path: Path | str, *, map_location: torch.device | str = "cpu", dtype: torch.dtype | None = None
-) -> Method[Any]:
+) -> Model:
     """Load a checkpoint of the released DCID, H-DCID or FCID code, in evaluation mode.
 
     The method is recognised by the names of the tensors, every size is read off their shapes. Nothing is
@@ -44,7 +43,7 @@ def load_published(
     return model.to(device=map_location).eval()
 
 
-def model_of(file: ReleasedFile, *, dtype: torch.dtype | None) -> Method[Any]:
+def model_of(file: ReleasedFile, *, dtype: torch.dtype | None) -> Model:
     """The model of a released checkpoint, in training mode.
 
     Args:
@@ -57,7 +56,7 @@ def model_of(file: ReleasedFile, *, dtype: torch.dtype | None) -> Method[Any]:
     values, state = file.layout.from_released(file.tensors, where=file.path)
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(_SEED)  # torch.manual_seed would reach the GPUs too
-        model = build_method(file.layout.method, values, file.path)
+        model = model_class(file.layout.method, where=file.path).from_values(values, where=file.path)
     _check(file, model)
     if dtype is None:
         keep_dtypes(model, state)
@@ -70,7 +69,7 @@ def model_of(file: ReleasedFile, *, dtype: torch.dtype | None) -> Method[Any]:
     return model
 
 
-def file_of(model: Method[Any], path: Path, *, where: object, steps: int = 0) -> ReleasedFile:
+def file_of(model: Model, path: Path, *, where: object, steps: int = 0) -> ReleasedFile:
     """The released checkpoint of a model, to be written to `path`.
 
     A model that was read from a released file gives the modules that file had, with their tensors without
@@ -85,7 +84,7 @@ def file_of(model: Method[Any], path: Path, *, where: object, steps: int = 0) ->
     Raises:
         InputError: The released layout cannot express the model.
     """
-    layout = released_layouts().get(model.name)
+    layout = LAYOUTS.get(model.name)
     if layout is None:
         raise InputError(f"there is no released layout for the method '{model.name}'", where=where)
     origin = model.origin
@@ -101,7 +100,7 @@ def file_of(model: Method[Any], path: Path, *, where: object, steps: int = 0) ->
     return ReleasedFile(path, layout, tensors, {name: known[name] for name in layout.counters})
 
 
-def _check(file: ReleasedFile, model: Method[Any]) -> None:
+def _check(file: ReleasedFile, model: Model) -> None:
     """Refuse a file whose modules differ from those of the model in a key or a shape."""
     layout = file.layout
     whole = layout.to_released(

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from torch import Tensor
-
-from unicode_cmg.methods.dcid.config import DCIDConfig
-from unicode_cmg.methods.released import ReleasedLayout, Shape, Sizes, Tensors, linear, unused_parts
+from unicode_cmg.checkpoints.released.layout import ReleasedLayout
+from unicode_cmg.checkpoints.released.tensors import Shape, Sizes, Tensors, linear, unused_parts
 
 MODALITIES = ("audio", "video", "text")
 """Order of the released code's codebook updates."""
@@ -19,39 +17,84 @@ _CLASSES = 141
 _MI_NETS = tuple(f"{m.capitalize()}_mi_net" for m in MODALITIES)
 
 
-def layer_renames(ours: str) -> tuple[tuple[str, str], ...]:
-    """Released names of the networks of a DCID layer, and ours where `ours` begins them; no codebook."""
-    transformer = ("affine_matrix.", "project."), ("encoder.layers.", "encoder.layers.")
-    block, unblock = "conv_stack.5.stack.0.res_block", "inverse_conv_block.1.stack.0.res_block"
-    names = (
-        ("Encoder/video_semantic_encoder.se_layer.0.", "general.video.pool.gate.squeeze."),
-        ("Encoder/video_semantic_encoder.se_layer.2.", "general.video.pool.gate.excite."),
-        *(
-            (f"Encoder/{m}_self_att.{part}", f"general.{m}.temporal.{our_part}")
-            for m in MODALITIES
-            for part, our_part in transformer
-        ),
-        ("Encoder/Audio_encoder.audio_linear.", "specific.audio.linear."),
-        ("Encoder/Text_encoder.text_linear.", "specific.text.linear."),
-        ("Encoder/Video_encoder.conv_stack.0.", "specific.video.grid.conv1."),
-        ("Encoder/Video_encoder.conv_stack.2.", "specific.video.grid.conv2."),
-        ("Encoder/Video_encoder.conv_stack.4.", "specific.video.grid.conv3."),
-        (f"Encoder/Video_encoder.{block}.1.", "specific.video.grid.residual.conv1."),
-        (f"Encoder/Video_encoder.{block}.3.", "specific.video.grid.residual.conv2."),
-        ("Encoder/Video_encoder.feed_forward.", "specific.video.summary."),
-        *((f"CPC/{m}_ar_lstm.", f"cpc.contexts.{m}.") for m in MODALITIES),
-        *((f"CPC/{m}_predictors.", f"cpc.predictors.{m}.") for m in MODALITIES),
-        *((f"{m.capitalize()}_mi_net/", f"critic.{m}.") for m in MODALITIES),
-        *((f"Decoder/{m.capitalize()}_decoder.{m}_linear.", f"decoder.{m}.code.") for m in MODALITIES),
-        ("Decoder/Audio_decoder.audio_rec.", "decoder.audio.linear."),
-        ("Decoder/Text_decoder.text_rec.", "decoder.text.linear."),
-        ("Decoder/Video_decoder.inverse_conv_block.0.", "decoder.video.grid.deconv1."),
-        (f"Decoder/Video_decoder.{unblock}.1.", "decoder.video.grid.residual.conv1."),
-        (f"Decoder/Video_decoder.{unblock}.3.", "decoder.video.grid.residual.conv2."),
-        ("Decoder/Video_decoder.inverse_conv_block.2.", "decoder.video.grid.deconv2."),
-        ("Decoder/Video_decoder.inverse_conv_block.4.", "decoder.video.grid.deconv3."),
+Renames = tuple[tuple[str, str], ...]
+
+
+def renamed(theirs: str, ours: str, *parts: tuple[str, str]) -> Renames:
+    """Parts of a module, theirs and ours, each below the beginnings of its keys."""
+    return tuple((theirs + part, ours + our_part) for part, our_part in parts)
+
+
+def general_encoder(theirs: str, ours: str) -> Renames:
+    """The transformer of a general encoder."""
+    parts = ("affine_matrix.", "temporal.project."), ("encoder.layers.", "temporal.encoder.layers.")
+    return renamed(theirs, ours, *parts)
+
+
+def gated_sum(theirs: str, ours: str) -> Renames:
+    """The gates that weigh the channels of video."""
+    return renamed(theirs, ours, ("se_layer.0.", "pool.gate.squeeze."), ("se_layer.2.", "pool.gate.excite."))
+
+
+def grid_encoder(theirs: str, ours: str) -> Renames:
+    """The specific encoder of video."""
+    return renamed(
+        theirs,
+        ours,
+        ("conv_stack.0.", "grid.conv1."),
+        ("conv_stack.2.", "grid.conv2."),
+        ("conv_stack.4.", "grid.conv3."),
+        ("conv_stack.5.stack.0.res_block.1.", "grid.residual.conv1."),
+        ("conv_stack.5.stack.0.res_block.3.", "grid.residual.conv2."),
+        ("feed_forward.", "summary."),
     )
-    return tuple((theirs, ours + name) for theirs, name in names)
+
+
+def grid_decoder(theirs: str, ours: str) -> Renames:
+    """The decoder of video."""
+    return renamed(
+        theirs,
+        ours,
+        ("video_linear.", "code."),
+        ("inverse_conv_block.0.", "grid.deconv1."),
+        ("inverse_conv_block.1.stack.0.res_block.1.", "grid.residual.conv1."),
+        ("inverse_conv_block.1.stack.0.res_block.3.", "grid.residual.conv2."),
+        ("inverse_conv_block.2.", "grid.deconv2."),
+        ("inverse_conv_block.4.", "grid.deconv3."),
+    )
+
+
+def predictors(theirs: str, ours: str, modalities: Iterable[str]) -> Renames:
+    """The LSTMs and the linear maps of cross-modal CPC."""
+    return tuple(
+        pair
+        for m in modalities
+        for pair in renamed(
+            theirs, ours, (f"{m}_ar_lstm.", f"contexts.{m}."), (f"{m}_predictors.", f"predictors.{m}.")
+        )
+    )
+
+
+def layer_renames(ours: str) -> Renames:
+    """Released names of the networks of a DCID layer, and ours where `ours` begins them; no codebook."""
+    return (
+        *gated_sum("Encoder/video_semantic_encoder.", f"{ours}general.video."),
+        *(
+            pair
+            for m in MODALITIES
+            for pair in general_encoder(f"Encoder/{m}_self_att.", f"{ours}general.{m}.")
+        ),
+        ("Encoder/Audio_encoder.audio_linear.", f"{ours}specific.audio.linear."),
+        ("Encoder/Text_encoder.text_linear.", f"{ours}specific.text.linear."),
+        *grid_encoder("Encoder/Video_encoder.", f"{ours}specific.video."),
+        *predictors("CPC/", f"{ours}cpc.", MODALITIES),
+        *((f"{m.capitalize()}_mi_net/", f"{ours}critic.{m}.") for m in MODALITIES),
+        ("Decoder/Audio_decoder.audio_linear.", f"{ours}decoder.audio.code."),
+        ("Decoder/Audio_decoder.audio_rec.", f"{ours}decoder.audio.linear."),
+        ("Decoder/Text_decoder.text_linear.", f"{ours}decoder.text.code."),
+        ("Decoder/Text_decoder.text_rec.", f"{ours}decoder.text.linear."),
+        *grid_decoder("Decoder/Video_decoder.", f"{ours}decoder.video."),
+    )
 
 
 FIXED: Mapping[str, Any] = {
@@ -114,7 +157,7 @@ def _unused_shapes(tensors: Tensors) -> dict[str, Shape]:
     return shapes
 
 
-LAYOUT = ReleasedLayout(
+DCID = ReleasedLayout(
     title="DCID",
     method="dcid",
     marks=("Encoder/Video_encoder.",),
@@ -132,22 +175,3 @@ LAYOUT = ReleasedLayout(
     unused_shapes=_unused_shapes,
     ours_alone={"layer.codebook.seeded": True},  # a released codebook lies where training put it
 )
-
-our_name = LAYOUT.our_name
-
-
-def from_released(tensors: Mapping[str, Tensor]) -> tuple[DCIDConfig, dict[str, Tensor]]:
-    """Configuration and state dict of a released audio-video-text DCID.
-
-    Args:
-        tensors: `<Module>/<key>` -> tensor, as the released `save_models` stores them; with all modules of
-            `LAYOUT`, the state dict is complete.
-
-    Returns:
-        A config with `fidelity: released`, and tensors for `DCID(config).load_state_dict`.
-
-    Raises:
-        InputError: A key is unknown, or one that gives a size is missing.
-    """
-    values, state = LAYOUT.from_released(tensors)
-    return DCIDConfig.parse(values, where="released DCID"), state

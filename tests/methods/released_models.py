@@ -1,7 +1,9 @@
-"""The released DCID of the golden files, rebuilt through the public API."""
+"""The released models of the golden files, rebuilt through the public API, and a step of their training."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -10,24 +12,34 @@ from places import GOLDEN
 from torch import Tensor, nn
 
 from unicode_cmg.batch import FeatureBatch
+from unicode_cmg.checkpoints.released import LAYOUTS
+from unicode_cmg.methods import method_class
 from unicode_cmg.methods.base import Method
-from unicode_cmg.methods.dcid import DCID
-from unicode_cmg.methods.dcid.released import from_released
 
 
+@cache
 def golden(name: str) -> dict[str, np.ndarray]:
-    """All arrays of one golden file."""
+    """All arrays of one golden file; shared by tests, so not to be changed."""
     with np.load(GOLDEN / f"{name}.npz") as file:
         return {key: file[key] for key in file.files}
 
 
-def released_dcid() -> DCID:
+def golden_parameters(method: str) -> dict[str, Tensor]:
+    """`<Module>/<key>` -> tensor of a whole released model."""
+    arrays = golden(f"{method}_params_public").items()
+    return {key: torch.tensor(array) for key, array in arrays if not key.startswith("meta/")}
+
+
+def from_released(method: str, tensors: Mapping[str, Tensor]) -> tuple[Any, dict[str, Tensor]]:
+    """Configuration of a released model, and the part of its state that the tensors give."""
+    values, state = LAYOUTS[method].from_released(tensors)
+    return method_class(method).config_class.parse(values, where="test"), state
+
+
+def released_model(method: str) -> Any:
     """The model of the golden parameters, in float64 and without dropout."""
-    params = {
-        k: torch.from_numpy(v) for k, v in golden("dcid_params_public").items() if not k.startswith("meta/")
-    }
-    config, state = from_released(params)
-    model = DCID(config.model_copy(update={"dropout": 0.0})).double()
+    config, state = from_released(method, golden_parameters(method))
+    model = method_class(method)(config.model_copy(update={"dropout": 0.0})).double()
     model.load_state_dict(state, strict=True)
     return model
 

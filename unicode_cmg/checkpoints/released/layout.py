@@ -1,55 +1,30 @@
-"""What the released checkpoints of all methods have in common: tensors under other names, and leftovers.
+"""The layout of a method's released checkpoints: tensors under other names, fixed settings, unused tensors.
 
-A method describes its files by one `ReleasedLayout` in its `released.py`. Tensors go by `<Module>/<key>`
-there, such as `Encoder/Cross_quantizer.embedding`: the module whose state dict holds them, and their key.
+Each method with released checkpoints has one `ReleasedLayout`. It names tensors `<Module>/<key>`, such as
+`Encoder/Cross_quantizer.embedding`: the module whose state dict holds the tensor, and the key in it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from pydantic import BaseModel
 from torch import Tensor
 
-from unicode_cmg.errors import InputError
-from unicode_cmg.methods._released_settings import check_expressible, complete
-from unicode_cmg.methods._released_tensors import (
+from unicode_cmg.checkpoints.released.tensors import (
     Shape,
     Sizes,
     Tensors,
     as_floating,
-    linear,
     reproducible,
     unused_parts,
 )
+from unicode_cmg.errors import InputError
 
-__all__ = ["ReleasedLayout", "ReleasedOrigin", "Shape", "Sizes", "Tensors", "linear", "unused_parts"]
-
-
-@dataclass(frozen=True)
-class ReleasedOrigin:
-    """What a model keeps of the released file it was read from, so that it can be written back whole.
-
-    Attributes:
-        modules: The modules that the file held.
-        fresh: Beginnings of our keys whose tensors no module gave; they are as the method builds them.
-        counters: `epoch` and `total_step`, as far as the file had them.
-        unused: `<Module>/<key>` -> tensor without effect in the released code.
-    """
-
-    modules: tuple[str, ...]
-    fresh: tuple[str, ...] = ()
-    counters: Mapping[str, int] = field(default_factory=dict)
-    unused: Tensors = field(default_factory=dict)
-
-    def to(self, dtype: torch.dtype | None) -> ReleasedOrigin:
-        """The same with tensors of another floating type; None changes nothing."""
-        if dtype is None:
-            return self
-        return replace(self, unused={key: tensor.to(dtype) for key, tensor in self.unused.items()})
+_FIX = "only a model with the released architecture can be written in the released layout"
 
 
 @dataclass(frozen=True)
@@ -130,7 +105,7 @@ class ReleasedLayout:
                     state[ours] = tensor
                 elif tensor.ndim and slice_ < tensor.shape[0]:
                     state[ours] = tensor[slice_]
-        values = complete(self.read(Sizes(tensors, where)), self.fixed)
+        values = _complete(self.read(Sizes(tensors, where)), self.fixed)
         return values, state | {key: torch.tensor(value) for key, value in self.ours_alone.items()}
 
     def to_released(
@@ -156,7 +131,7 @@ class ReleasedLayout:
         """
         modules = self.modules if modules is None else modules
         required = [setting for setting, module in self.requires.items() if module in modules]
-        check_expressible(config.model_dump(), self.fixed, required, title=self.title, where=where)
+        _check_expressible(config.model_dump(), self.fixed, required, title=self.title, where=where)
         tensors: dict[str, Tensor] = {}
         slices: dict[str, dict[int, Tensor]] = {}
         for ours, tensor in state.items():
@@ -205,7 +180,7 @@ class ReleasedLayout:
         raise InputError(
             f"a released {self.title} has no place for the tensor '{ours}'",
             where=where,
-            fix="only a model with the released architecture can be written in the released layout",
+            fix=_FIX,
         )
 
     def _check_constant(self, ours: str, tensor: Tensor, where: object | None) -> None:
@@ -216,3 +191,88 @@ class ReleasedLayout:
                 expected=f"{self.ours_alone[ours]}, as a released {self.title} cannot note it",
                 fix="train the model for at least one step",
             )
+
+
+def _complete(read: Mapping[str, Any], fixed: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested values of a configuration with `fidelity: released`: those read and those fixed.
+
+    Args:
+        read: Nested, as in a configuration file.
+        fixed: `section.setting` -> value.
+    """
+    values: dict[str, Any] = {"fidelity": "released"}
+    _merge(values, read)
+    for setting, value in fixed.items():
+        nested: Mapping[str, Any] = {(parts := setting.split("."))[-1]: value}
+        for section in reversed(parts[:-1]):
+            nested = {section: nested}
+        _merge(values, nested)
+    return values
+
+
+def _check_expressible(
+    values: Mapping[str, Any],
+    fixed: Mapping[str, Any],
+    required: Collection[str],
+    *,
+    title: str,
+    where: object | None,
+) -> None:
+    """Refuse a configuration that a released model cannot have.
+
+    Args:
+        values: Nested values of the configuration.
+        fixed: `section.setting` -> the one value it has in every released model; names the modalities too.
+        required: Settings that no released model leaves null.
+        title: The released method.
+        where: The model, for error messages.
+
+    Raises:
+        InputError: A setting differs; the first is named.
+    """
+    modalities = list(dict.fromkeys(key.split(".")[1] for key in fixed if key.startswith("modalities.")))
+    if set(values["modalities"]) != set(modalities):
+        raise InputError(
+            f"the modalities are {', '.join(values['modalities'])}",
+            where=where,
+            expected=f"{', '.join(modalities)}, as in every released {title}",
+            fix=_FIX,
+        )
+    for setting, expected in fixed.items():
+        found = _lookup(values, setting)
+        if found != expected:
+            raise InputError(
+                f"'{setting}' is {_text(found)}",
+                where=where,
+                expected=f"{_text(expected)}, as in every released {title}",
+                fix=_FIX,
+            )
+    for setting in required:
+        if _lookup(values, setting) is None:
+            raise InputError(
+                f"'{setting}' is null",
+                where=where,
+                expected=f"a number, as in every released {title}",
+                fix=_FIX,
+            )
+
+
+def _merge(values: dict[str, Any], more: Mapping[str, Any]) -> None:
+    for key, value in more.items():
+        if isinstance(value, Mapping):
+            _merge(values.setdefault(key, {}), value)
+        else:
+            values[key] = value
+
+
+def _lookup(values: Any, setting: str) -> Any:
+    for part in setting.split("."):
+        values = values[part]
+    return values
+
+
+def _text(value: Any) -> str:
+    """A value as a configuration file shows it."""
+    if value is None:
+        return "null"
+    return str(list(value) if isinstance(value, tuple) else value).lower()

@@ -1,0 +1,140 @@
+"""What encoding, checkpoints and benchmarks need of a model, whichever method trained it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, TypeVar, cast
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from unicode_cmg.batch import Encoding
+from unicode_cmg.codebook import Quantizer
+from unicode_cmg.config import Config
+
+ModelT = TypeVar("ModelT", bound="Model")
+
+
+@dataclass(frozen=True)
+class ReleasedOrigin:
+    """What a model keeps of the released file it was read from, so that it can be written back whole.
+
+    Attributes:
+        modules: The modules that the file held.
+        fresh: Beginnings of our keys whose tensors no module gave; they are as the method builds them.
+        counters: `epoch` and `total_step`, as far as the file had them.
+        unused: `<Module>/<key>` -> tensor without effect in the released code.
+    """
+
+    modules: tuple[str, ...]
+    fresh: tuple[str, ...] = ()
+    counters: Mapping[str, int] = field(default_factory=dict)
+    unused: Mapping[str, Tensor] = field(default_factory=dict)
+
+    def to(self, dtype: torch.dtype | None) -> ReleasedOrigin:
+        """The same with tensors of another floating type; None changes nothing."""
+        if dtype is None:
+            return self
+        return replace(self, unused={key: tensor.to(dtype) for key, tensor in self.unused.items()})
+
+
+class Model(nn.Module, ABC):
+    """Encodes the features of each modality with quantizers that the modalities share.
+
+    A subclass names its quantizers; the code layers, their codebooks and the places of the codebooks in the
+    state dict follow from them.
+
+    Args:
+        config: The validated configuration.
+
+    Attributes:
+        name: Name of the method in the registry and in configurations.
+        config_class: Class of its configuration.
+        config: The configuration that built the model; with it the model can be rebuilt.
+        levels: What `encode` takes for its keyword `level`; empty for a method without that keyword.
+        origin: What is kept of the released checkpoint the model was read from; None for all other models.
+    """
+
+    name: ClassVar[str]
+    config_class: ClassVar[type[Config]]
+    levels: ClassVar[tuple[str, ...]] = ()
+    config: Config
+    origin: ReleasedOrigin | None = None
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.config = config
+
+    @classmethod
+    def from_values(cls: type[ModelT], values: Mapping[str, Any], *, where: object) -> ModelT:
+        """A model with fresh parameters, in training mode.
+
+        Args:
+            values: Plain values of its configuration.
+            where: The file or argument they came from, for error messages.
+
+        Raises:
+            InputError: The configuration is wrong.
+        """
+        return cls(cls.config_class.parse(values, where=where))
+
+    @property
+    @abstractmethod
+    def modalities(self) -> tuple[str, ...]:
+        """Names of the modalities the model was built for."""
+
+    @abstractmethod
+    def encode(
+        self,
+        modality: str,
+        features: Float[Tensor, "batch time ..."],
+        mask: Bool[Tensor, "batch time"] | None = None,
+    ) -> Encoding:
+        """Codes of one modality, in whatever mode (`train`/`eval`) the module is in.
+
+        Raises:
+            InputError: The modality is unknown, or the features do not fit its configuration.
+        """
+
+    @abstractmethod
+    def quantizers(self) -> Mapping[str, str]:
+        """Name of a code layer -> attribute path of its quantizer, such as `layer0` -> `layer.codebook`.
+
+        In the order of `Encoding.indices`. A quantizer of several codebooks makes a code layer of each of
+        them: `layer0.0`, `layer0.1`, ...
+        """
+
+    def quantizer(self, name: str) -> Quantizer:
+        """The quantizer of this name in `quantizers`."""
+        return cast(Quantizer, self.get_submodule(self.quantizers()[name]))
+
+    def code_layers(self) -> dict[str, int]:
+        """Name of each of the K code layers, in the order of `Encoding.indices` -> number of its codes."""
+        return {
+            layer: size
+            for name in self.quantizers()
+            for layer, size in zip(self._code_layers(name), self.quantizer(name).sizes, strict=True)
+        }
+
+    def codebooks(self) -> dict[str, Float[Tensor, "_ _"]]:
+        """Code layer -> codebook `[H, D]`, of the code layers whose codes are looked up in one."""
+        return {
+            layer: book
+            for name in self.quantizers()
+            for layer, book in zip(self._code_layers(name), self.quantizer(name).codebooks(), strict=False)
+        }
+
+    def codebook_keys(self) -> dict[str, str]:
+        """Code layer -> key of its codebook in `state_dict()`."""
+        return {
+            layer: f"{path}.{key}"
+            for name, path in self.quantizers().items()
+            for layer, key in zip(self._code_layers(name), self.quantizer(name).codebook_keys(), strict=False)
+        }
+
+    def _code_layers(self, name: str) -> list[str]:
+        count = len(self.quantizer(name).sizes)
+        return [name] if count == 1 else [f"{name}.{k}" for k in range(count)]
