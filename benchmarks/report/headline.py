@@ -23,53 +23,38 @@ class Tile:
     spread: str = ""
 
 
-@dataclass(frozen=True)
-class Headline:
-    """What stands above the sections.
-
-    Attributes:
-        title: Of the page.
-        conclusion: The main result in one sentence.
-        data: What the features are.
-        about: Method, codebook, length and date of the run.
-        made_by: Whether `command` made the run; else it makes the same run again.
-        command: A command line.
-        tiles: Headline numbers.
-    """
-
-    title: str
-    conclusion: str
-    data: str
-    about: str
-    made_by: bool
-    command: str
-    tiles: list[Tile]
+def title(run: RunFiles) -> str:
+    """The title of the page: what the data are, and the name of the run."""
+    data = "embedded digits" if run.digits else f"features in {_store(run)}"
+    return f"Unified codebook of the {data}: {run.path.resolve().name}"
 
 
-def headline(run: RunFiles, tables: Sequence[TransferTable]) -> Headline:
-    """The top of the page of a run."""
-    name = run.path.resolve().name
-    if run.digits is not None:
-        about_data = (
-            "The data are the embedded digits that come with the package: written digits as video, spoken "
-            "digits as audio, and prompts that name a digit as text. They are stored in the layouts of the "
-            "papers' data sets, whose names the tasks therefore have."
-        )
-        title = f"Unified codebook of the embedded digits: {name}"
-    else:
-        store = "/".join(Path(run.config.get("data", {}).get("store", "an unknown store")).parts[-2:])
-        about_data = f"The data are the features in {store}."
-        title = f"Unified codebook of the features in {store}: {name}"
-    again = f"unicode-cmg pretrain {run.path / 'config.yaml'} --to {run.path}-again"
-    return Headline(
-        title=title,
-        conclusion=_conclusion(run, tables),
-        data=about_data,
-        about=_about(run),
-        made_by=bool(run.command),
-        command=run.command or again,
-        tiles=_tiles(run, tables),
+def data_in_words(run: RunFiles) -> str:
+    """What the features are."""
+    if run.digits is None:
+        return f"The data are the features in {_store(run)}."
+    return (
+        "The data are the embedded digits that come with the package: written digits as video, spoken digits "
+        "as audio, and prompts that name a digit as text. They are stored in the layouts of the papers' data "
+        "sets, whose names the tasks therefore have."
     )
+
+
+def _store(run: RunFiles) -> str:
+    return "/".join(Path(run.config.get("data", {}).get("store", "an unknown store")).parts[-2:])
+
+
+def run_in_words(run: RunFiles) -> str:
+    """Method, codebook, length and date of the run."""
+    method = run.config.get("method", {})
+    parts = [f"Method {method.get('name', 'unknown')}"]
+    if run.modalities:
+        parts.append(" · ".join(run.modalities))
+    if "num_codes" in method:
+        parts.append(f"{method['num_codes']} codes of {method['dim']} dimensions")
+    if logged := run.last_loss:
+        parts.append(f"{_thousands(logged['step'])} steps in {_duration(logged['seconds'])}")
+    return ", ".join([*parts, f"{run.day.day} {run.day:%B %Y}"]) + "."
 
 
 def arrow(tables: Sequence[TransferTable]) -> tuple[str, str]:
@@ -78,7 +63,8 @@ def arrow(tables: Sequence[TransferTable]) -> tuple[str, str]:
     return ("video", "audio") if ("video", "audio") in pairs or not pairs else pairs[0]
 
 
-def _conclusion(run: RunFiles, tables: Sequence[TransferTable]) -> str:
+def conclusion(run: RunFiles, tables: Sequence[TransferTable]) -> str:
+    """The main result in one sentence: the first transfer, or the first retrieval."""
     if tables and tables[0].crossings():
         first = tables[0].results[0]
         return transfer_in_words(first.direction(*arrow(tables)), first.chance)
@@ -118,21 +104,9 @@ def _noun(modality: str) -> str:
     return _NOUNS.get(modality, f"{modality} features")
 
 
-def _about(run: RunFiles) -> str:
-    method = run.config.get("method", {})
-    parts = [f"Method {method.get('name', 'unknown')}"]
-    if run.modalities:
-        parts.append(" · ".join(run.modalities))
-    if "num_codes" in method:
-        parts.append(f"{method['num_codes']} codes of {method['dim']} dimensions")
-    if logged := run.last_loss:
-        parts.append(f"{_thousands(logged['step'])} steps in {_duration(logged['seconds'])}")
-    return ", ".join([*parts, f"{run.day.day} {run.day:%B %Y}"]) + "."
-
-
-def _tiles(run: RunFiles, tables: Sequence[TransferTable]) -> list[Tile]:
+def tiles(run: RunFiles, tables: Sequence[TransferTable]) -> list[Tile]:
     """The first task in both directions, and how long training took."""
-    tiles = []
+    found = []
     if tables:
         table, (source, target) = tables[0], arrow(tables)
         for pair in [(source, target), (target, source)]:
@@ -140,10 +114,10 @@ def _tiles(run: RunFiles, tables: Sequence[TransferTable]) -> list[Tile]:
                 score, *others = table.cells[pair]
                 hints = [table.floors, *(f"{other.label}: {other.mean:.1f} %" for other in others)]
                 spread = "" if score.std is None else f"± {score.std:.1f}"
-                tiles.append(Tile(" → ".join(pair), f"{score.mean:.1f} %", hints, spread))
+                found.append(Tile(" → ".join(pair), f"{score.mean:.1f} %", hints, spread))
     if logged := run.last_loss:
-        tiles.append(Tile("training", _duration(logged["seconds"]), [f"{_thousands(logged['step'])} steps"]))
-    return tiles
+        found.append(Tile("training", _duration(logged["seconds"]), [f"{_thousands(logged['step'])} steps"]))
+    return found
 
 
 def _duration(seconds: float) -> str:

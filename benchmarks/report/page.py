@@ -12,7 +12,7 @@ from markupsafe import Markup
 from benchmarks.report.codes import meaning_view, sharing_view
 from benchmarks.report.curves import charts_of
 from benchmarks.report.gallery import digit_cards
-from benchmarks.report.headline import arrow, headline
+from benchmarks.report.headline import arrow, conclusion, data_in_words, run_in_words, tiles, title
 from benchmarks.report.run_files import RunFiles
 from benchmarks.report.slots import SlotsView
 from benchmarks.report.svg import inline_svg
@@ -43,7 +43,12 @@ def render(run: RunFiles, results: Mapping[str, Any], slots: SlotsView | None) -
     tasks = task_views(tables, run.evaluations.values(), digits=run.digits is not None)
     return environment.get_template("report.html.j2").render(
         css=Markup(page_css() + (slots_css() if slots else "")),
-        headline=headline(run, tables),
+        title=title(run),
+        conclusion=conclusion(run, tables),
+        about=(data_in_words(run), run_in_words(run)),
+        command=run.command,
+        again=f"unicode-cmg pretrain {run.path / 'config.yaml'} --to {run.path}-again",
+        tiles=tiles(run, tables),
         contents=[
             ("transfer", "Transfer"),
             *((task.id, task.name) for task in tasks),
