@@ -128,14 +128,7 @@ def evaluation(rng: np.random.Generator, kept: int | None = None, shuffled: bool
                     "epochs_selected": [20, 22, 25],
                 }
             )
-    toc = {
-        "layer": "layer0",
-        "kept": kept,
-        "n_dims": DIM,
-        "lam": 0.3,
-        "variant": "paper",
-        "codebook_sha256": "0" * 64,
-    }
+    toc = {"layer": "layer0", "kept": kept, "n_dims": DIM, "lam": 0.3, "variant": "paper"}
     return {
         "task": "ave",
         "protocol": "held-out",
@@ -148,15 +141,9 @@ def evaluation(rng: np.random.Generator, kept: int | None = None, shuffled: bool
         "directions": directions,
         "permute_codes_seed": 0 if shuffled else None,
         "layers": ["layer0"],
-        "toc": [toc] if kept else None,
-        "head": {
-            "lr": 4e-4,
-            "epochs": 25,
-            "batch_size": 80,
-            "clip": 0.5,
-            "milestones": [],
-            "select": "best-val",
-        },
+        "toc": [toc | {"codebook_sha256": "0" * 64}] if kept else None,
+        "head": {"lr": 4e-4, "epochs": 25, "batch_size": 80, "clip": 0.5, "milestones": []}
+        | {"select": "best-val"},
         "data": {
             "root": "data",
             "fingerprint": "1" * 64,

@@ -23,7 +23,6 @@ from benchmarks.report.svg import series_slot
 from benchmarks.report.transfer import transfer_tables, transfer_text
 from unicode_cmg.data.digits.images import scan_of
 from unicode_cmg.data.digits.sources import scans, windows
-from unicode_cmg.inspect.codes.sharing import sharing_of
 
 _FINITE = st.floats(-100, 100, width=32)
 
@@ -82,44 +81,19 @@ def test_thinning_keeps_the_mean_and_the_order(length: int, points: int) -> None
 
 
 def test_modalities_keep_their_colours() -> None:
-    assert [series_slot(m, ["text", "depth", "audio"]) for m in ("audio", "video", "text", "depth")] == [
-        0,
-        1,
-        2,
-        3,
-    ]
+    names = ("audio", "video", "text", "depth")
+    assert [series_slot(name, ["text", "depth", "audio"]) for name in names] == [0, 1, 2, 3]
     assert series_slot("touch", ["touch", "smell"]) != series_slot("smell", ["touch", "smell"])
-
-
-def test_codes_are_shared_in_between_single_or_unused() -> None:
-    sharing = sharing_of(
-        {
-            "audio": np.array([10, 96, 90, 0, 0, 4]),
-            "video": np.array([10, 2, 10, 0, 178, 0]),
-            "text": np.array([10, 2, 0, 0, 0, 188]),
-        }
-    )
-    assert sharing.kinds == ["shared", "single", "between", "unused", "single", "single"]
-    np.testing.assert_allclose(sharing.parts[0], [1 / 3, 1 / 3, 1 / 3])
-
-
-def test_a_modality_with_more_steps_does_not_own_more_codes() -> None:
-    few, many = np.array([5, 5]), np.array([500, 500])
-    assert sharing_of({"text": few, "video": many}).kinds == ["shared", "shared"]
 
 
 def test_transfer_tables_compare_with_the_evaluation_without_toc() -> None:
     rng = np.random.default_rng(0)
-    results = [
-        TaskResult.from_json(evaluation(rng, **options)) for options in ({"shuffled": True}, {"kept": 16}, {})
-    ]
+    made = evaluation(rng, shuffled=True), evaluation(rng, kept=16), evaluation(rng)
+    results = [TaskResult.from_json(result) for result in made]
     (table,) = transfer_tables(results)
     plain, refined, control = table.cells["video", "audio"]
-    assert (plain.label, refined.label, control.label) == (
-        "all dimensions",
-        "TOC, 16 of 32",
-        "codes shuffled",
-    )
+    labels = [score.label for score in (plain, refined, control)]
+    assert labels == ["all dimensions", "TOC, 16 of 32", "codes shuffled"]
     assert refined.gain == pytest.approx(refined.mean - plain.mean)
     assert (plain.gain, control.gain) == (None, None)
     assert len(table.cells["audio", "audio"]) == 2
