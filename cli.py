@@ -249,7 +249,7 @@ def evaluate(
             " dimensions."
         ),
     ] = "slice",
-    layers: Annotated[
+    code_layers: Annotated[
         str | None,
         typer.Option(
             metavar="NAMES",
@@ -300,7 +300,7 @@ def evaluate(
         seeds=console.seeds_in(seeds),
         toc="auto" if toc_files == ["auto"] else toc_files or None,
         toc_use=toc_use,
-        layers=None if layers is None else console.names_in(layers),
+        code_layers=None if code_layers is None else console.names_in(code_layers),
         exclude=exclude or (),
     )
     results = []

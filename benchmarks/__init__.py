@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from benchmarks.evaluation.code_usage import CodeUsage, code_usage
     from benchmarks.evaluation.evaluate import evaluate
-    from benchmarks.evaluation.heads import HeadConfig
-    from benchmarks.evaluation.results import DirectionResult, JointResult, Measure, TaskResult
+    from benchmarks.evaluation.results import TaskResult
     from benchmarks.tasks import available_protocols, available_tasks
+    from unicode_cmg.results import DirectionResult, HeadConfig, JointResult, Measure
 
 __all__ = [
     "CodeUsage",
@@ -26,16 +26,16 @@ __all__ = [
 
 # Torch takes seconds to import, and `python -m benchmarks.sweep --help` must not wait for it.
 _HOMES = {
-    "CodeUsage": "evaluation.code_usage",
-    "DirectionResult": "evaluation.results",
-    "HeadConfig": "evaluation.heads",
-    "JointResult": "evaluation.results",
-    "Measure": "evaluation.results",
-    "TaskResult": "evaluation.results",
-    "available_protocols": "tasks",
-    "available_tasks": "tasks",
-    "code_usage": "evaluation.code_usage",
-    "evaluate": "evaluation.evaluate",
+    "CodeUsage": "benchmarks.evaluation.code_usage",
+    "DirectionResult": "unicode_cmg.results",
+    "HeadConfig": "unicode_cmg.results",
+    "JointResult": "unicode_cmg.results",
+    "Measure": "unicode_cmg.results",
+    "TaskResult": "benchmarks.evaluation.results",
+    "available_protocols": "benchmarks.tasks",
+    "available_tasks": "benchmarks.tasks",
+    "code_usage": "benchmarks.evaluation.code_usage",
+    "evaluate": "benchmarks.evaluation.evaluate",
 }
 
 
@@ -44,4 +44,4 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
-    return getattr(import_module(f"benchmarks.{_HOMES[name]}"), name)
+    return getattr(import_module(_HOMES[name]), name)

@@ -6,17 +6,23 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
-from benchmarks.evaluation.bootstrap import Bootstrap
-from benchmarks.evaluation.heads import HeadConfig
 from benchmarks.evaluation.layers import resolve_layers
 from benchmarks.evaluation.protocols import DIMENSIONS_CHOSEN, Protocol
-from benchmarks.evaluation.results import CheckpointSummary, DataSummary, DirectionResult, Seconds, TaskResult
+from benchmarks.evaluation.results import TaskResult
 from benchmarks.evaluation.task_codes import encode_task
 from benchmarks.refinement import Refinement, Use, match_selections, refined, summary, view_of
 from benchmarks.tasks import resolve_protocol, resolve_task
 from unicode_cmg.checkpoints.tensors import state_fingerprint
 from unicode_cmg.errors import InputError
 from unicode_cmg.model import Model
+from unicode_cmg.results import (
+    Bootstrap,
+    CheckpointSummary,
+    DataSummary,
+    DirectionResult,
+    HeadConfig,
+    Seconds,
+)
 
 
 def evaluate(
@@ -29,7 +35,7 @@ def evaluate(
     directions: Sequence[str | tuple[str, str]] | None = None,
     head: HeadConfig | None = None,
     *,
-    layers: Sequence[str] | None = None,
+    code_layers: Sequence[str] | None = None,
     toc_use: str = "slice",
     permute_codes_seed: int | None = None,
     exclude: Collection[str] | str | Path = (),
@@ -57,7 +63,7 @@ def evaluate(
         directions: Such as `["video->audio"]`; all between the common modalities by default. A modality with
             itself is the ceiling.
         head: How heads are trained; the protocol's own way by default.
-        layers: The code layers that heads see, such as `["layer1"]`; all by default.
+        code_layers: The code layers that heads see, such as `["layer1"]`; all by default.
         permute_codes_seed: Control experiment: within the target modality the codes in use are renamed at
             random, anew for each head, so that any transfer that rests on shared codes must fall to chance.
             Rows of a modality with itself are left alone.
@@ -75,7 +81,7 @@ def evaluate(
     if rule.head_config is None and head is not None:
         raise InputError(f"settings of a head for task {task}", expected="none: this task trains no head")
     known_layers = model.code_layers()
-    seen = resolve_layers(layers, known_layers)
+    seen = resolve_layers(code_layers, known_layers)
     selections = None if toc is None else match_selections(toc, model.codebooks(), seen)
     use = _resolve_use(toc_use, selections)
     encoded = encode_task(
@@ -112,7 +118,7 @@ def evaluate(
         joint=scored.joint,
         bootstrap=setting.bootstrap,
         permute_codes_seed=permute_codes_seed,
-        layers=seen,
+        code_layers=seen,
         toc=None if selections is None else tuple(summary(s, use) for s in selections.values()),
         head=setting.head,
         data=DataSummary(
@@ -122,7 +128,7 @@ def evaluate(
             dropped=_named(dropped, by_modality=differ),
         ),
         checkpoint=CheckpointSummary(
-            method=model.name, fingerprint=state_fingerprint(model), layers=known_layers
+            method=model.name, fingerprint=state_fingerprint(model), code_layers=known_layers
         ),
         seconds=Seconds(encode=encode_seconds, heads=heads_seconds, total=time.perf_counter() - started),
     )

@@ -9,8 +9,9 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from benchmarks.evaluation.heads import HeadConfig, Heads, LabelledCodes
+from benchmarks.evaluation.heads import Heads, LabelledCodes
 from benchmarks.evaluation.objectives import Objective
+from unicode_cmg.results import HeadConfig
 
 _CLIPS_AT_ONCE = 512
 

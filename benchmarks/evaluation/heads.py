@@ -11,29 +11,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
-from typing import Literal
 
 import torch
 from jaxtyping import Float, Int64, Shaped
-from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
-
-from unicode_cmg.config import Config
-
-
-class HeadConfig(Config):
-    """How a head is trained."""
-
-    lr: float = Field(4e-4, gt=0, description="Learning rate of Adam.")
-    epochs: int = Field(25, ge=1, description="Passes over the training rows.")
-    batch_size: int = Field(80, ge=1, description="Clips per step.")
-    clip: float = Field(0.5, gt=0, description="Largest L2 norm of a head's gradient.")
-    milestones: tuple[int, ...] = Field((), description="Epochs after which the learning rate is halved.")
-    select: Literal["best-val", "last"] = Field(
-        "best-val",
-        description="Keep the epoch that is best on the protocol's selection rows, or the last one.",
-    )
 
 
 @dataclass(frozen=True)

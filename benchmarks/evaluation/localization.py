@@ -13,8 +13,9 @@ from torch.nn import functional
 from benchmarks.evaluation.heads import Heads
 from benchmarks.evaluation.metrics import event_scores, mean_over_clips, released_event_scores
 from benchmarks.evaluation.objectives import Objective
-from benchmarks.evaluation.predictions import SecondDetails, second_details
+from benchmarks.evaluation.predictions import second_details
 from benchmarks.evaluation.video_parsing import match_events, match_segments, parsing_f1
+from unicode_cmg.results import SecondDetails
 
 _FIRST_DISCOUNT = 0.1
 

@@ -13,7 +13,8 @@ from torch.nn import functional
 
 from benchmarks.evaluation.heads import Heads
 from benchmarks.evaluation.metrics import clip_accuracy
-from benchmarks.evaluation.predictions import ClipDetails, Details, clip_details
+from benchmarks.evaluation.predictions import clip_details
+from unicode_cmg.results import ClipDetails, SecondDetails
 
 
 class Objective(ABC):
@@ -111,7 +112,7 @@ class Objective(ABC):
         logits: Float[Tensor, "heads clips *axes"],
         labels: Shaped[Tensor, " clips *_"],
         clips: Sequence[str],
-    ) -> Details | None:
+    ) -> ClipDetails | SecondDetails | None:
         """What the heads say, class by class; nothing, unless a subclass tells.
 
         Args:

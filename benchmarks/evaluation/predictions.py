@@ -3,63 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Int64
-from pydantic import Field
 from torch import Tensor
 
-from unicode_cmg.config import Config
+from unicode_cmg.results import ClipDetails, Event, SecondDetails, Timeline
 
 TIMELINES = 6
 """How many clips a result shows second by second."""
-
-
-class Event(NamedTuple):
-    """Seconds `start` to `stop`, the latter not included, of the class with this number."""
-
-    event: int
-    start: int
-    stop: int
-
-
-class Timeline(Config):
-    """What is true of one clip, and what one head says about it."""
-
-    clip: str
-    seconds: int
-    true: tuple[Event, ...]
-    said: tuple[Event, ...] = Field(description="By the head of the first seed.")
-
-
-class ClipDetails(Config):
-    """Of heads that name one class a clip."""
-
-    kind: Literal["clips"] = "clips"
-    confusion: tuple[tuple[int, ...], ...] = Field(
-        description="How many clips of each class, a row, were called each class, a column; of all heads."
-    )
-    by_class: tuple[float | None, ...] = Field(
-        description="Percent of the clips of each class that are called it; none of a class without clips."
-    )
-
-
-class SecondDetails(Config):
-    """Of heads that name any number of events in each second."""
-
-    kind: Literal["seconds"] = "seconds"
-    present: tuple[int, ...] = Field(description="Seconds that each class is in.")
-    by_class: tuple[float | None, ...] = Field(
-        description="F1 of each class over seconds, in percent, mean over the heads; none of a class that "
-        "neither occurs nor is named."
-    )
-    timelines: tuple[Timeline, ...] = Field(
-        description="Some of the clips with an event: evenly spread over their order, however well they do."
-    )
-
-
-Details = ClipDetails | SecondDetails
 
 
 def clip_details(

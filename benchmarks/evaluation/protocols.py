@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from benchmarks.evaluation.heads import HeadConfig
 from benchmarks.evaluation.objectives import ClassifyClips, Objective
 from unicode_cmg.errors import InputError
+from unicode_cmg.results import HeadConfig
 
 
 @dataclass(frozen=True, kw_only=True)

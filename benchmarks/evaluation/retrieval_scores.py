@@ -11,12 +11,13 @@ import torch
 from jaxtyping import Float64, Int64
 from torch import Tensor
 
+from benchmarks.evaluation.bootstrap import bootstrap_intervals
 from benchmarks.evaluation.clip_codes import EncodedClips
 from benchmarks.evaluation.directions import Direction
 from benchmarks.evaluation.metrics import mean_over_clips
 from benchmarks.evaluation.ranking import Ranking, pooled, rank, released_ranks
-from benchmarks.evaluation.results import DirectionResult
 from benchmarks.evaluation.scoring import Scored, Setting, code_permutations, measure
+from unicode_cmg.results import DirectionResult
 
 _METRIC, _DEPTHS = "R@10", (10, 1, 5)
 
@@ -132,4 +133,4 @@ def _intervals(
     def resampled(weights: Float64[Tensor, "resamples items"]) -> dict[str, Float64[Tensor, "resamples 1"]]:
         return {name: mean_over_clips(v[None], weights[:, which]) for name, v in values.items()}
 
-    return setting.bootstrap.intervals(len(distinct), resampled, items.device)
+    return bootstrap_intervals(setting.bootstrap, len(distinct), resampled, items.device)

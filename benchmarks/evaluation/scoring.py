@@ -12,15 +12,15 @@ from jaxtyping import Float, Int64, Shaped
 from numpy import ndarray
 from torch import Tensor
 
-from benchmarks.evaluation.bootstrap import Bootstrap
+from benchmarks.evaluation.bootstrap import bootstrap_intervals
 from benchmarks.evaluation.clip_codes import EncodedClips
 from benchmarks.evaluation.directions import Direction
 from benchmarks.evaluation.fitting import FittedHeads, fit_heads, head_logits
-from benchmarks.evaluation.heads import HeadConfig, LabelledCodes
+from benchmarks.evaluation.heads import LabelledCodes
 from benchmarks.evaluation.metrics import mean_and_std, mean_over_clips
 from benchmarks.evaluation.protocols import HeadProtocol, Protocol
-from benchmarks.evaluation.results import DirectionResult, JointResult, Measure
 from unicode_cmg.errors import InputError
+from unicode_cmg.results import Bootstrap, DirectionResult, HeadConfig, JointResult, Measure
 
 
 @dataclass(frozen=True)
@@ -144,8 +144,11 @@ def _row(
     constant = objective.constant(setting.clips(encoded, rule.train, pair.source).labels, labels)
     intervals = {}
     if setting.bootstrap is not None:
-        intervals = setting.bootstrap.intervals(
-            len(labels), lambda weights: objective.resampled(judged.logits, labels, weights), labels.device
+        intervals = bootstrap_intervals(
+            setting.bootstrap,
+            len(labels),
+            lambda weights: objective.resampled(judged.logits, labels, weights),
+            labels.device,
         )
     measures = {
         name: measure(values.tolist(), constant[name], intervals.get(name))
@@ -196,7 +199,8 @@ def _clip_means(
     intervals = {}
     if bootstrap is not None:
         first = next(iter(scores.values()))
-        intervals = bootstrap.intervals(
+        intervals = bootstrap_intervals(
+            bootstrap,
             first.shape[1],
             lambda weights: {name: mean_over_clips(values, weights) for name, values in scores.items()},
             first.device,

@@ -10,10 +10,8 @@ import numpy as np
 from jaxtyping import Float, Int64, Shaped
 from torch import Tensor
 
-from benchmarks.evaluation.bootstrap import Bootstrap
 from benchmarks.evaluation.clip_codes import EncodedClips, encode_clips
 from benchmarks.evaluation.directions import Direction, resolve_directions
-from benchmarks.evaluation.heads import HeadConfig
 from benchmarks.evaluation.layers import resolve_layers
 from benchmarks.evaluation.protocols import Protocol
 from benchmarks.evaluation.scoring import Setting
@@ -21,6 +19,7 @@ from benchmarks.tasks import Task, read_task
 from unicode_cmg.errors import InputError
 from unicode_cmg.files import read_text
 from unicode_cmg.model import Model
+from unicode_cmg.results import Bootstrap, HeadConfig
 
 Rows = dict[str, dict[str, Int64[np.ndarray, " rows"]]]
 """Split -> modality -> rows."""

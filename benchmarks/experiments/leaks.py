@@ -19,7 +19,6 @@ import typer
 
 from benchmarks.evaluation.evaluate import evaluate
 from benchmarks.evaluation.protocols import HeadProtocol, Protocol
-from benchmarks.evaluation.results import DirectionResult
 from benchmarks.sweep.tables import markdown, mean_std
 from benchmarks.tasks import available_protocols, available_tasks, read_task, resolve_protocol
 from benchmarks.tasks.retrieval import RetrievalProtocol
@@ -27,6 +26,7 @@ from unicode_cmg import load_pretrained
 from unicode_cmg.console import run_command
 from unicode_cmg.errors import InputError
 from unicode_cmg.model import Model
+from unicode_cmg.results import DirectionResult
 
 _DIRECTIONS = ("video->audio", "audio->video", "video->video", "audio->audio")
 

@@ -8,7 +8,6 @@ from statistics import fmean
 from pydantic import Field
 
 from benchmarks.evaluation.directions import Direction
-from benchmarks.evaluation.heads import HeadConfig
 from benchmarks.evaluation.metrics import mean_and_std
 from benchmarks.evaluation.protocols import HeadProtocol
 from benchmarks.evaluation.task_codes import EncodedTask
@@ -17,6 +16,7 @@ from benchmarks.refinement.views import LayerView
 from benchmarks.refinement.way import LayerMaterial, Size, Way
 from unicode_cmg.config import Config
 from unicode_cmg.errors import InputError
+from unicode_cmg.results import HeadConfig
 
 ALL = "all dimensions"
 

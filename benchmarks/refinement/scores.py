@@ -10,11 +10,11 @@ import torch
 from benchmarks.evaluation.clip_codes import EncodedClips
 from benchmarks.evaluation.directions import Direction
 from benchmarks.evaluation.fitting import head_logits
-from benchmarks.evaluation.heads import HeadConfig
 from benchmarks.evaluation.protocols import HeadProtocol
 from benchmarks.evaluation.scoring import Setting, fit_source
 from benchmarks.evaluation.task_codes import EncodedTask
 from benchmarks.refinement.views import LayerView, Requantized, refined
+from unicode_cmg.results import HeadConfig
 
 Views = Sequence[LayerView | None]
 """What heads see of each evaluated layer; None: all of it."""

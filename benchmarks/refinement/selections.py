@@ -10,10 +10,10 @@ import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
-from benchmarks.evaluation.results import TOCSummary
 from benchmarks.refinement.views import KeptDims, Requantized
 from toc import CodebookError, TOCSelection, optimize
 from unicode_cmg.errors import InputError
+from unicode_cmg.results import TOCSummary
 
 Refinement = str | Path | TOCSelection
 """A `toc.json`, the folder that holds it, or what is in it."""
@@ -99,7 +99,7 @@ def view_of(selection: TOCSelection, use: Use, codebook: Float[Tensor, "codes di
 
 def summary(selection: TOCSelection, use: Use) -> TOCSummary:
     return TOCSummary(
-        layer=selection.layer,
+        code_layer=selection.layer,
         kept=len(selection.indices),
         n_dims=selection.n_dims,
         lam=selection.lam,

@@ -13,9 +13,8 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, to_rgba
 from matplotlib.figure import Figure
 
-from benchmarks.evaluation.predictions import ClipDetails
-from benchmarks.evaluation.results import DirectionResult
 from benchmarks.report.svg import GRID, HEAT, INK, SERIES, css_colour, inline_svg, page_style, series_slot
+from unicode_cmg.results import ClipDetails, DirectionResult
 
 _SPREAD = 0.45
 _NEAR_THE_TOP = 70

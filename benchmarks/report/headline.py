@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.evaluation.results import DirectionResult
 from benchmarks.report.run_files import RunFiles
 from benchmarks.report.transfer import TransferTable
+from unicode_cmg.results import DirectionResult
 
 _NOUNS = {"audio": "sounds", "video": "pictures", "text": "texts"}
 

@@ -6,10 +6,11 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from benchmarks.evaluation.results import DirectionResult, JointResult, Measure, TaskResult
+from benchmarks.evaluation.results import TaskResult
 from benchmarks.report.classes import ClassView, ConfusionMap, class_view, confusion_maps
 from benchmarks.report.timelines import TimelineView, timeline_views
 from benchmarks.report.transfer import TransferTable, variant
+from unicode_cmg.results import DirectionResult, JointResult, Measure
 
 _DATA_SETS = {
     "ave": ("AVE", "which event is in the clip?"),

@@ -10,9 +10,8 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from benchmarks.evaluation.predictions import Event, SecondDetails, Timeline
-from benchmarks.evaluation.results import DirectionResult
 from benchmarks.report.svg import MUTED, SERIES, css_colour, inline_svg, page_style, series_slot
+from unicode_cmg.results import DirectionResult, Event, SecondDetails, Timeline
 
 _LANE, _NAME, _GAP = 0.3, 0.42, 0.18
 _INCHES, _ABOVE, _BELOW = 0.3, 0.04, 0.3

@@ -85,7 +85,7 @@ def variant(result: TaskResult) -> str:
     """What sets an evaluation apart: the layers and dimensions its heads saw, or that it is the control."""
     if result.permute_codes_seed is not None:
         return "codes shuffled"
-    parts = [", ".join(result.layers or ())] if _chosen_layers(result) else []
+    parts = [", ".join(result.code_layers)] if _chosen_layers(result) else []
     if result.toc is not None:
         kept = ", ".join(f"{layer.kept} of {layer.n_dims}" for layer in result.toc)
         parts.append(f"TOC, {kept}" + ", requantized" * (result.toc[0].use == "requantize"))
@@ -93,7 +93,7 @@ def variant(result: TaskResult) -> str:
 
 
 def _chosen_layers(result: TaskResult) -> bool:
-    return len(result.layers or ()) < len(result.checkpoint.layers)
+    return len(result.code_layers) < len(result.checkpoint.code_layers)
 
 
 def _rank(result: TaskResult) -> tuple[bool, bool, bool]:

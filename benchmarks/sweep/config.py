@@ -10,12 +10,12 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from benchmarks.evaluation.heads import HeadConfig
 from benchmarks.refinement.choice import Choice, check_choices
 from benchmarks.refinement.ways import RefineSection
 from benchmarks.sweep.rows import Read, Row, SavedRow, TrainedRow
 from unicode_cmg.config import Config, load_yaml
 from unicode_cmg.errors import InputError
+from unicode_cmg.results import HeadConfig
 
 _READ: Read = {"": ()}
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.evaluation.metrics import mean_and_std
-from benchmarks.evaluation.results import DirectionResult, TaskResult
+from benchmarks.evaluation.results import TaskResult
 from benchmarks.printed_numbers import printed_numbers
 from benchmarks.report.run_files import CODES_FILE
 from unicode_cmg.errors import InputError
@@ -148,8 +148,8 @@ def row_name(source: Source) -> str:
     """The method, the code layers if not all, and whether with TOC."""
     result = source.result
     name = source.row or _METHODS.get(result.checkpoint.method, result.checkpoint.method.upper())
-    if len(result.layers or ()) < len(result.checkpoint.layers):
-        name += f", {', '.join(result.layers or ())}"
+    if len(result.code_layers) < len(result.checkpoint.code_layers):
+        name += f", {', '.join(result.code_layers)}"
     if result.toc is not None:
         name += " + TOC" + ", requantized" * (result.toc[0].use == "requantize")
     return name

@@ -13,11 +13,11 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Bool, Float, Int64, Shaped
 
-from benchmarks.evaluation.heads import HeadConfig
 from benchmarks.evaluation.objectives import ClassifyClips
 from benchmarks.evaluation.protocols import CHOSEN_BY_AVE, DEPARTURES, HELD_OUT, HeadProtocol, Protocol
 from benchmarks.tasks.base import Task, digest, sampled
 from unicode_cmg.data.layouts.ave import FEATURES, AVEData, read_ave
+from unicode_cmg.results import HeadConfig
 
 _CAUTIONS = (
     *CHOSEN_BY_AVE,

@@ -16,7 +16,6 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Bool, Float, Int64, Shaped
 
-from benchmarks.evaluation.heads import HeadConfig
 from benchmarks.evaluation.localization import LocalizeAsReleased, LocalizeEvents
 from benchmarks.evaluation.protocols import CHOSEN_BY_AVE, DEPARTURES, HELD_OUT, HeadProtocol, Protocol
 from benchmarks.tasks.avvp import video_of
@@ -25,6 +24,7 @@ from unicode_cmg.data.layouts.ave import FEATURES
 from unicode_cmg.data.layouts.ave_avvp import AVEAVVPData, read_ave_avvp
 from unicode_cmg.data.layouts.avvp import STEPS
 from unicode_cmg.errors import InputError
+from unicode_cmg.results import HeadConfig
 
 _CAUTIONS = (
     *CHOSEN_BY_AVE,

@@ -17,11 +17,11 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Bool, Float, Int64, Shaped
 
-from benchmarks.evaluation.heads import HeadConfig
 from benchmarks.evaluation.localization import LocalizeAsReleased, LocalizeEvents
 from benchmarks.evaluation.protocols import CHOSEN_BY_AVE, DEPARTURES, HELD_OUT, HeadProtocol, Protocol
 from benchmarks.tasks.base import Task, digest, sampled
 from unicode_cmg.data.layouts.avvp import STEPS, EventClips, read_avvp
+from unicode_cmg.results import HeadConfig
 
 _CHOOSERS = 5  # one val clip in so many chooses the epoch, the others train the head
 _ID_LENGTH = 11

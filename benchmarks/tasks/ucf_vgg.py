@@ -16,11 +16,11 @@ import numpy as np
 from jaxtyping import Bool, Float, Int64, Shaped
 from numpy.typing import NDArray
 
-from benchmarks.evaluation.heads import HeadConfig
 from benchmarks.evaluation.objectives import ClassifyClips
 from benchmarks.evaluation.protocols import CHOSEN_BY_AVE, DEPARTURES, HELD_OUT, HeadProtocol, Protocol
 from benchmarks.tasks.base import Task, digest, sampled
 from unicode_cmg.data.layouts.ucf_vgg import STEPS, LabelledClip, LabelledClips, UCFVGGData, read_ucf_vgg
+from unicode_cmg.results import HeadConfig
 
 _LAST_TEST_GROUP, _LAST_VAL_GROUP = 7, 10
 _CAUTIONS = (

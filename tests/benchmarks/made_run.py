@@ -128,7 +128,7 @@ def evaluation(rng: np.random.Generator, kept: int | None = None, shuffled: bool
                     "epochs_selected": [20, 22, 25],
                 }
             )
-    toc = {"layer": "layer0", "kept": kept, "n_dims": DIM, "lam": 0.3, "variant": "paper"}
+    toc = {"code_layer": "layer0", "kept": kept, "n_dims": DIM, "lam": 0.3, "variant": "paper"}
     return {
         "task": "ave",
         "protocol": "held-out",
@@ -140,8 +140,8 @@ def evaluation(rng: np.random.Generator, kept: int | None = None, shuffled: bool
         "majority": 10.0,
         "directions": directions,
         "permute_codes_seed": 0 if shuffled else None,
-        "layers": ["layer0"],
-        "toc": [toc | {"codebook_sha256": "0" * 64}] if kept else None,
+        "code_layers": ["layer0"],
+        "toc": [toc | {"codebook_sha256": "0" * 64, "use": "slice"}] if kept else None,
         "head": {"lr": 4e-4, "epochs": 25, "batch_size": 80, "clip": 0.5, "milestones": []}
         | {"select": "best-val"},
         "data": {
@@ -150,7 +150,7 @@ def evaluation(rng: np.random.Generator, kept: int | None = None, shuffled: bool
             "counts": {"train": 800, "val": 400, "test": 800},
             "dropped": {"train": 0, "val": 0, "test": 0},
         },
-        "checkpoint": {"method": "dcid", "fingerprint": "2" * 64, "layers": {"layer0": CODES}},
+        "checkpoint": {"method": "dcid", "fingerprint": "2" * 64, "code_layers": {"layer0": CODES}},
         "seconds": {"encode": 3.1, "heads": 4.2, "total": 7.5},
     }
 

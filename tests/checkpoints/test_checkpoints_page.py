@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from measured_files import evaluation, written
 from places import DOCS
 from released_files import features, golden_file, loaded
+from result_files import evaluation, written
 from small_hub import SmallHub
 
 import cli

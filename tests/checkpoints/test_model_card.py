@@ -10,8 +10,8 @@ import pytest
 import torch
 import yaml
 from huggingface_hub import ModelCard
-from measured_files import evaluation, written
 from released_files import RELEASED, loaded
+from result_files import evaluation, written
 
 from unicode_cmg import InputError, Method
 from unicode_cmg.methods import build_method
@@ -88,7 +88,12 @@ def test_the_card_of_a_released_model_says_so(method: str) -> None:
 def test_the_numbers_of_a_run_enter_text_and_model_index(model: Method[Any], tmp_path: Path) -> None:
     folder = tmp_path / "run/evaluation"
     written(folder / "ave.json", evaluation(model))
-    toc = [{"layer": "layer0", "kept": 4, "n_dims": 8, "lam": 0.3}]
+    toc = [
+        {
+            **{"code_layer": "layer0", "kept": 4, "n_dims": 8, "lam": 0.3},
+            **{"variant": "paper", "codebook_sha256": "0" * 64, "use": "slice"},
+        }
+    ]
     written(folder / "ave-toc.json", evaluation(model, toc=toc, protocol="paper", leaks=["tested on train"]))
     written(folder / "ave-shuffled.json", evaluation(model, permute_codes_seed=0))
     written(folder / "codes.json", {"codes": 12})
@@ -143,8 +148,8 @@ def test_numbers_of_another_model_are_refused(model: Method[Any], tmp_path: Path
     ("values", "says"),
     [
         ({}, "there are no results of an evaluation here; expected a run that was evaluated"),
-        ({"directions": []}, "'task' of the evaluation 'x': field required"),
-        ({"directions": 3}, "'task' of the evaluation 'x': field required"),
+        ({"directions": []}, "x.json: evaluation 'x': 'task' is missing"),
+        ({"directions": 3}, "x.json: evaluation 'x': 'directions' is 3; expected a valid tuple"),
         ([1], "there are no results of an evaluation here"),
     ],
 )

@@ -56,9 +56,9 @@ def test_published_protocols_say_what_they_leak(command, toy, avvp: Path, protoc
 
 
 def test_layers_are_chosen_by_name(command, toy, avvp: Path) -> None:
-    result = json.loads(command(*arguments(toy, avvp, "--layers", "layer0", "--json")).out)
-    assert result["layers"] == ["layer0"]
-    error = command(*arguments(toy, avvp, "--layers", "layer0, layer7")).error
+    result = json.loads(command(*arguments(toy, avvp, "--code-layers", "layer0", "--json")).out)
+    assert result["code_layers"] == ["layer0"]
+    error = command(*arguments(toy, avvp, "--code-layers", "layer0, layer7")).error
     assert error == "the model has no code layer 'layer7'; expected one of layer0"
 
 
@@ -70,6 +70,6 @@ def test_a_protocol_of_another_task_is_refused(command, toy) -> None:
 def test_codebooks_are_refined_on_the_way_and_codes_chosen_anew(command, toy, avvp: Path) -> None:
     options = ("--toc", "auto", "--toc-use", "requantize", "--json")
     result = json.loads(command(*arguments(toy, avvp, *options)).out)
-    assert [(kept["layer"], kept["use"]) for kept in result["toc"]] == [("layer0", "requantize")]
+    assert [(kept["code_layer"], kept["use"]) for kept in result["toc"]] == [("layer0", "requantize")]
     error = command(*arguments(toy, avvp, "--toc-use", "requantize")).error
     assert error == "toc_use is 'requantize', and there is no TOC selection; give the selection, or 'auto'"

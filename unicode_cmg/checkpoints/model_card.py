@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,11 @@ import yaml
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from jinja2 import Environment, StrictUndefined
 
-from unicode_cmg.checkpoints.measured import Evaluation, read_evaluations
 from unicode_cmg.checkpoints.released import LAYOUTS
 from unicode_cmg.checkpoints.tensors import state_fingerprint
 from unicode_cmg.errors import InputError
 from unicode_cmg.model import Model
+from unicode_cmg.results import DirectionResult, Evaluation, read_evaluations
 
 LIBRARY = "unicode-cmg"
 _TAGS = ("model_hub_mixin", "multimodal", "unified-codebook")
@@ -33,12 +34,12 @@ def model_card(model: Model, *, results: Path | str | None = None, license: str 
     Raises:
         InputError: The results cannot be read, or are of another model.
     """
-    evaluations = [] if results is None else read_evaluations(Path(results))
+    evaluations = {} if results is None else read_evaluations(Path(results))
     fingerprint = state_fingerprint(model) if evaluations else None
-    for evaluation in evaluations:
+    for name, evaluation in evaluations.items():
         if evaluation.checkpoint.fingerprint != fingerprint:
             raise InputError(
-                f"the evaluation '{evaluation.name}' is of another model",
+                f"the evaluation '{name}' is of another model",
                 where=results,
                 expected="numbers of the model the card is for",
                 fix="evaluate this model again",
@@ -50,12 +51,12 @@ def model_card(model: Model, *, results: Path | str | None = None, license: str 
         tags=[*_TAGS, model.name, *model.modalities],
         pipeline_tag="feature-extraction",
         model_name=title,
-        eval_results=[row for evaluation in evaluations for row in _index(evaluation)] or None,
+        eval_results=[row for evaluation in evaluations.values() for row in _index(evaluation)] or None,
     )
-    return ModelCard(f"---\n{data.to_yaml()}\n---\n\n{_body(model, title, evaluations)}\n")
+    return ModelCard(f"---\n{data.to_yaml()}\n---\n\n{_body(model, title, evaluations.values())}\n")
 
 
-def _body(model: Model, title: str, evaluations: list[Evaluation]) -> str:
+def _body(model: Model, title: str, evaluations: Iterable[Evaluation]) -> str:
     template = files("unicode_cmg.checkpoints") / "templates" / "model_card.md.j2"
     environment = Environment(trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined)
     values = model.config.model_dump(mode="json")
@@ -69,7 +70,7 @@ def _body(model: Model, title: str, evaluations: list[Evaluation]) -> str:
             {"name": name, "size": size, "width": books[name].shape[1] if name in books else "-"}
             for name, size in model.code_layers().items()
         ],
-        evaluations=[evaluation.view() for evaluation in evaluations],
+        evaluations=[_view(evaluation) for evaluation in evaluations],
         config=yaml.safe_dump(values, sort_keys=False).strip(),
     )
 
@@ -77,6 +78,38 @@ def _body(model: Model, title: str, evaluations: list[Evaluation]) -> str:
 def _shape(spec: dict[str, Any]) -> str:
     grid = spec.get("grid")
     return f"{spec['dim']} channels" + (f" at each of {grid[0]} x {grid[1]} positions" if grid else "")
+
+
+def _heading(evaluation: Evaluation) -> str:
+    """What was measured, in one line."""
+    seeds = f"{len(evaluation.seeds)} seed{'s' * (len(evaluation.seeds) > 1)}"
+    parts = [evaluation.task, f"protocol {evaluation.protocol}", seeds]
+    for toc in evaluation.toc or ():
+        anew = " and chooses codes anew in them" if toc.use == "requantize" else ""
+        parts.append(f"TOC keeps {toc.kept} of {toc.n_dims} dimensions of {toc.code_layer}{anew}")
+    return ", ".join(parts)
+
+
+def _direction(row: DirectionResult) -> str:
+    return f"{row.source} → {row.target}"
+
+
+def _view(evaluation: Evaluation) -> dict[str, Any]:
+    """What the card shows of an evaluation."""
+    return {
+        "heading": _heading(evaluation),
+        "metric": evaluation.directions[0].metric.replace("_", " "),
+        "leaks": evaluation.leaks,
+        "rows": [
+            {
+                "direction": _direction(row),
+                "mean": f"{row.mean:.1f}",
+                "std": "-" if row.std is None else f"{row.std:.1f}",
+                "kind": row.kind,
+            }
+            for row in evaluation.directions
+        ],
+    }
 
 
 def _index(evaluation: Evaluation) -> list[EvalResult]:
@@ -87,10 +120,10 @@ def _index(evaluation: Evaluation) -> list[EvalResult]:
             task_name="cross-modal generalization",
             dataset_type=evaluation.task,
             dataset_name=evaluation.task,
-            dataset_config=evaluation.heading(),  # rows of one type and config are merged
+            dataset_config=_heading(evaluation),  # rows of one type and config are merged
             dataset_args={"protocol": evaluation.protocol, "seeds": list(evaluation.seeds)},
             metric_type=row.metric,
-            metric_name=f"{row.metric.replace('_', ' ')} %, {row.direction}",
+            metric_name=f"{row.metric.replace('_', ' ')} %, {_direction(row)}",
             metric_value=row.mean,
         )
         for row in evaluation.directions

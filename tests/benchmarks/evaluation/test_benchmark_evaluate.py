@@ -258,21 +258,6 @@ def test_results_come_back_from_json(ave: Path) -> None:
         TaskResult.from_json({})
 
 
-def test_results_of_the_first_release_are_read(ave: Path) -> None:
-    """They know no layers, no further measures, no constant answers, no intervals and no cautions."""
-    result = evaluate(tiny_model(), "ave", ave, seeds=(0,), head=FAST)
-    values = result.to_json()
-    del values["layers"], values["checkpoint"]["layers"]
-    del values["cautions"], values["joint"], values["bootstrap"]
-    for row in values["directions"]:
-        del row["constant"], row["others"], row["interval"]
-    old = TaskResult.from_json(values)
-    assert (old.layers, old.bootstrap, old.directions[0].interval) == (None, None, None)
-    assert [row.mean for row in old.directions] == [row.mean for row in result.directions]
-    assert "interval" in result.table()
-    assert f"| {'direction':14} | accuracy % | std | kind" in old.table()
-
-
 def test_the_table_names_every_direction(ave: Path) -> None:
     result = evaluate(tiny_model(), "ave", ave, head=FAST)
     lines = result.table().splitlines()

@@ -11,11 +11,12 @@ from scipy.stats import bootstrap
 from torch import Tensor
 
 from benchmarks import HeadConfig, evaluate
-from benchmarks.evaluation.bootstrap import Bootstrap
+from benchmarks.evaluation.bootstrap import bootstrap_intervals, resample_weights
 from benchmarks.evaluation.localization import LocalizeAsReleased, LocalizeEvents
 from benchmarks.evaluation.metrics import clip_accuracy
 from benchmarks.evaluation.objectives import ClassifyClips
 from benchmarks.evaluation.video_parsing import match_events, match_segments
+from unicode_cmg.results import Bootstrap
 
 CPU = torch.device("cpu")
 
@@ -31,23 +32,23 @@ def events(seed: int, clips: int = 12) -> tuple[Tensor, Tensor]:
 
 
 def test_every_resample_has_as_many_clips_as_there_are() -> None:
-    weights = torch.cat(list(Bootstrap(resamples=50).weights(7)))
+    weights = torch.cat(list(resample_weights(Bootstrap(resamples=50), 7)))
     assert weights.shape == (50, 7)
     assert (weights.sum(dim=1) == 7).all()
     assert len(weights.unique(dim=0)) > 45
 
 
 def test_resamples_come_in_parts_when_there_are_many_clips(monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = torch.cat(list(Bootstrap(resamples=10).weights(6)))
+    whole = torch.cat(list(resample_weights(Bootstrap(resamples=10), 6)))
     monkeypatch.setattr("benchmarks.evaluation.bootstrap._WEIGHTS_AT_ONCE", 20)
-    parts = list(Bootstrap(resamples=10).weights(6))
+    parts = list(resample_weights(Bootstrap(resamples=10), 6))
     assert [len(part) for part in parts] == [3, 3, 3, 1]
     torch.testing.assert_close(torch.cat(parts), whole)
 
 
 def test_measures_of_a_resample_are_those_of_its_clips_one_by_one() -> None:
     logits, labels = events(0)
-    weights = torch.cat(list(Bootstrap(resamples=6).weights(12)))
+    weights = torch.cat(list(resample_weights(Bootstrap(resamples=6), 12)))
     resampled = LocalizeEvents().resampled(logits, labels, weights)
     for k, rows in enumerate(drawn(weights)):
         expected = LocalizeEvents().judge(logits[:, rows], labels[rows])
@@ -58,7 +59,7 @@ def test_measures_of_a_resample_are_those_of_its_clips_one_by_one() -> None:
 
 def test_the_accuracy_of_a_resample_is_that_of_its_clips_one_by_one() -> None:
     logits, labels = torch.randn(3, 20, 4), torch.arange(20) % 4
-    weights = torch.cat(list(Bootstrap(resamples=5).weights(20)))
+    weights = torch.cat(list(resample_weights(Bootstrap(resamples=5), 20)))
     resampled = ClassifyClips().resampled(logits, labels, weights)["accuracy"]
     expected = [clip_accuracy(logits[:, rows].argmax(-1), labels[rows]) for rows in drawn(weights)]
     torch.testing.assert_close(resampled, torch.stack(expected))
@@ -68,8 +69,11 @@ def test_the_interval_is_that_of_scipy() -> None:
     """Other random numbers, the same distribution: the mean over two heads of the share of right clips."""
     g = torch.Generator().manual_seed(3)
     right = torch.rand(2, 300, generator=g) < 0.7
-    ours = Bootstrap(resamples=4000).intervals(
-        300, lambda w: {"x": torch.stack([w @ head.double() / 3 for head in right], dim=1)}, CPU
+    ours = bootstrap_intervals(
+        Bootstrap(resamples=4000),
+        300,
+        lambda w: {"x": torch.stack([w @ head.double() / 3 for head in right], dim=1)},
+        CPU,
     )["x"]
     theirs = bootstrap(
         (100 * right.double().mean(dim=0).numpy(),),
@@ -86,14 +90,16 @@ def test_the_interval_holds_the_truth_about_as_often_as_it_says() -> None:
     held = 0
     for _ in range(200):
         values = torch.rand(1, 80, generator=g, dtype=torch.float64)
-        low, high = Bootstrap(resamples=300).intervals(80, lambda w, v=values: {"x": w @ v.T / 80}, CPU)["x"]
+        low, high = bootstrap_intervals(
+            Bootstrap(resamples=300), 80, lambda w, v=values: {"x": w @ v.T / 80}, CPU
+        )["x"]
         held += low <= 0.5 <= high
     assert 180 <= held <= 199
 
 
 def test_averages_over_batches_have_no_interval() -> None:
     logits, labels = events(1)
-    weights = next(Bootstrap(resamples=3).weights(12))
+    weights = next(resample_weights(Bootstrap(resamples=3), 12))
     assert LocalizeAsReleased("f1").resampled(logits, labels, weights) == {}
 
 
@@ -115,7 +121,7 @@ def test_held_out_results_have_intervals_and_paper_results_none(ave: Path) -> No
 
 def test_clip_scores_are_resampled_as_means() -> None:
     logits, labels = events(2)
-    weights = next(Bootstrap(resamples=4).weights(12))
+    weights = next(resample_weights(Bootstrap(resamples=4), 12))
     resampled = LocalizeEvents().resampled(logits, labels, weights)
     for name, match in (("f1_segment", match_segments), ("f1_event", match_events)):
         of_clips = match((logits > 0)[..., :-1], (labels > 0)[..., :-1]).clip_f1()

@@ -100,22 +100,26 @@ def test_the_usage_of_codes_without_codebook_is_that_of_codes_with(ave: Path) ->
 def test_heads_see_only_the_chosen_layers(ave: Path) -> None:
     """The first of two layers alone is the model of one layer; the second knows nothing of the classes."""
     two, one = tiny_model(layers=2), run(tiny_model(), ave)
-    first, second, both = (run(two, ave, layers=names) for names in (["layer0"], ["layer1"], None))
+    first, second, both = (run(two, ave, code_layers=names) for names in (["layer0"], ["layer1"], None))
     assert first.directions == one.directions
     assert second.directions[0].mean < 50 < 95 < both.directions[0].mean
-    assert (first.layers, second.layers, both.layers) == (("layer0",), ("layer1",), ("layer0", "layer1"))
-    assert second.checkpoint.layers == {"layer0": CODES, "layer1": 6}
+    assert (first.code_layers, second.code_layers, both.code_layers) == (
+        ("layer0",),
+        ("layer1",),
+        ("layer0", "layer1"),
+    )
+    assert second.checkpoint.code_layers == {"layer0": CODES, "layer1": 6}
 
 
 def test_layers_are_seen_in_the_order_of_the_model(ave: Path) -> None:
     two = tiny_model(layers=2)
-    backwards, both = run(two, ave, layers=["layer1", "layer0", "layer1"]), run(two, ave)
-    assert backwards.layers == both.layers
+    backwards, both = run(two, ave, code_layers=["layer1", "layer0", "layer1"]), run(two, ave)
+    assert backwards.code_layers == both.code_layers
     assert backwards.directions == both.directions
 
 
 def test_the_result_says_which_layers_were_seen(ave: Path) -> None:
-    result = run(tiny_model(layers=2), ave, layers=["layer1"])
+    result = run(tiny_model(layers=2), ave, code_layers=["layer1"])
     assert TaskResult.from_json(json.loads(json.dumps(result.to_json()))) == result
     assert "codes: layer1 of layer0, layer1" in result.table()
     assert "codes:" not in run(tiny_model(layers=2), ave).table()
@@ -124,12 +128,12 @@ def test_the_result_says_which_layers_were_seen(ave: Path) -> None:
 def test_a_selection_is_needed_for_the_chosen_layers_only(ave: Path) -> None:
     model = tiny_model(layers=2)
     first, second = (optimize(b.numpy(), DIM, layer=name) for name, b in model.codebooks().items())
-    refined = run(model, ave, layers=["layer0"], toc=first)
-    assert refined.directions == run(model, ave, layers=["layer0"]).directions
+    refined = run(model, ave, code_layers=["layer0"], toc=first)
+    assert refined.directions == run(model, ave, code_layers=["layer0"]).directions
     assert refined.toc is not None
-    assert [t.layer for t in refined.toc] == ["layer0"]
+    assert [t.code_layer for t in refined.toc] == ["layer0"]
     with pytest.raises(InputError, match="made for layer 'layer1'; expected one of layer0"):
-        run(model, ave, layers=["layer0"], toc=[first, second])
+        run(model, ave, code_layers=["layer0"], toc=[first, second])
     with pytest.raises(InputError, match="no TOC selection for layer 'layer1'"):
         run(model, ave, toc=first)
 
@@ -151,7 +155,7 @@ def test_toc_without_a_codebook_is_refused(ave: Path) -> None:
 )
 def test_unknown_layers_are_refused(ave: Path, layers: list[str], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        run(tiny_model(layers=2), ave, layers=layers)
+        run(tiny_model(layers=2), ave, code_layers=layers)
 
 
 def test_an_encoder_with_other_layers_than_it_declares_is_a_fault_of_ours(ave: Path) -> None:

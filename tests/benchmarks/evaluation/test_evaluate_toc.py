@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -67,10 +66,12 @@ def test_auto_is_the_selection_toc_makes_of_each_layer(ave: Path) -> None:
     auto = run(model, ave, toc="auto")
     made = [optimize(b.numpy(), "auto", layer=name) for name, b in model.codebooks().items()]
     assert auto.toc is not None
-    assert [(t.layer, t.kept, t.use) for t in auto.toc] == [(s.layer, len(s.indices), "slice") for s in made]
+    assert [(t.code_layer, t.kept, t.use) for t in auto.toc] == [
+        (s.layer, len(s.indices), "slice") for s in made
+    ]
     assert auto.directions == run(model, ave, toc=made).directions
-    first = run(model, ave, toc="auto", layers=["layer1"])
-    assert [kept.layer for kept in first.toc or ()] == ["layer1"]
+    first = run(model, ave, toc="auto", code_layers=["layer1"])
+    assert [kept.code_layer for kept in first.toc or ()] == ["layer1"]
 
 
 def test_auto_needs_a_codebook_that_can_be_scored(ave: Path) -> None:
@@ -82,11 +83,3 @@ def test_auto_needs_a_codebook_that_can_be_scored(ave: Path) -> None:
     model.hide_codebooks()
     with pytest.raises(InputError, match="'layer0' has no codebook"):
         run(model, ave, toc="auto")
-
-
-def test_results_from_before_requantizing_are_read_as_sliced(ave: Path) -> None:
-    values = run(tiny_model(), ave, toc="auto", seeds=(0,)).to_json()
-    new = TaskResult.from_json(json.loads(json.dumps(values)))
-    for kept in values["toc"]:
-        del kept["use"]
-    assert TaskResult.from_json(values) == new

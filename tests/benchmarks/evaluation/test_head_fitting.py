@@ -8,7 +8,8 @@ from head_cases import CLASSES, Case, case, dense
 from torch import nn
 
 from benchmarks.evaluation.fitting import FittedHeads, fit_heads, head_logits
-from benchmarks.evaluation.heads import HeadConfig, Heads, LabelledCodes
+from benchmarks.evaluation.heads import Heads, LabelledCodes
+from unicode_cmg.results import HeadConfig
 
 KINDS = pytest.mark.parametrize("kind", ["clips", "events"])
 

@@ -13,10 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.evaluation.fitting import fit_heads, head_logits
-from benchmarks.evaluation.heads import HeadConfig, LabelledCodes
+from benchmarks.evaluation.heads import LabelledCodes
 from benchmarks.evaluation.localization import LocalizeAsReleased
 from benchmarks.evaluation.objectives import ClassifyClips
 from benchmarks.evaluation.ranking import released_ranks
+from unicode_cmg.results import HeadConfig
 
 BATCH = 80
 

@@ -15,16 +15,9 @@ from tiny_ave import CLASSES, tiny_model
 from tiny_avvp import tiny_localizer
 
 from benchmarks import HeadConfig, TaskResult, evaluate
-from benchmarks.evaluation.predictions import (
-    TIMELINES,
-    ClipDetails,
-    Event,
-    SecondDetails,
-    clip_details,
-    events_of,
-    second_details,
-)
+from benchmarks.evaluation.predictions import TIMELINES, clip_details, events_of, second_details
 from benchmarks.tasks import read_task
+from unicode_cmg.results import ClipDetails, Event, SecondDetails
 
 FAST = HeadConfig(lr=0.03, epochs=6, batch_size=16)
 
@@ -110,13 +103,10 @@ def test_macro_f1_follows_from_the_classes(avvp: Path, protocol: str) -> None:
             assert timeline.true in listed
 
 
-def test_details_survive_the_file_and_old_files_have_none(avvp: Path) -> None:
+def test_details_survive_the_file(avvp: Path) -> None:
     result = evaluate(tiny_localizer(), "avvp", avvp, head=FAST, seeds=(0,))
     values = json.loads(json.dumps(result.to_json()))
     assert TaskResult.from_json(values) == result
-    for row in values["directions"]:
-        del row["details"]
-    assert all(row.details is None for row in TaskResult.from_json(values).directions)
 
 
 def test_a_result_with_28_classes_and_three_modalities_stays_small() -> None:

@@ -12,11 +12,11 @@ import pytest
 from made_run import evaluation, make_run
 from page_reader import Page
 
-from benchmarks.evaluation.results import DirectionResult
 from benchmarks.report import build_report
 from benchmarks.report.headline import transfer_in_words
 from benchmarks.report.run_files import read_run
 from unicode_cmg.errors import InputError
+from unicode_cmg.results import DirectionResult
 
 
 def test_the_page_needs_no_network(full_run: Path, page: Page) -> None:

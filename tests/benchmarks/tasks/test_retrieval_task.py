@@ -118,8 +118,8 @@ def test_toc_and_layers_go_through_retrieval(retrieval: Path) -> None:
     assert whole.directions == run(retrieval, "clotho").directions
     assert few.directions[0].others["R@1"].mean < 60
     assert run(retrieval, "clotho", toc="auto").toc is not None
-    layered = run(retrieval, "clotho", model=tiny_model(layers=2), layers=["layer0"])
-    assert layered.layers == ("layer0",)
+    layered = run(retrieval, "clotho", model=tiny_model(layers=2), code_layers=["layer0"])
+    assert layered.code_layers == ("layer0",)
     assert layered.directions[0].mean == 100
 
 

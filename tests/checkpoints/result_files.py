@@ -8,17 +8,21 @@ from typing import Any
 
 from unicode_cmg import Method
 from unicode_cmg.checkpoints.tensors import state_fingerprint
+from unicode_cmg.results import Evaluation
 
 
 def evaluation(model: Method[Any], **changes: Any) -> dict[str, Any]:
-    """What `evaluate` writes, as far as a card reads it, and a little more."""
+    """What `evaluate` writes."""
     rows = [("audio", "video", 71.25, 1.5), ("video", "audio", 68.0, None), ("audio", "audio", 90.0, 0.25)]
-    return {
+    values = {
         "task": "ave",
         "protocol": "held-out",
         "leaks": [],
         "departures": [],
         "seeds": [0, 1, 2],
+        "classes": ["bell", "dog"],
+        "chance": 50.0,
+        "majority": 50.0,
         "directions": [
             {
                 "source": source,
@@ -28,14 +32,23 @@ def evaluation(model: Method[Any], **changes: Any) -> dict[str, Any]:
                 "mean": mean,
                 "std": std,
                 "per_seed": [mean],
+                "epochs_selected": [1],
             }
             for source, target, mean, std in rows
         ],
-        "permute_codes_seed": None,
+        "code_layers": ["layer0"],
         "toc": None,
-        "checkpoint": {"method": "dcid", "fingerprint": state_fingerprint(model)},
+        "head": {},
+        "data": {"root": "data", "fingerprint": "1" * 64, "counts": {"test": 9}, "dropped": {"test": 0}},
+        "checkpoint": {
+            "method": "dcid",
+            "fingerprint": state_fingerprint(model),
+            "code_layers": model.code_layers(),
+        },
+        "seconds": {"encode": 1.0, "heads": 2.0, "total": 3.0},
         **changes,
     }
+    return Evaluation.from_json(values).to_json()
 
 
 def written(path: Path, values: Any) -> Path:
