@@ -12,6 +12,7 @@ from benchmarks.printed_numbers import printed_numbers
 from benchmarks.report.run_files import CODES_FILE
 from unicode_cmg.errors import InputError
 from unicode_cmg.files import read_json
+from unicode_cmg.results import DirectionResult
 
 TASKS = {"ave": "AVE", "avvp": "AVVP", "ave-avvp": "AVE→AVVP", "ucf-vgg": "UCF(v)↔VGG(a)"}
 """The tasks of the layout, and what the papers call them."""
