@@ -1,10 +1,11 @@
-"""How much each leak of the published protocols is worth: from `held-out` to `paper`, one change at a time.
+"""How much each leak of the papers' protocols is worth: from `held-out` to `paper`, one change at a time.
 
 usage: python -m benchmarks.experiments.leaks RUN... --data ROOT
 
-Every checkpoint is evaluated under `held-out`, then with scores as the released scripts make them, with the
-epoch that is best on the reported clips, with the papers' clips, and at last with their epochs. One table a
-task, in Markdown; numbers are means over the checkpoints, ± their sample standard deviation.
+Every checkpoint is evaluated under `held-out`. The next evaluations change one thing more each: scores as
+the released scripts compute them, the epoch that is best on the reported clips, the papers' clips, and the
+papers' epochs. There is one Markdown table for each task; numbers are means over the checkpoints, ± their
+sample standard deviation.
 """
 
 from __future__ import annotations
@@ -33,12 +34,12 @@ _DIRECTIONS = ("video->audio", "audio->video", "video->video", "audio->audio")
 
 @dataclass(frozen=True)
 class Step:
-    """One more change on the way from `held-out` to a `paper` protocol.
+    """One more change between `held-out` and a `paper` protocol.
 
     Attributes:
-        change: What is different from the step before.
+        change: What differs from the previous step.
         rule: The protocol.
-        measure: What to read from a result: its metric, or another measure.
+        measure: Which number of a result to show: its metric, or another measure.
     """
 
     change: str
@@ -47,7 +48,7 @@ class Step:
 
 
 def steps(task: str, paper: str) -> Iterator[Step]:
-    """From `held-out` to one of a task's `paper` protocols.
+    """The steps from `held-out` to one of the `paper` protocols of a task.
 
     Raises:
         InputError: There is no such task or protocol.
@@ -76,11 +77,11 @@ def steps(task: str, paper: str) -> Iterator[Step]:
 
 
 def leak_table(task: str, paper: str, models: Sequence[Model], data_root: Path) -> str:
-    """The table of one task, all steps with all checkpoints.
+    """The table of one task: all steps, as means over all checkpoints.
 
     Args:
         task: Name of the task.
-        paper: Name of the protocol at its end.
+        paper: Name of the protocol that the steps end with.
         models: Checkpoints to average over.
         data_root: As for `evaluate`.
 
@@ -104,12 +105,10 @@ def _value(row: DirectionResult, measure: str) -> float:
 
 
 def leaks(
-    runs: Annotated[list[Path], typer.Argument(help="Runs, or folders of models.")],
-    data: Annotated[
-        Path, typer.Option(help="Folder of the data sets; tasks that are not there are skipped.")
-    ],
+    runs: Annotated[list[Path], typer.Argument(help="Run folders, or folders of models.")],
+    data: Annotated[Path, typer.Option(help="Folder of the data sets; tasks without data are skipped.")],
 ) -> None:
-    """Print a table for each task and each of its paper protocols."""
+    """Print how much each leak is worth: a table for each task and each of its paper protocols."""
     models = [load_pretrained(run) for run in runs]
     for task in available_tasks():
         try:

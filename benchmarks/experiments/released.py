@@ -1,10 +1,10 @@
-"""Our DCID beside the released codes, on the arrays those were measured on.
+"""Our DCID compared with the authors' released code, on the same arrays.
 
 usage: python -m benchmarks.experiments.released [--to FOLDER] [--seeds 0,1,2] [--workers 2]
 
-The released codes are not run: their rows are recorded results of their own training functions on the
-reference arrays of seed 0 (float32, width 64, 100 codes, batch 80, Adam 4e-4, 3 200 clips), with the head and
-the test clips of our rows; seconds are on one core.
+The released code is not run. Its rows are recorded results of its own training functions on the reference
+arrays of seed 0 (float32, width 64, 100 codes, batch 80, Adam 4e-4, 3 200 clips), with the head and the
+test clips of our rows; seconds are on one core.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _DIRECTIONS = (("video", "audio"), ("audio", "video"), ("video", "video"), ("aud
 
 
 def _recorded(name: str, seconds: float, *accuracies: tuple[float, float, float, float]) -> list[Outcome]:
-    """Recorded percentages V->A, A->V, V->V, A->A of each pretraining seed of a released code."""
+    """The recorded percentages V->A, A->V, V->V, A->A of each pretraining seed of one released method."""
     return [
         Outcome(name, seed, seconds, {"ave": dict(zip(_DIRECTIONS, values, strict=True))}, None)
         for seed, values in enumerate(accuracies)
@@ -42,12 +42,15 @@ RELEASED = (
 
 
 def released(
-    to: Annotated[Path, typer.Option(help="Folder of runs and table.")] = Path("runs/released"),
-    seeds: Annotated[str, typer.Option(help="Pretraining seeds.")] = "0,1,2,3,4",
-    workers: Annotated[int, typer.Option(help="Processes at a time.")] = 2,
-    threads: Annotated[int, typer.Option(help="Threads of each process.")] = 1,
+    to: Annotated[Path, typer.Option(help="Folder of the runs and the table.")] = Path("runs/released"),
+    seeds: Annotated[str, typer.Option(help="Pretraining seeds, separated by commas.")] = "0,1,2,3,4",
+    workers: Annotated[int, typer.Option(min=1, help="Number of processes that run at the same time.")] = 2,
+    threads: Annotated[int, typer.Option(min=1, help="Number of threads of each process.")] = 1,
 ) -> None:
-    """Pretrain, evaluate on test clips, and print the table."""
+    """Pretrain our DCID, evaluate it on test clips, and print it in one table with the released code.
+
+    If it is interrupted, run the same command again to resume.
+    """
     ours = run_sweep(*load_sweep(SWEEP), to=to, seeds=seeds_in(seeds), workers=workers, threads=threads)
     save_outcomes(to, [*RELEASED, *ours])
 

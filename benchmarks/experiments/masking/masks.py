@@ -1,4 +1,4 @@
-"""Codebooks of which a part is masked, and how well images are reconstructed from them."""
+"""Codebooks with masked dimensions, and the error of images that are reconstructed from them."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ ORDERS: dict[str, dict[str, Any]] = {
 """Orders of the dimensions, best first, as options of `toc.optimize`."""
 
 CENTRED = "codebook centred"
-"""TOC of the codebook less its mean code: what is left of it without a common offset."""
+"""TOC of the codebook minus its mean codeword, that is, without a common offset."""
 
 WORST = "worst kept"
-"""TOC the wrong way round, which has to be worse than chance where TOC is better."""
+"""The reverse order of TOC, which has to be worse than chance where TOC is better than chance."""
 
 PCA = "PCA"
 
@@ -66,12 +66,12 @@ class Masked:
 
 
 def kept_dims(share: float) -> int:
-    """How many dimensions are left where this share is masked."""
+    """Number of dimensions that are kept when this share is masked."""
     return round((1 - share) * DIM)
 
 
 def automatic_dims(codebook: Float[Tensor, "codes dim"]) -> int:
-    """How many dimensions TOC keeps if it may choose."""
+    """Number of dimensions that TOC keeps with `n_dims="auto"`."""
     return len(optimize(codebook.numpy(), "auto").indices)
 
 
@@ -82,7 +82,7 @@ def measure_masked(
     sizes: Sequence[int],
     seed: int,
 ) -> list[Masked]:
-    """Mask every way: each number of kept dimensions, each fill, each order.
+    """Errors for each number of kept dimensions, each fill and each order.
 
     Args:
         model: A trained model in eval mode.

@@ -1,4 +1,4 @@
-"""Photographs that come with installed packages, their pixels divided into training, validation and test."""
+"""Photographs from installed packages, and the crops of their training, validation and test parts."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def bands(photo: Photo, split: Split) -> list[Photo]:
 
 
 def grid_crops(photos: Sequence[Photo], split: Split) -> Float[Tensor, "crops 3 side side"]:
-    """All crops of a split side by side, from the upper left of each band; what is left over is dropped."""
+    """All crops of a split side by side, from the upper left of each band; incomplete crops are dropped."""
     return to_tensor(
         [
             band[top : top + CROP, left : left + CROP]
@@ -79,7 +79,7 @@ def grid_crops(photos: Sequence[Photo], split: Split) -> Float[Tensor, "crops 3 
 def random_crops(
     photos: Sequence[Photo], split: Split, count: int, generator: torch.Generator
 ) -> Iterator[Float[Tensor, "count 3 side side"]]:
-    """Batches of crops without end: every place in the split is as likely, and half of them are mirrored."""
+    """Endless batches of crops: all places in the split are equally likely; half the crops are mirrored."""
     sources = [band for photo in photos for band in bands(photo, split)]
     places = np.array([band.shape[:2] for band in sources]) - CROP + 1
     likely = torch.from_numpy(places.prod(axis=1)).double()

@@ -1,4 +1,4 @@
-"""Train and measure, once for each kind of input and seed; what is on disk already is read back."""
+"""Training and measurement for each kind of input and seed; results on disk are read instead of repeated."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Outcome:
         offset: The common mean of the codewords, as a share of their mean squared length, 0 to 1.
         directions: Effective number of directions in which the codewords differ, 1 to 128.
         alignment: |Cosine| of the common mean and the direction in which the codewords differ most.
-        automatic: How many dimensions TOC keeps if it may choose.
+        automatic: Number of dimensions that TOC keeps with `n_dims="auto"`.
         masked: Errors with dimensions masked.
     """
 
@@ -61,7 +61,7 @@ class Outcome:
     masked: Sequence[Masked]
 
     def at(self, kept: int, fill: str) -> Masked:
-        """The errors with so many dimensions kept and the others replaced so."""
+        """The errors for this number of kept dimensions and this fill."""
         return next(entry for entry in self.masked if (entry.kept, entry.fill) == (kept, fill))
 
 
@@ -81,7 +81,7 @@ def run_all(
 def trained_model(
     photos: Sequence[Photo], settings: Settings, inputs: str, seed: int, to: Path
 ) -> tuple[VQVAE, float]:
-    """A model read from `to`, or trained and kept there, and the processor time of its training in seconds.
+    """A model read from `to`, or trained and saved there, and the processor seconds of its training.
 
     Raises:
         InputError: The folder holds a model with other settings, or a broken one.

@@ -34,7 +34,7 @@ def settings(
     to: Annotated[Path, typer.Option(help="Folder of the models.")] = Path("runs/masking-settings"),
     seed: Annotated[int, typer.Option(min=0, help="Training seed.")] = 0,
 ) -> None:
-    """Train one model for each row and print the table."""
+    """Train one model for each tried setting, and print its error on validation crops."""
     torch.set_num_threads(1)
     photos = list(load_photos().values())
     images = grid_crops(photos, "val")

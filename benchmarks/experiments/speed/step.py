@@ -1,11 +1,12 @@
-"""One pretraining step of each method, and of DCID with each regularizer, at the papers' sizes.
+"""Time of one pretraining step of each method, and of DCID with each regularizer, at the papers' sizes.
 
 usage: python -m benchmarks.experiments.speed.step [--clips 8] [--rounds 5] [--rows "dcid,dcid + gram"]
 
-Random features of the published shapes (10 x 128, 10 x 7 x 7 x 512, 10 x 768), all losses, critics,
-optimizers and codebook updates; H-DCID with both layers in; regularizers with their default settings. Rows
-take turns in one process. Medians over the rounds, and ratios to the first row in the same round. What
-compares clips with each other costs more the more there are: `--clips 80` is the published batch.
+The features are random and have the shapes of the published features (10 x 128, 10 x 7 x 7 x 512, 10 x
+768). A step contains all losses, critics, optimizers and codebook updates; both code layers of H-DCID take
+part; regularizers have their default settings. Rows take turns in one process. The table shows medians over
+the rounds, and ratios to the first row in the same round. The cost of losses that compare clips with each
+other grows with the number of clips: `--clips 80` is the batch size of the papers.
 """
 
 from __future__ import annotations
@@ -31,15 +32,17 @@ from unicode_cmg.training.trainer import Trainer
 
 CONFIGS = Path(__file__).parents[3] / "configs"
 ROWS = ("dcid", "hdcid", "fcid", *(f"dcid + {name}" for name in OURS))
-_JOINED = 1000  # an epoch by which every layer takes part
+_JOINED = 1000  # an epoch in which every code layer takes part
 
 
 def step(
-    clips: Annotated[int, typer.Option(min=2, help="Clips of a step.")] = 8,
-    rounds: Annotated[int, typer.Option(min=1, help="Timed steps of each row.")] = 5,
-    rows: Annotated[str, typer.Option(help="Methods, and regularizers after a +.")] = ",".join(ROWS),
+    clips: Annotated[int, typer.Option(min=2, help="Number of clips in a step.")] = 8,
+    rounds: Annotated[int, typer.Option(min=1, help="Number of timed steps of each row.")] = 5,
+    rows: Annotated[
+        str, typer.Option(help="Methods, with regularizers after a +; separated by commas.")
+    ] = ",".join(ROWS),
 ) -> None:
-    """Time the steps and print a table."""
+    """Time one pretraining step of each method at the papers' sizes, and print a table."""
     with accelerated("no") as accelerator:
         generator = torch.Generator().manual_seed(0)
         shapes = {"audio": (128,), "video": (7, 7, 512), "text": (768,)}
@@ -69,7 +72,7 @@ def step(
 
 
 def _trainer(row: str, batch: FeatureBatch, accelerator: Accelerator) -> Trainer:
-    """What trains a row such as `dcid` or `dcid + gram`."""
+    """The trainer of a row such as `dcid` or `dcid + gram`."""
     name, *extra = (part.strip() for part in row.split("+"))
     path = CONFIGS / f"{name}.yaml"
     values = {**load_yaml(path), "regularizers": [{"name": regularizer} for regularizer in extra]}

@@ -1,13 +1,14 @@
-"""TOC scores, the loop over pairs of codes, and a form with H x H matrices, in one process and in turns.
+"""Time of TOC's scores beside the loop over pairs of codes and a form with H x H matrices.
 
 usage: python -m benchmarks.experiments.speed.toc [--rounds 5] [--sizes 400x256,2048x256,65536x1024]
 
-Random float64 codebooks and the options of the released scripts. The loop adds up one pair of codes after
-another into float32, as released; where that would take hours, its first rows are timed and the rest is
-extrapolated, and the table says so. The H x H form makes the products of all pairs in one dimension at a
-time, and is left out beyond 4096 codes, where a matrix is larger than 128 MiB. In a round, what takes less
-than 20 ms is repeated for so long, and the median run counts. Medians over the rounds, and ratios in the same
-round; extra memory is the peak of what NumPy allocates. The import is timed in processes of its own.
+The codebooks are random float64 numbers, the options those of the released scripts. The loop adds one pair
+of codes after another in float32, as released; where that would take hours, its first rows are timed and
+the rest is extrapolated, and the table says so. The H x H form computes the products of all pairs in one
+dimension at a time; it is left out beyond 4096 codes, where a matrix is larger than 128 MiB. The forms take
+turns in one process. In a round, a form that takes less than 20 ms is repeated until 20 ms have passed, and
+its median run counts. The table shows medians over the rounds, and ratios in the same round; extra memory
+is the peak of what NumPy allocates. The import is timed in separate processes.
 """
 
 from __future__ import annotations
@@ -28,19 +29,19 @@ from jaxtyping import Float
 from toc import VARIANTS, toc_scores
 from unicode_cmg.console import run_command
 
-_LOOP_PAIRS = 400 * 400  # as many as the published codebook has; a second or two
+_LOOP_PAIRS = 400 * 400  # as many as the papers' codebook has; one or two seconds
 _MOST_CODES = 4096  # of the H x H form
 _LEAST_SECONDS = 0.02
 
 
 class Form(NamedTuple):
-    """One way to the similarity and the variance of every dimension.
+    """One way to compute the similarity and the variance of every dimension.
 
     Attributes:
         name: What the table calls it.
-        work: What is timed.
-        share: How much of the whole the work is.
-        in_numpy: Whether its memory can be measured.
+        work: The computation that is timed.
+        share: Share of the whole computation that is timed.
+        in_numpy: Whether NumPy allocates its memory, so that it can be measured.
     """
 
     name: str
@@ -73,12 +74,12 @@ def by_matrices(codes: Float[np.ndarray, "codes dim"]) -> Float[np.ndarray, " di
 
 
 def measure(
-    rounds: Annotated[int, typer.Option(min=1, help="Timed runs of each form.")] = 5,
+    rounds: Annotated[int, typer.Option(min=1, help="Number of timed runs of each form.")] = 5,
     sizes: Annotated[
-        str, typer.Option(help="Codebooks, as codes x dimensions with commas between.")
+        str, typer.Option(help="Sizes of codebooks, codes x dimensions, separated by commas.")
     ] = "400x256,2048x256,65536x1024",
 ) -> None:
-    """Time the forms and the import, and print two tables."""
+    """Time the scores of TOC and its import, and print two tables."""
     print(f"{rounds} rounds, {torch.get_num_threads()} threads")
     print("| codes x dimensions | form | milliseconds | times toc_scores | extra memory |")
     print("| --- | --- | --- | --- | --- |")
