@@ -12,7 +12,7 @@ from places import DOCS
 
 from unicode_cmg.config import Config, apply_overrides
 from unicode_cmg.errors import InputError
-from unicode_cmg.methods import METHODS as ALL_METHODS
+from unicode_cmg.registry import METHODS as ALL_METHODS
 from unicode_cmg.regularizers.registry import OURS
 from unicode_cmg.training import PretrainConfig, reference
 

@@ -159,3 +159,12 @@ class Method(HubModel, Generic[RepresentationT]):
         """Parameters of all modules of the main optimizer."""
         for module in self.trained_modules().values():
             yield from module.parameters()
+
+
+def with_parameters(modules: Mapping[str, nn.Module | None]) -> dict[str, nn.Module]:
+    """The modules that have something to train."""
+    return {
+        name: module
+        for name, module in modules.items()
+        if module is not None and any(True for _ in module.parameters())
+    }

@@ -1,10 +1,10 @@
-"""One layer of disentanglement: encoders, decoders, critics, predictors and the codebook they share."""
+"""One layer of disentanglement: a disentangler, general encoders, and the codebook that modalities share."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float, Int64
@@ -12,30 +12,28 @@ from torch import Tensor, nn
 
 from unicode_cmg.batch import Encoding, FeatureBatch, StepView
 from unicode_cmg.codebook import Quantized, Quantizer, build_quantizer
-from unicode_cmg.losses import CLUB, CrossModalCPC, cmcm_loss, commitment_loss, reconstruction_loss
+from unicode_cmg.losses import cmcm_loss, commitment_loss, reconstruction_loss
 from unicode_cmg.methods.dcid.config import DCIDConfig, ModalityConfig
-from unicode_cmg.methods.dcid.networks import Decoder, GeneralEncoder, SpecificEncoder
+from unicode_cmg.methods.dcid.disentangler import Disentangled, Disentangler
+from unicode_cmg.methods.dcid.networks import GeneralEncoder
 
 
 @dataclass(frozen=True)
-class LayerRepresentation:
-    """One encoder pass of one layer; every mapping goes from modality name to tensor.
+class LayerRepresentation(Disentangled):
+    """One encoder pass of one layer of disentanglement; every mapping goes from modality to tensor.
 
     Attributes:
         inputs: `[B, T, ...]` features as they enter the encoders.
-        general: `[B, T, D]` z^m.
-        specific: `[B, T, S]` or `[B, T, h, w, S]` zbar^m.
-        summary: `[B, T, S']` one vector a step of zbar^m, what CLUB's critic predicts.
-        quantized: zhat^m, its indices and distances.
-        masks: `[B, T]` True where a step is valid.
+        quantized: zhat^m, the codes, with their indices and distances.
     """
 
     inputs: Mapping[str, Float[Tensor, "batch time ..."]]
-    general: Mapping[str, Float[Tensor, "batch time dim"]]
-    specific: Mapping[str, Float[Tensor, "batch time ..."]]
-    summary: Mapping[str, Float[Tensor, "batch time ..."]]
     quantized: Mapping[str, Quantized]
-    masks: Mapping[str, Bool[Tensor, "batch time"]]
+
+    @property
+    def codes(self) -> dict[str, Float[Tensor, "batch time dim"]]:
+        """`[B, T, D]` zhat^m, with a gradient into z^m."""
+        return {m: q.codes for m, q in self.quantized.items()}
 
 
 @dataclass(frozen=True)
@@ -51,7 +49,7 @@ class Draws:
     step: int
 
 
-class DisentanglingLayer(nn.Module):
+class DisentanglingLayer(Disentangler):
     """General and specific encoders of every modality around one shared quantizer (TOC paper, appendix A).
 
     Args:
@@ -60,15 +58,9 @@ class DisentanglingLayer(nn.Module):
     """
 
     def __init__(self, config: DCIDConfig, modalities: Mapping[str, ModalityConfig]) -> None:
-        super().__init__()
-        self.config, self.modalities = config, tuple(modalities)
-        self.general = nn.ModuleDict({m: GeneralEncoder(config, spec) for m, spec in modalities.items()})
-        self.specific = nn.ModuleDict({m: SpecificEncoder(config, spec) for m, spec in modalities.items()})
-        self.decoder = nn.ModuleDict({m: Decoder(config, spec) for m, spec in modalities.items()})
-        self.critic = nn.ModuleDict(
-            {m: CLUB(config.dim, width, config.critic_hidden) for m, width in self.summary_dims().items()}
-        )
-        self.cpc = CrossModalCPC(self.modalities, config.dim, normalize=config.cpc_normalize)
+        general = nn.ModuleDict({m: GeneralEncoder(config, spec) for m, spec in modalities.items()})
+        super().__init__(config, modalities)
+        self.general = general
         self.codebook = build_quantizer(
             config.codebook,
             num_codes=config.num_codes,
@@ -77,41 +69,23 @@ class DisentanglingLayer(nn.Module):
             rule=config.fidelity,
         )
 
-    def summary_dims(self) -> dict[str, int]:
-        """Width of each modality's summary."""
-        return {m: self._specific(m).summary_dim for m in self.modalities}
-
     def represent(
         self,
         inputs: Mapping[str, Float[Tensor, "batch time ..."]],
         masks: Mapping[str, Bool[Tensor, "batch time"]],
     ) -> LayerRepresentation:
         """One pass of all encoders and the quantizer (TOC paper, appendix A, eqs 1 and 3)."""
-        general = {m: self.general[m](inputs[m], masks[m]) for m in self.modalities}
-        specific = {m: self.specific[m](inputs[m]) for m in self.modalities}
+        parted = self.part(inputs, {m: self.general[m](inputs[m], masks[m]) for m in self.modalities}, masks)
+        quantized = {m: self.codebook.quantize(z) for m, z in parted.general.items()}
         return LayerRepresentation(
-            inputs=inputs,
-            general=general,
-            specific=specific,
-            summary={m: self._specific(m).summarize(specific[m]) for m in self.modalities},
-            quantized={m: self.codebook.quantize(general[m]) for m in self.modalities},
-            masks=masks,
+            parted.general, parted.specific, parted.summary, parted.masks, inputs=inputs, quantized=quantized
         )
-
-    def critic_losses(self, r: LayerRepresentation) -> dict[str, Float[Tensor, ""]]:
-        """Modality -> negative log-likelihood log q(zbar^m | zhat^m) of its critic, on constants."""
-        return {
-            m: -self._critic(m).log_likelihood(
-                r.quantized[m].codes.detach(), r.summary[m].detach(), mask=r.masks[m]
-            )
-            for m in self.modalities
-        }
 
     def draw(self, r: LayerRepresentation, generator: torch.Generator) -> Draws:
         """Random choices for the losses of a batch."""
-        batch_size, steps = r.general[self.modalities[0]].shape[:2]
-        permutations = {m: torch.randperm(batch_size, generator=generator) for m in self.modalities}
-        return Draws(permutations, self.cpc.draw_step(steps, generator))
+        clips = len(r.general[self.modalities[0]])
+        permutations = {m: torch.randperm(clips, generator=generator) for m in self.modalities}
+        return Draws(permutations, self.draw_step(r, generator))
 
     def training_losses(
         self,
@@ -131,10 +105,7 @@ class DisentanglingLayer(nn.Module):
             `reconstruction/m`, `commitment/m` and `club/m` for each modality m, `codebook/m` too if the
             quantizer learns by gradient, `cpc`, and `cmcm` unless its form is `none`.
         """
-        losses: dict[str, Tensor] = {}
-        for m in self.modalities:
-            prediction = self.decoder[m](r.quantized[m].codes, r.specific[m])
-            losses[f"reconstruction/{m}"] = reconstruction_loss(prediction, targets[m], mask=r.masks[m])
+        reconstruction = self.reconstruction_losses(r, r.codes, targets)
         commitment = commitment_loss(
             r.general,
             {m: q.codewords for m, q in r.quantized.items()},
@@ -142,18 +113,15 @@ class DisentanglingLayer(nn.Module):
             cross_weight=self.config.commitment_cross,
             masks=r.masks,
         )
-        losses |= {f"commitment/{m}": loss for m, loss in commitment.items()}
         vq = codebook_losses(self.codebook, r.general, r.masks)
-        losses |= {f"codebook/{m}": loss for m, loss in vq.items()}
-        for m in self.modalities:
-            losses[f"club/{m}"] = self._critic(m).mutual_information(
-                r.quantized[m].codes,
-                r.summary[m],
-                permutation=draws.permutations[m].to(r.general[m].device),
-                mask=r.masks[m],
-                form=self.config.club_form,
-            )
-        losses["cpc"] = self.cpc(r.general, step=draws.step, masks=r.masks).loss
+        club = self.club_losses(r, r.codes, draws.permutations)
+        losses = {
+            **{f"reconstruction/{m}": loss for m, loss in reconstruction.items()},
+            **{f"commitment/{m}": loss for m, loss in commitment.items()},
+            **{f"codebook/{m}": loss for m, loss in vq.items()},
+            **{f"club/{m}": loss for m, loss in club.items()},
+            **self.cpc_losses(r, draws.step),
+        }
         if self.config.cmcm_form != "none":
             losses["cmcm"] = code_matching(r.quantized, r.masks, self.config.cmcm_form)
         return losses
@@ -165,13 +133,6 @@ class DisentanglingLayer(nn.Module):
             kinds.append("codebook")
         shared = ("cpc",) if self.config.cmcm_form == "none" else ("cpc", "cmcm")
         return (*(f"{kind}/{m}" for kind in kinds for m in self.modalities), *shared)
-
-    def summarize(
-        self, modality: str, inputs: Float[Tensor, "batch time ..."]
-    ) -> Float[Tensor, "batch time dim"]:
-        """One vector a step of one modality's specific features."""
-        encoder = self._specific(modality)
-        return encoder.summarize(encoder(inputs))
 
     def encode(
         self,
@@ -193,12 +154,6 @@ class DisentanglingLayer(nn.Module):
         """What turns features into codes."""
         return nn.ModuleList([self.general, self.specific, self.codebook])
 
-    def _specific(self, modality: str) -> SpecificEncoder:
-        return cast(SpecificEncoder, self.specific[modality])
-
-    def _critic(self, modality: str) -> CLUB:
-        return cast(CLUB, self.critic[modality])
-
 
 def layer_view(batch: FeatureBatch, r: LayerRepresentation) -> StepView:
     """What a layer shows to regularizers."""
@@ -207,7 +162,7 @@ def layer_view(batch: FeatureBatch, r: LayerRepresentation) -> StepView:
         masks=batch.masks,
         general=r.general,
         specific=r.summary,
-        codes={m: q.codes for m, q in r.quantized.items()},
+        codes=r.codes,
         code_masks=r.masks,
     )
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from unicode_cmg.batch import Encoding, FeatureBatch, StepView, check_batch, check_features
 from unicode_cmg.config import Config
-from unicode_cmg.methods.base import Method
+from unicode_cmg.methods.base import Method, with_parameters
 from unicode_cmg.methods.dcid.config import DCIDConfig
 from unicode_cmg.methods.dcid.layer import DisentanglingLayer, Draws, LayerRepresentation, layer_view
 from unicode_cmg.methods.dcid.networks import Context
@@ -55,7 +55,10 @@ class DCID(Method[LayerRepresentation]):
 
     def critic_losses(self, representation: LayerRepresentation) -> dict[str, Float[Tensor, ""]]:
         """Negative log-likelihood log q(zbar^m | zhat^m) of each critic, on constants."""
-        return {f"critic/{m}": loss for m, loss in self.layer.critic_losses(representation).items()}
+        return {
+            f"critic/{m}": loss
+            for m, loss in self.layer.critic_losses(representation, representation.codes).items()
+        }
 
     def training_losses(
         self,
@@ -94,13 +97,13 @@ class DCID(Method[LayerRepresentation]):
 
     def trained_modules(self) -> dict[str, nn.Module]:
         """The groups whose gradients the released code clips one by one."""
-        modules: dict[str, nn.Module] = {
+        modules: dict[str, nn.Module | None] = {
             "context": self.context,
             "encoder": self.layer.encoders(),
             "cpc": self.layer.cpc,
             "decoder": self.layer.decoder,
         }
-        return {name: module for name, module in modules.items() if any(True for _ in module.parameters())}
+        return with_parameters(modules)
 
     def critic_modules(self) -> dict[str, nn.Module]:
         """CLUB's critics."""

@@ -15,12 +15,12 @@ from unicode_cmg.codebook import Quantized, build_quantizer
 from unicode_cmg.config import Config
 from unicode_cmg.errors import InputError, unknown
 from unicode_cmg.losses import commitment_loss
-from unicode_cmg.methods.base import Method
+from unicode_cmg.methods.base import Method, with_parameters
+from unicode_cmg.methods.dcid.disentangler import Disentangled, Disentangler
 from unicode_cmg.methods.dcid.layer import code_matching, codebook_losses
 from unicode_cmg.methods.dcid.networks import Context, GeneralEncoder
 from unicode_cmg.methods.fcid.coarse import CoarseRepresentation, CoarseStage, clip_mean
 from unicode_cmg.methods.fcid.config import FCIDConfig
-from unicode_cmg.methods.fcid.fine import FineRepresentation, FineStage
 
 
 @dataclass(frozen=True)
@@ -37,12 +37,12 @@ class FCIDRepresentation:
 
     inputs: Mapping[str, Float[Tensor, "batch _ ..."]]
     steps: Mapping[str, Float[Tensor, "batch _ dim"]]
-    fine: FineRepresentation
+    fine: Disentangled
     coarse: CoarseRepresentation
     quantized: Mapping[str, Quantized]
 
     @property
-    def coded(self) -> FineRepresentation | CoarseRepresentation:
+    def coded(self) -> Disentangled | CoarseRepresentation:
         """The half whose general features are quantized."""
         return self.coarse if self.coarse.general else self.fine
 
@@ -95,7 +95,7 @@ class FCID(Method[FCIDRepresentation]):
         super().__init__(config)
         self.context = Context(config.modalities)
         self.general = nn.ModuleDict({m: GeneralEncoder(config, s) for m, s in config.modalities.items()})
-        self.fine = FineStage(config)
+        self.fine = Disentangler(config, {m: config.modalities[m] for m in config.fine})
         self.coarse = CoarseStage(config)
         self.codebook = build_quantizer(
             config.codebook,
@@ -126,14 +126,14 @@ class FCID(Method[FCIDRepresentation]):
         masks = {m: batch.masks[m] for m in shapes}
         inputs = {m: self.context.read(m, batch.features[m], masks[m]) for m in shapes}
         steps = {m: self.general[m](inputs[m], masks[m]) for m in shapes}
-        halves = self.fine.represent(inputs, steps, masks), self.coarse.represent(steps, masks)
+        halves = self.fine.part(inputs, steps, masks), self.coarse.represent(steps, masks)
         coded = halves[1] if self.config.coarse else halves[0]
         quantized = {m: self.codebook.quantize(z) for m, z in coded.general.items()}
         return FCIDRepresentation(inputs, steps, *halves, quantized)
 
     def critic_losses(self, representation: FCIDRepresentation) -> dict[str, Float[Tensor, ""]]:
         """Negative log-likelihood of each critic, on constants: `critic/fine/m` and `critic/coarse/g`."""
-        fine = self.fine.critic_losses(representation.fine)
+        fine = self.fine.critic_losses(representation.fine, representation.fine.general)
         coarse = self.coarse.critic_losses(representation.coarse)
         return {
             **{f"critic/fine/{m}": loss for m, loss in fine.items()},
@@ -157,21 +157,21 @@ class FCID(Method[FCIDRepresentation]):
             draws: The random choices themselves, instead of drawing them.
 
         Returns:
-            Those of `FineStage.training_losses` and `CoarseStage.training_losses`; `commitment/m` for each
-            modality m (eq 18), and `codebook/m` if the quantizer learns by gradient; `cmcm`, unless its form
-            is `none`.
+            `reconstruction/fine/m`, `club/fine/m` (eq 12) for each fine modality m; `cpc` (eq 13); those of
+            `CoarseStage.training_losses`; `commitment/m` for each modality m (eq 18), and `codebook/m` if
+            the quantizer learns by gradient; `cmcm`, unless its form is `none`.
         """
         r = self.represent(batch) if representation is None else representation
         draws = self._draw(len(batch), r, generator) if draws is None else draws
         codes = {m: q.codes for m, q in r.quantized.items()}
         constant = self.config.detach_context
-        fine = self.fine.training_losses(
+        reconstruction = self.fine.reconstruction_losses(
             r.fine,
-            decoded=r.fine.general if self.config.coarse else codes,
-            targets={m: self.context.target(m, r.inputs[m], constant=constant) for m in self.config.fine},
-            permutations=draws.fine,
-            step=draws.step,
+            r.fine.general if self.config.coarse else codes,
+            {m: self.context.target(m, r.inputs[m], constant=constant) for m in self.config.fine},
         )
+        club = self.fine.club_losses(r.fine, r.fine.general, draws.fine)
+        cpc = self.fine.cpc_losses(r.fine, draws.step)
         coarse = self.coarse.training_losses(r.coarse, codes=codes, permutations=draws.coarse)
         commitment = commitment_loss(
             r.coded.general,
@@ -182,7 +182,9 @@ class FCID(Method[FCIDRepresentation]):
         )
         vq = codebook_losses(self.codebook, r.coded.general, r.masks)
         losses = {
-            **fine,
+            **{f"reconstruction/fine/{m}": loss for m, loss in reconstruction.items()},
+            **{f"club/fine/{m}": loss for m, loss in club.items()},
+            **cpc,
             **coarse,
             **{f"commitment/{m}": loss for m, loss in commitment.items()},
             **{f"codebook/{m}": loss for m, loss in vq.items()},
@@ -210,13 +212,13 @@ class FCID(Method[FCIDRepresentation]):
     def trained_modules(self) -> dict[str, nn.Module]:
         """The groups whose gradients the released code clips one by one."""
         encoders = (self.general, self.fine.specific, self.coarse.project, self.coarse.general)
-        modules: dict[str, nn.Module] = {
+        modules: dict[str, nn.Module | None] = {
             "context": self.context,
             "encoder": nn.ModuleList([*encoders, self.coarse.specific, self.codebook]),
-            "cpc": nn.ModuleList([] if self.fine.cpc is None else [self.fine.cpc]),
+            "cpc": self.fine.cpc,
             "decoder": nn.ModuleList([self.fine.decoder, self.coarse.decoder]),
         }
-        return {name: module for name, module in modules.items() if any(True for _ in module.parameters())}
+        return with_parameters(modules)
 
     def critic_modules(self) -> dict[str, nn.Module]:
         """CLUB's critics."""

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from unicode_cmg.batch import Encoding, FeatureBatch, StepView, check_batch, check_features
 from unicode_cmg.config import Config
 from unicode_cmg.errors import InputError
-from unicode_cmg.methods.base import Method
+from unicode_cmg.methods.base import Method, with_parameters
 from unicode_cmg.methods.dcid import Draws, LayerRepresentation, ModalityConfig
 from unicode_cmg.methods.dcid.layer import DisentanglingLayer, layer_view
 from unicode_cmg.methods.dcid.networks import Context
@@ -98,7 +98,7 @@ class HDCID(Method[tuple[LayerRepresentation, ...]]):
         return {
             _term(f"critic/{m}", k): loss
             for k, (layer, r) in enumerate(zip(self._layers()[: self._joined], representation, strict=False))
-            for m, loss in layer.critic_losses(r).items()
+            for m, loss in layer.critic_losses(r, r.codes).items()
         }
 
     def training_losses(
@@ -148,13 +148,13 @@ class HDCID(Method[tuple[LayerRepresentation, ...]]):
 
     def trained_modules(self) -> dict[str, nn.Module]:
         """The groups whose gradients the released code clips one by one."""
-        modules: dict[str, nn.Module] = {
+        modules: dict[str, nn.Module | None] = {
             "context": self.context,
             "encoder": nn.ModuleList(layer.encoders() for layer in self._layers()),
             **{f"cpc/layer{k}": layer.cpc for k, layer in enumerate(self._layers())},
             "decoder": nn.ModuleList(layer.decoder for layer in self._layers()),
         }
-        return {name: module for name, module in modules.items() if any(True for _ in module.parameters())}
+        return with_parameters(modules)
 
     def critic_modules(self) -> dict[str, nn.Module]:
         """CLUB's critics of every layer."""

@@ -1,0 +1,152 @@
+"""What parts the general from the specific features: encoders, decoders, critics and predictors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor, nn
+
+from unicode_cmg.losses import CLUB, CrossModalCPC, reconstruction_loss
+from unicode_cmg.methods.dcid.config import DCIDConfig, ModalityConfig
+from unicode_cmg.methods.dcid.networks import Decoder, SpecificEncoder
+
+
+@dataclass(frozen=True)
+class Disentangled:
+    """General and specific features of one batch; every mapping goes from modality to tensor.
+
+    Attributes:
+        general: `[B, T, D]` general features z^m (f^m in the FCID paper).
+        specific: `[B, T, S]` or `[B, T, h, w, S]` specific features zbar^m.
+        summary: `[B, T, S']` one vector a step of zbar^m, what CLUB's critic predicts.
+        masks: `[B, T]` True where a step is valid.
+    """
+
+    general: Mapping[str, Float[Tensor, "batch time dim"]]
+    specific: Mapping[str, Float[Tensor, "batch time ..."]]
+    summary: Mapping[str, Float[Tensor, "batch time ..."]]
+    masks: Mapping[str, Bool[Tensor, "batch time"]]
+
+
+class Disentangler(nn.Module):
+    """Specific encoders, decoders, critics and predictors of modalities whose steps happen together.
+
+    Args:
+        config: Sizes and switches.
+        modalities: The features of each modality; with none, the module does nothing.
+    """
+
+    def __init__(self, config: DCIDConfig, modalities: Mapping[str, ModalityConfig]) -> None:
+        super().__init__()
+        self.config, self.modalities = config, tuple(modalities)
+        self.specific = nn.ModuleDict({m: SpecificEncoder(config, spec) for m, spec in modalities.items()})
+        self.decoder = nn.ModuleDict({m: Decoder(config, spec) for m, spec in modalities.items()})
+        self.critic = nn.ModuleDict(
+            {m: CLUB(config.dim, width, config.critic_hidden) for m, width in self.summary_dims().items()}
+        )
+        self.cpc: CrossModalCPC | None = None
+        if modalities:
+            self.cpc = CrossModalCPC(self.modalities, config.dim, normalize=config.cpc_normalize)
+
+    def summary_dims(self) -> dict[str, int]:
+        """Width of each modality's summary."""
+        return {m: self._specific(m).summary_dim for m in self.modalities}
+
+    def summarize(
+        self, modality: str, inputs: Float[Tensor, "batch time ..."]
+    ) -> Float[Tensor, "batch time dim"]:
+        """One vector a step of one modality's specific features."""
+        encoder = self._specific(modality)
+        return encoder.summarize(encoder(inputs))
+
+    def part(
+        self,
+        inputs: Mapping[str, Float[Tensor, "batch _ ..."]],
+        general: Mapping[str, Float[Tensor, "batch _ dim"]],
+        masks: Mapping[str, Bool[Tensor, "batch _"]],
+    ) -> Disentangled:
+        """The specific features beside the general ones (TOC paper, appendix A, eq 1; FCID paper, eq 10).
+
+        Args:
+            inputs: `[B, T, ...]` features as they enter the encoders; other modalities are left out.
+            general: `[B, T, D]` general features likewise.
+            masks: `[B, T]` likewise.
+        """
+        specific = {m: self.specific[m](inputs[m]) for m in self.modalities}
+        return Disentangled(
+            general={m: general[m] for m in self.modalities},
+            specific=specific,
+            summary={m: self._specific(m).summarize(specific[m]) for m in self.modalities},
+            masks={m: masks[m] for m in self.modalities},
+        )
+
+    def critic_losses(
+        self, r: Disentangled, shared: Mapping[str, Float[Tensor, "batch time dim"]]
+    ) -> dict[str, Float[Tensor, ""]]:
+        """Modality -> negative log-likelihood log q(zbar^m | shared^m) of its critic, on constants."""
+        return {
+            m: -self._critic(m).log_likelihood(shared[m].detach(), r.summary[m].detach(), mask=r.masks[m])
+            for m in self.modalities
+        }
+
+    def draw_step(self, r: Disentangled, generator: torch.Generator) -> int:
+        """The step t that CPC predicts from."""
+        if self.cpc is None:
+            return 0
+        return self.cpc.draw_step(r.general[self.modalities[0]].shape[1], generator)
+
+    def reconstruction_losses(
+        self,
+        r: Disentangled,
+        decoded: Mapping[str, Float[Tensor, "batch time dim"]],
+        targets: Mapping[str, Float[Tensor, "batch time ..."]],
+    ) -> dict[str, Float[Tensor, ""]]:
+        """Modality -> error of its decoder (TOC paper, appendix A, eq 4).
+
+        Args:
+            r: What `part` returned.
+            decoded: What the decoders get beside the specific features: codes, or general features.
+            targets: What the decoders are to reconstruct: the inputs, or constants equal to them.
+        """
+        return {
+            m: reconstruction_loss(self.decoder[m](decoded[m], r.specific[m]), targets[m], mask=r.masks[m])
+            for m in self.modalities
+        }
+
+    def club_losses(
+        self,
+        r: Disentangled,
+        shared: Mapping[str, Float[Tensor, "batch time dim"]],
+        permutations: Mapping[str, Int64[Tensor, " _"]],
+    ) -> dict[str, Float[Tensor, ""]]:
+        """Modality -> upper bound on I(shared^m; zbar^m).
+
+        Args:
+            r: What `part` returned.
+            shared: What the critics predict from: codes, or general features.
+            permutations: Modality -> order of the clips that gives CLUB its negatives.
+        """
+        return {
+            m: self._critic(m).mutual_information(
+                shared[m],
+                r.summary[m],
+                permutation=permutations[m].to(shared[m].device),
+                mask=r.masks[m],
+                form=self.config.club_form,
+            )
+            for m in self.modalities
+        }
+
+    def cpc_losses(self, r: Disentangled, step: int) -> dict[str, Float[Tensor, ""]]:
+        """`cpc`, cross-modal CPC on the general features; nothing without modalities."""
+        return {} if self.cpc is None else {"cpc": self.cpc(r.general, step=step, masks=r.masks).loss}
+
+    def _specific(self, modality: str) -> SpecificEncoder:
+        return cast(SpecificEncoder, self.specific[modality])
+
+    def _critic(self, modality: str) -> CLUB:
+        return cast(CLUB, self.critic[modality])
