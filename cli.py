@@ -378,7 +378,10 @@ def encode(
 def codes(
     checkpoint: Checkpoint,
     features: Features,
-    to: Annotated[Path, typer.Option(help="Folder to write.")],
+    to: Annotated[
+        Path | None, typer.Option(help="Folder to write.", show_default="the folder codes of the run")
+    ] = None,
+    split: Annotated[str, typer.Option(help="Split of a data set in the AVE layout.")] = "test",
     layer: Annotated[
         str | None, typer.Option(help="Code layer, such as layer0.", show_default="the first")
     ] = None,
@@ -391,14 +394,15 @@ def codes(
 ) -> None:
     """Show which modalities use a code, and what it stands for.
 
-    Writes codes.json, codes.csv with one row for each code, and codes.png.
+    Writes codes.json, codes.csv with one row for each code, and codes.png, which the report of the run
+    shows. With a data set in the AVE layout in place of a feature store, codes are compared with its classes.
     """
-    from unicode_cmg.data import FeatureStore
-    from unicode_cmg.inspect.codes import write_codes
+    from unicode_cmg.data.labelled import open_clips
+    from unicode_cmg.inspect.codes.describe import codes_folder, write_codes
 
-    found = write_codes(
-        _load(checkpoint), FeatureStore.open(features), to, layer=layer, level=level, raw=raw, progress=None
-    )
+    to = codes_folder(checkpoint) if to is None else to
+    clips = open_clips(features, split)
+    found = write_codes(_load(checkpoint), clips, to, layer=layer, level=level, raw=raw, progress=None)
     console.finish(found.to_json(), f"{found.table()}\n\nwritten to {to}", as_json)
 
 
@@ -432,7 +436,7 @@ def slots(
     Lists the words, patches and steps with the largest attention, and draws them.
     """
     from unicode_cmg.data import FeatureStore
-    from unicode_cmg.inspect.slots import matched_slots, write_slots
+    from unicode_cmg.inspect import matched_slots, write_slots
 
     store = FeatureStore.open(features)
     chosen = int(clips) if clips.isdecimal() else console.names_in(clips)

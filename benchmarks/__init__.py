@@ -5,14 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from benchmarks.evaluation.code_usage import CodeUsage, code_usage
     from benchmarks.evaluation.evaluate import evaluate
     from benchmarks.evaluation.results import TaskResult
     from benchmarks.tasks import available_protocols, available_tasks
     from unicode_cmg.results import DirectionResult, HeadConfig, JointResult, Measure
 
 __all__ = [
-    "CodeUsage",
     "DirectionResult",
     "HeadConfig",
     "JointResult",
@@ -20,13 +18,11 @@ __all__ = [
     "TaskResult",
     "available_protocols",
     "available_tasks",
-    "code_usage",
     "evaluate",
 ]
 
 # Torch takes seconds to import, and `python -m benchmarks.sweep --help` must not wait for it.
 _HOMES = {
-    "CodeUsage": "benchmarks.evaluation.code_usage",
     "DirectionResult": "unicode_cmg.results",
     "HeadConfig": "unicode_cmg.results",
     "JointResult": "unicode_cmg.results",
@@ -34,7 +30,6 @@ _HOMES = {
     "TaskResult": "benchmarks.evaluation.results",
     "available_protocols": "benchmarks.tasks",
     "available_tasks": "benchmarks.tasks",
-    "code_usage": "benchmarks.evaluation.code_usage",
     "evaluate": "benchmarks.evaluation.evaluate",
 }
 

@@ -12,18 +12,20 @@ from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any, Literal
 
-from benchmarks.evaluation.code_usage import code_usage
 from benchmarks.evaluation.evaluate import evaluate
 from benchmarks.report import RESULTS, build_report
-from benchmarks.report.run_files import CODES_FILE, STAGES_FILE
+from benchmarks.report.run_files import STAGES_FILE
 from benchmarks.report.transfer import transfer_tables, transfer_text
 from toc import load_codebook, optimize
 from toc.outputs import write_outputs
 from unicode_cmg.checkpoints import best_device, load_pretrained
 from unicode_cmg.config import apply_overrides, load_yaml
+from unicode_cmg.data import LabelledClips
 from unicode_cmg.data.digits import write_digits
 from unicode_cmg.errors import InputError
 from unicode_cmg.files import read_json, write_json
+from unicode_cmg.inspect import write_codes
+from unicode_cmg.inspect.codes.describe import CODES_FOLDER
 from unicode_cmg.training import PretrainConfig, fit
 from unicode_cmg.training.run_folder import find_start
 
@@ -90,8 +92,7 @@ def quickstart(
         for name, result in results.items():
             write_json(run / "evaluation" / f"{name}.json", result.to_json())
     with stages.of("meaning of the codes"):
-        usage = code_usage(model, data, split="test")
-        write_json(run / "evaluation" / CODES_FILE, usage.to_json())
+        write_codes(model, LabelledClips.open(data, "test"), run / CODES_FOLDER)
     with stages.of("report"):
         page = build_report(run)
     return QuickstartResult(page, read_json(run / RESULTS), transfer_text(transfer_tables(results.values())))

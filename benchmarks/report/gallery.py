@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -9,12 +10,13 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from benchmarks.evaluation.code_usage import CodeUsage
-from benchmarks.report.codes import telling_codes
+from benchmarks.report.meaning import telling_codes
+from unicode_cmg.data import LabelledClips
 from unicode_cmg.data.digits.clips import PROMPTS
-from unicode_cmg.data.digits.images import png_uri, scan_image, sound_image
 from unicode_cmg.data.digits.sources import CLASSES, word_vector
-from unicode_cmg.data.layouts.ave import AVEData, read_ave
+from unicode_cmg.data.layouts.ave import AVEData
+from unicode_cmg.inspect import DescribedCodes
+from unicode_cmg.inspect.frames import png_uri, scan_image, sound_image
 
 
 @dataclass(frozen=True)
@@ -42,33 +44,35 @@ class Card:
     strips: list[Strip]
 
 
-def digit_cards(usage: CodeUsage, data: Path) -> list[Card]:
-    """One card for each class that has a code of its own.
+def digit_cards(codes: DescribedCodes, data: Path) -> list[Card]:
+    """One card for each class that has a code of its own; none if the codes are not of these digits.
 
     Args:
-        usage: Where each code was seen.
-        data: Folder of the digits the usage was counted on.
+        codes: What the codes stand for.
+        data: Folder of embedded digits.
 
     Raises:
         InputError: The data is damaged.
     """
-    clips = read_ave(data / "AVE")
-    seen = [name for name in ("video", "audio") if name in usage.contingency]
-    return [
-        Card(
-            code,
-            f"stands for “{usage.classes[number]}”",
-            [_strip(usage, clips, name, code) for name in usage.examples],
-        )
-        for number, code in telling_codes(usage, seen)
-    ]
+    if codes.labels is None:
+        return []
+    clips = LabelledClips.open(data, codes.labels.split)
+    if clips.fingerprint != codes.features:
+        return []
+    cards = []
+    for number, row in telling_codes(codes, [m for m in ("video", "audio") if m in codes.modalities]):
+        entry = codes.codes[row]
+        examples = entry.by_class.examples if entry.by_class else {}
+        strips = [_strip(clips.data, name, places) for name, places in examples.items()]
+        cards.append(Card(entry.code, f"stands for “{codes.labels.classes[number]}”", strips))
+    return cards
 
 
-def _strip(usage: CodeUsage, clips: AVEData, modality: str, code: int) -> Strip:
+def _strip(data: AVEData, modality: str, places: Sequence[tuple[int, int]]) -> Strip:
     pictures = []
-    for row, step in usage.examples[modality].get(code, ()):
-        vector = clips.features(modality, np.array([row]))[0, step]
-        spoken = usage.classes[int(clips.clip_labels(np.array([row]))[0])]
+    for row, step in places:
+        vector = data.features(modality, np.array([row]))[0, step]
+        spoken = data.classes[int(data.clip_labels(np.array([row]))[0])]
         pictures.append(_DRAW[modality](vector, f"{spoken}, clip {row}, step {step}"))
     return Strip(modality, pictures)
 

@@ -1,8 +1,9 @@
-"""What the codes mean: how the steps of each class fall on the codes, modality by modality."""
+"""The section about the meaning of the codes: how the steps of each class fall on them, by modality."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Int, Int64
@@ -11,6 +12,56 @@ from matplotlib.colors import LinearSegmentedColormap, to_rgba
 from matplotlib.figure import Figure
 
 from benchmarks.report.svg import GRID, HEAT, inline_svg, page_style, series_slot
+from unicode_cmg.inspect import DescribedCodes
+
+
+@dataclass(frozen=True)
+class MeaningView:
+    """Codes by the classes they are used for: a sentence and heat maps."""
+
+    sentence: str
+    svg: Markup
+
+
+def meaning_view(codes: DescribedCodes) -> MeaningView | None:
+    """The codes of clips with labels."""
+    if codes.labels is None:
+        return None
+    purity = ", ".join(
+        f"{100 * (use.purity or 0):.0f} % of the {name} steps" for name, use in codes.modalities.items()
+    )
+    sentence = (
+        "Each row is a code, each column a class. Where one row is lit in several panels, these modalities "
+        "use the same code for the same class. Naming the class a code is used for most would be right for "
+        f"{purity}."
+    )
+    columns = (*codes.labels.classes, "background")
+    return MeaningView(sentence, draw_contingency(contingency(codes), columns))
+
+
+def contingency(codes: DescribedCodes) -> dict[str, Int[np.ndarray, "codes classes"]]:
+    """Modality -> steps on each code by class, background last; nothing without labels."""
+    tables = [code.by_class.counts for code in codes.codes if code.by_class is not None]
+    return {m: np.array([table[m] for table in tables]) for m in codes.modalities} if tables else {}
+
+
+def telling_codes(codes: DescribedCodes, modalities: Sequence[str]) -> list[tuple[int, int]]:
+    """For each class the code that all `modalities` use most for it, as `(class, row of the tables)`.
+
+    Codes used more for another class, or for background, do not count. What decides is the smallest of the
+    modalities' shares, or, where no code is common, their sum. A class without a code of its own is left out.
+    """
+    all_tables = contingency(codes)
+    tables = np.stack([all_tables[name] for name in modalities])
+    shares = np.stack([class_shares(table) for table in tables])
+    main_class = tables.sum(axis=0).argmax(axis=1)
+    chosen = []
+    for number in range(tables.shape[2] - 1):
+        merit = shares[..., number].min(axis=0) + 1e-6 * shares[..., number].sum(axis=0)
+        merit[main_class != number] = 0
+        if merit.any():
+            chosen.append((number, int(merit.argmax())))
+    return chosen
 
 
 def class_shares(

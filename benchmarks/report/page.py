@@ -9,10 +9,11 @@ import yaml
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from benchmarks.report.codes import meaning_view, sharing_view
+from benchmarks.report.codebook import sharing_view
 from benchmarks.report.curves import charts_of
 from benchmarks.report.gallery import digit_cards
 from benchmarks.report.headline import arrow, conclusion, data_in_words, run_in_words, tiles, title
+from benchmarks.report.meaning import meaning_view
 from benchmarks.report.run_files import RunFiles
 from benchmarks.report.slots import SlotsView
 from benchmarks.report.svg import inline_svg
@@ -69,6 +70,7 @@ def render(run: RunFiles, results: Mapping[str, Any], slots: SlotsView | None) -
         usage=charts_of(run.metrics, "codebook", run.modalities),
         sharing=sharing_view(run.codes) if run.codes else None,
         meaning=meaning_view(run.codes) if run.codes else None,
+        agreement=run.codes.event_agreement if run.codes else (),
         gallery=digit_cards(run.codes, run.digits) if run.codes and run.digits else [],
         slots=slots,
         toc=_toc_section(run, run.toc) if run.toc else None,

@@ -12,15 +12,16 @@ from pathlib import Path
 from typing import Any
 
 import unicode_cmg
-from benchmarks.evaluation.code_usage import CodeUsage
 from benchmarks.evaluation.results import TaskResult
 from toc import TOCSelection
 from unicode_cmg.config import load_yaml
 from unicode_cmg.errors import InputError
 from unicode_cmg.files import read_json, read_text
+from unicode_cmg.inspect import DescribedCodes
+from unicode_cmg.inspect.codes.describe import CODES_FOLDER, CODES_JSON
 
 Json = dict[str, Any]
-CODES_FILE, STAGES_FILE = "codes.json", "quickstart.json"
+STAGES_FILE = "quickstart.json"
 _LIBRARIES = ("torch", "numpy", "scikit-learn", "accelerate", "pydantic", "safetensors", "matplotlib")
 
 
@@ -33,7 +34,7 @@ class RunFiles:
         config: `config.yaml`.
         metrics: The lines of `metrics.jsonl`, oldest first.
         evaluations: The evaluations, by the name of their file.
-        codes: `evaluation/codes.json`: which modality uses which code; None if it is not there.
+        codes: `codes/codes.json`: what the codes stand for; None if it is not there.
         toc: `toc/toc.json`: the dimensions that TOC kept; None if it is not there.
         stages: Name and seconds of each stage of a quickstart.
         command: The command that made the run; empty where it was not recorded.
@@ -44,7 +45,7 @@ class RunFiles:
     config: Json
     metrics: list[Json]
     evaluations: Mapping[str, TaskResult]
-    codes: CodeUsage | None
+    codes: DescribedCodes | None
     toc: TOCSelection | None
     stages: list[Json]
     command: str
@@ -83,8 +84,7 @@ def read_run(path: Path) -> RunFiles:
             where=path,
             fix="give the folder that 'unicode-cmg pretrain' or 'unicode-cmg quickstart' wrote to",
         )
-    folder = path / "evaluation"
-    codes, toc, stages = folder / CODES_FILE, path / "toc" / "toc.json", path / STAGES_FILE
+    codes, toc, stages = path / CODES_FOLDER / CODES_JSON, path / "toc" / "toc.json", path / STAGES_FILE
     recorded = read_json(stages) if stages.is_file() else {}
     if not isinstance(recorded, dict):
         raise InputError(f"a {type(recorded).__name__} at the top level", where=stages, expected="an object")
@@ -97,10 +97,9 @@ def read_run(path: Path) -> RunFiles:
         metrics=_read_lines(metrics),
         evaluations={
             file.stem: TaskResult.from_json(read_json(file), where=file)
-            for file in sorted(folder.glob("*.json"))
-            if file.name != CODES_FILE
+            for file in sorted((path / "evaluation").glob("*.json"))
         },
-        codes=CodeUsage.from_json(read_json(codes), where=codes) if codes.is_file() else None,
+        codes=DescribedCodes.from_json(read_json(codes), where=codes) if codes.is_file() else None,
         toc=TOCSelection.load(toc) if toc.is_file() else None,
         stages=recorded.get("stages", []),
         command=recorded.get("command", ""),

@@ -9,9 +9,8 @@ from benchmarks.report.curves import Chart, curves_of, draw_curves, in_words
 from benchmarks.report.run_files import RunFiles
 from unicode_cmg.data.store import FeatureStore
 from unicode_cmg.errors import InputError
-from unicode_cmg.inspect.slots.matching import matched_slots
+from unicode_cmg.inspect import MatchedSlots, matched_slots
 from unicode_cmg.inspect.slots.page import ClipView, clip_views
-from unicode_cmg.inspect.slots.record import MatchedSlots
 from unicode_cmg.inspect.slots.scene import scenes
 
 _NAME = "slot_alignment"

@@ -9,7 +9,6 @@ from pathlib import Path
 from benchmarks.evaluation.metrics import mean_and_std
 from benchmarks.evaluation.results import TaskResult
 from benchmarks.printed_numbers import printed_numbers
-from benchmarks.report.run_files import CODES_FILE
 from unicode_cmg.errors import InputError
 from unicode_cmg.files import read_json
 from unicode_cmg.results import DirectionResult
@@ -59,7 +58,7 @@ def read_sources(given: Iterable[str]) -> list[Source]:
 def _files(path: Path) -> list[Path]:
     if not path.is_dir():
         return [path]
-    files = sorted(file for file in (path / "evaluation").glob("*.json") if file.name != CODES_FILE)
+    files = sorted((path / "evaluation").glob("*.json"))
     if not files:
         raise InputError(
             "no evaluation in this folder",

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import code_usage
 from benchmarks.evaluation.task_codes import encode_task
 from benchmarks.refinement.choice import chosen
 from benchmarks.refinement.comparison import ALL, RefinedResult, compare
@@ -20,7 +19,9 @@ from benchmarks.sweep.config import SweepConfig
 from benchmarks.sweep.result_file import ResultFile
 from benchmarks.sweep.rows import Row
 from benchmarks.tasks import resolve_protocol, resolve_task
+from unicode_cmg.data import LabelledClips
 from unicode_cmg.errors import InputError
+from unicode_cmg.inspect import describe_codes
 from unicode_cmg.model import Model
 
 
@@ -204,9 +205,9 @@ def _measure(
             and "ave" in sweep.tasks
             and {"audio", "video"} <= set(model.modalities)
         ):
-            usage = code_usage(model, data, split=sweep.report, layer=layers[0])
-            same = {frozenset(a.modalities): a.steps for a in usage.agreement}
-            results.same_code[read] = 100 * (same[frozenset({"audio", "video"})] or 0.0)
+            clips = LabelledClips.open(data, sweep.report)
+            codes = describe_codes(model, clips, layer=layers[0], modalities=["audio", "video"], nearest=0)
+            results.same_code[read] = 100 * (codes.event_agreement[0].steps or 0.0)
         results.add(read, task, rows, ways)
 
 

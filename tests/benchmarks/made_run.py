@@ -13,6 +13,7 @@ from safetensors.numpy import save_file
 
 from benchmarks.evaluation.results import TaskResult
 from toc import load_codebook, optimize
+from unicode_cmg.inspect.codes.usage import KINDS, sharing_of
 
 MODALITIES = ("audio", "video", "text")
 CLASSES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
@@ -42,7 +43,7 @@ def make_run(
         _write_result(path / "evaluation" / "ave.json", evaluation(rng))
         _write_result(path / "evaluation" / "ave-toc.json", evaluation(rng, kept=16))
         _write_result(path / "evaluation" / "ave-shuffled.json", evaluation(rng, shuffled=True))
-        _write(path / "evaluation" / "codes.json", code_usage(rng))
+        _write(path / "codes" / "codes.json", described_codes(rng))
         stages = [{"name": "data", "seconds": 3.5}, {"name": "pretraining", "seconds": 141.2}]
         about = {"command": "unicode-cmg quickstart --to runs/quickstart --seed 0", "day": "2026-11-27"}
         _write(path / "quickstart.json", {"format_version": 1, "stages": stages} | about)
@@ -220,38 +221,61 @@ def retrieval_evaluation(rng: np.random.Generator) -> dict[str, Any]:
     }
 
 
-def code_usage(rng: np.random.Generator) -> dict[str, Any]:
-    """A result of `code_usage`: code k stands for class k mod 11, and a modality uses some of the codes."""
-    contingency = {}
+def described_codes(rng: np.random.Generator) -> dict[str, Any]:
+    """What `write_codes` leaves of labelled clips: code k stands for class k mod 11, and a modality uses some
+    of the codes; every code of class k was seen in clip 20 + k."""
+    columns, tables = len(CLASSES) + 1, {}
     for number, modality in enumerate(MODALITIES):
-        table = rng.integers(0, 3, (CODES, len(CLASSES) + 1))
-        table[np.arange(CODES), np.arange(CODES) % (len(CLASSES) + 1)] += rng.integers(20, 90, CODES)
+        table = rng.integers(0, 3, (CODES, columns))
+        table[np.arange(CODES), np.arange(CODES) % columns] += rng.integers(20, 90, CODES)
         table[rng.random(CODES) < 0.15 * number] = 0
         table[-2:] = 0
-        contingency[modality] = table
-    together = sum(contingency.values())
-    pairs = [("audio", "video"), ("audio", "text"), ("video", "text")]
+        tables[modality] = table
+    counts = {m: table.sum(axis=1) for m, table in tables.items()}
+    sharing = sharing_of(counts)
+    agreement = [
+        {
+            "modalities": pair,
+            "clips": 0.6,
+            "clips_expected": 0.04,
+            "steps": None if "text" in pair else 0.5,
+            "steps_expected": None if "text" in pair else 0.03,
+            "cosine": 0.8,
+            "cosine_expected": 0.1,
+        }
+        for pair in (("audio", "video"), ("audio", "text"), ("video", "text"))
+    ]
+    codes = [
+        {
+            "code": code,
+            "kind": sharing.kinds[code],
+            "counts": {m: int(n[code]) for m, n in counts.items()},
+            "shares": dict(zip(MODALITIES, sharing.parts[code].tolist(), strict=True)),
+            "nearest": {m: [] for m in MODALITIES},
+            "words": {},
+            "similar": [],
+            "by_class": {
+                "counts": {m: table[code].tolist() for m, table in tables.items()},
+                "purity": 0.5 if code < CODES - 2 else None,
+                "examples": {m: [[20 + code % columns, 2]] for m in ("video", "audio", "text")},
+            },
+        }
+        for code in range(CODES)
+    ]
+    use = {"steps": 1, "codes": 1, "perplexity": 1.0, "kinds": {}}
+    purities = {m: float(t.max(axis=1).sum() / t.sum()) for m, t in tables.items()}
     return {
-        "layer": "layer0",
-        "split": "test",
-        "classes": list(CLASSES),
-        "num_codes": CODES,
+        "method": "dcid",
+        "checkpoint": "2" * 64,
+        "features": "3" * 64,
         "clips": 800,
-        "counts": {m: table.sum(axis=1).tolist() for m, table in contingency.items()},
-        "contingency": {m: table.tolist() for m, table in contingency.items()},
-        "purity": [float(row.max() / row.sum()) if row.any() else None for row in together],
-        "mean_purity": {m: float(t.max(axis=1).sum() / t.sum()) for m, t in contingency.items()},
-        "agreement": [
-            {
-                "modalities": pair,
-                "clips": 0.6,
-                "clips_expected": 0.04,
-                "steps": None if "text" in pair else 0.5,
-                "steps_expected": None if "text" in pair else 0.03,
-                "cosine": 0.8,
-                "cosine_expected": 0.1,
-            }
-            for pair in pairs
-        ],
-        "examples": {m: {k: [[k, 2]] for k in range(CODES - 2)} for m in MODALITIES},
+        "layer": "layer0",
+        "level": None,
+        "num_codes": CODES,
+        "shares": "per step",
+        "kinds": {kind: sharing.kinds.count(kind) for kind in KINDS},
+        "modalities": {m: use | {"purity": purity} for m, purity in purities.items()},
+        "agreement": agreement,
+        "labels": {"split": "test", "classes": list(CLASSES), "agreement": agreement},
+        "codes": codes,
     }

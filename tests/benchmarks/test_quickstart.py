@@ -42,7 +42,8 @@ def test_it_leaves_everything_the_architecture_names(outcome: QuickstartResult) 
     for name in (
         *("config.yaml", "metrics.jsonl", "model/model.safetensors", "results.json", "report.html"),
         *("toc/toc.json", "toc/codebook.npy", "toc/toc.png"),
-        *("evaluation/ave.json", "evaluation/ave-toc.json", "evaluation/codes.json"),
+        *("evaluation/ave.json", "evaluation/ave-toc.json"),
+        *("codes/codes.json", "codes/codes.csv", "codes/codes.png"),
     ):
         assert (run / name).is_file(), name
 

@@ -52,6 +52,18 @@ def test_codes_writes_table_record_and_picture(command, toy, tmp_path: Path) -> 
     assert "raw counts" in raw.out
 
 
+def test_codes_of_a_run_go_where_its_report_looks(command, toy, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(toy.run, run)
+    assert command("codes", run, toy.ave, "--split", "val").out.endswith(f"written to {run / 'codes'}\n")
+    assert json.loads((run / "codes" / "codes.json").read_text())["labels"]["split"] == "val"
+    assert command("report", run).code == 0
+    assert "What the codes mean" in (run / "report.html").read_text(encoding="utf-8")
+    assert "have not been compared" not in (run / "report.html").read_text(encoding="utf-8")
+    assert "unknown split 'dev'" in command("codes", run, toy.ave, "--split", "dev").error
+    assert "this is no folder of a run" in command("codes", run / "model", toy.store).error
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
@@ -74,7 +86,7 @@ def test_a_bad_encoding_is_refused(command, toy, tmp_path: Path, arguments: list
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["--layer", "layer7"], "no layer 'layer7'; expected one of layer0"),
+        (["--layer", "layer7"], "unknown code layer 'layer7'; expected one of layer0"),
         (["--level", "clip"], "no level 'clip'"),
         (["--to", "FILE"], "this is a file"),
     ],
@@ -93,7 +105,7 @@ def test_models_and_features_that_are_missing_or_do_not_fit_are_refused(
     command, toy, tmp_path: Path, name: str
 ) -> None:
     target = ("--to", tmp_path / "out")
-    assert "no features.json" in command(name, toy.run, toy.ave, *target).error
+    assert "no features.json" in command(name, toy.run, toy.run, *target).error
     assert "no such folder" in command(name, toy.run, tmp_path / "nowhere", *target).error
     assert "there is no model here" in command(name, toy.store, toy.store, *target).error
     FeatureStore.write(tmp_path / "wide", {"audio": np.ones((2, 3, 9), np.float32)}, ["a", "b"])

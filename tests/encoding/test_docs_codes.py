@@ -25,6 +25,7 @@ def test_the_page_on_codes_tells_what_the_commands_write(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     save_pretrained(dcid(), "runs/digits/model")
+    Path("runs/digits/config.yaml").touch()
     shutil.copytree(store.path, "data/digits/pretrain-val")
     (commands,) = re.findall(r"^```sh\n(.*?)^```", PAGE, flags=re.DOTALL | re.MULTILINE)
     for line in commands.splitlines()[2:]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from unicode_cmg.data.labelled import LabelledClips
 from unicode_cmg.data.store import FeatureStore
 
-__all__ = ["FeatureStore"]
+__all__ = ["FeatureStore", "LabelledClips"]

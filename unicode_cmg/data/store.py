@@ -145,6 +145,10 @@ class FeatureStore:
         self._require(modality)
         return read_tokens(tokens_file(self.path, modality), self._row_masks(modality), self.ids)
 
+    def feature_file(self, modality: str) -> Path:
+        """The file of the features of a modality."""
+        return self.path / f"{modality}.npy"
+
     @cached_property
     def fingerprint(self) -> str:
         """A sha256 that changes with the description, the content hashes in it, the ids or a file's size."""
@@ -208,7 +212,7 @@ class FeatureStore:
                 raise InputError(
                     f"{int(bad[first])} values of modality '{name}' are NaN or infinite in clip "
                     f"'{self.ids[rows[first]]}'",
-                    where=self.path / f"{name}.npy",
+                    where=self.feature_file(name),
                     expected=f"finite {str(dtype).removeprefix('torch.')} values",
                     fix="extract this clip again or drop it",
                 )

@@ -22,12 +22,12 @@ NO_CODE = -1
 
 @dataclass(frozen=True)
 class CodeTable:
-    """A table of codes in memory, R rows: one for each clip, modality, valid step and index layer.
+    """A table of codes in memory, R rows: one for each clip, modality, valid step and code layer.
 
     Attributes:
         ids: The clips, in the order of the feature store.
         modalities: Those that were encoded.
-        layers: Index layer -> number of its codes.
+        layers: Code layer -> number of its codes.
         clip: `[R]` positions in `ids`.
         modality: `[R]` positions in `modalities`.
         step: `[R]` steps of the clip, from 0.

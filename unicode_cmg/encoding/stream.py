@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from unicode_cmg.batch import Encoding, FeatureBatch
-from unicode_cmg.data.store import FeatureStore
+from unicode_cmg.data.labelled import Clips
 from unicode_cmg.errors import InputError
 from unicode_cmg.model import Model
 from unicode_cmg.progress import Progress
@@ -39,7 +39,7 @@ class CodeBatch:
 
 def iterate_codes(
     model: Model,
-    store: FeatureStore,
+    store: Clips,
     *,
     modalities: Sequence[str] | None = None,
     level: str | None = None,
@@ -72,16 +72,14 @@ def iterate_codes(
         model,
         np.arange(len(store)),
         lambda rows: store.batch(rows, modalities=names, dtype=dtype),
-        files={m: store.path / f"{m}.npy" for m in names},
+        files={m: store.feature_file(m) for m in names},
         level=level,
         batch_size=batch_size,
     )
     return _with_progress(batches, Progress(progress, total=len(store), unit="clip"))
 
 
-def common_modalities(
-    model: Model, store: FeatureStore, asked: Sequence[str] | None = None
-) -> tuple[str, ...]:
+def common_modalities(model: Model, store: Clips, asked: Sequence[str] | None = None) -> tuple[str, ...]:
     """The modalities to encode, in the model's order.
 
     Raises:

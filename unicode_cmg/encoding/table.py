@@ -39,10 +39,10 @@ class EncodedStore:
 
     Attributes:
         path: The table.
-        rows: Its rows, one for each clip, modality, valid step and index layer.
+        rows: Its rows, one for each clip, modality, valid step and code layer.
         clips: Clips of the store.
         modalities: Those that were encoded.
-        layers: Index layer -> number of its codes.
+        layers: Code layer -> number of its codes.
         vectors: Whether the table has the column `vector`.
     """
 

@@ -14,12 +14,14 @@ from tiny_ave import CODES, DIM, tiny_model
 from tiny_avvp import tiny_localizer
 from tiny_codes_method import TinyMethod
 
-from benchmarks import HeadConfig, TaskResult, code_usage, evaluate
+from benchmarks import HeadConfig, TaskResult, evaluate
 from benchmarks.evaluation.clip_codes import encode_clips
 from benchmarks.evaluation.code_tables import ObservedTable
 from toc import optimize
 from unicode_cmg.batch import Encoding
+from unicode_cmg.data import LabelledClips
 from unicode_cmg.errors import InputError
+from unicode_cmg.inspect import describe_codes
 from unicode_cmg.methods import build_method
 
 FAST = HeadConfig(lr=0.02, epochs=8, batch_size=16)
@@ -88,13 +90,18 @@ def test_a_layer_without_codebook_is_evaluated_as_one_with(ave: Path) -> None:
     assert shown.directions[0].mean > 95
 
 
-def test_the_usage_of_codes_without_codebook_is_that_of_codes_with(ave: Path) -> None:
-    for layer in ("layer0", "layer1"):
+def test_the_codes_of_a_layer_without_codebook_are_described_as_those_with(ave: Path) -> None:
+    clips = LabelledClips.open(ave, "val")
+    for layer, size in (("layer0", CODES), ("layer1", 6)):
         shown, hidden = (
-            code_usage(tiny_model(layers=2), ave, layer=layer),
-            code_usage(bookless(tiny_model(layers=2)), ave, layer=layer),
+            describe_codes(model, clips, layer=layer)
+            for model in (tiny_model(layers=2), bookless(tiny_model(layers=2)))
         )
-        assert shown == hidden
+        assert shown.num_codes == hidden.num_codes == size
+        used = [entry.model_copy(update={"similar": ()}) for entry in shown.codes if entry.kind != "unused"]
+        assert used == [entry.model_copy(update={"similar": ()}) for entry in hidden.codes]
+        assert (shown.kinds, shown.modalities) == (hidden.kinds, hidden.modalities)
+        assert (shown.agreement, shown.labels) == (hidden.agreement, hidden.labels)
 
 
 def test_heads_see_only_the_chosen_layers(ave: Path) -> None:
@@ -187,9 +194,9 @@ def one_code_a_clip(model: TinyMethod) -> TinyMethod:
 def test_one_code_a_clip_is_enough_to_classify_it(ave: Path) -> None:
     result = run(one_code_a_clip(tiny_model()), ave, directions=["text->video", "audio->video"])
     assert min(row.mean for row in result.directions) > 90
-    usage = code_usage(one_code_a_clip(tiny_model()), ave)
-    assert {sum(counts) for counts in usage.counts.values()} == {usage.clips}
-    assert min(usage.mean_purity.values()) > 0.9
+    codes = describe_codes(one_code_a_clip(tiny_model()), LabelledClips.open(ave, "val"))
+    assert {use.steps for use in codes.modalities.values()} == {codes.clips}
+    assert min(use.purity for use in codes.modalities.values()) > 0.9
 
 
 def test_one_code_a_clip_cannot_say_when_an_event_is(avvp: Path) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from made_run import (
     CLASSES,
-    code_usage,
+    described_codes,
     evaluation,
     event_evaluation,
     make_run,
@@ -19,6 +19,7 @@ from made_run import (
 from page_reader import Page
 
 from benchmarks.report import build_report
+from unicode_cmg.data import LabelledClips
 from unicode_cmg.data.digits.sources import prompt_vectors, recordings, scans, windows
 from unicode_cmg.data.layouts.ave import Annotation, write_ave
 
@@ -34,10 +35,11 @@ def full_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ave["directions"][1] |= {"mean": 71.25, "std": 1.0, "interval": [68.0, 74.5]}
     results = {"ave": ave, "avvp": event_evaluation(rng), "clotho": retrieval_evaluation(rng)}
     run = make_run(tmp_path_factory.mktemp("full") / "run", results=results)
-    usage = code_usage(np.random.default_rng(1)) | {"examples": _examples()}
-    (run / "evaluation" / "codes.json").write_text(json.dumps(usage), encoding="utf-8")
     _write_digits(run / "data")
     (run / "data" / "digits.json").write_text("{}", encoding="utf-8")
+    own = {"features": LabelledClips.open(run / "data").fingerprint}
+    codes = described_codes(np.random.default_rng(1)) | own
+    (run / "codes" / "codes.json").write_text(json.dumps(codes), encoding="utf-8")
     build_report(run)
     return run
 
@@ -63,9 +65,3 @@ def _write_digits(root: Path) -> None:
     order = {"train": np.arange(10), "val": np.arange(10, 20), "test": np.arange(20, 30)}
     notes = [Annotation(CLASSES[digit], f"clip-{i}", 0, STEPS) for i, digit in enumerate(digits)]
     write_ave(root / "AVE", features, labels, order, notes)
-
-
-def _examples() -> dict[str, dict[int, list[tuple[int, int]]]]:
-    """Every code of class k was seen in clip 20 + k, where the third word is the digit."""
-    codes = {code: [(20 + code % COLUMNS, 2)] for code in range(62) if code % COLUMNS < len(CLASSES)}
-    return dict.fromkeys(("video", "audio", "text"), codes)

@@ -91,8 +91,8 @@ def test_the_page_shows_every_direction_of_every_evaluation(full_run: Path, page
 
 
 def test_the_page_counts_the_codes(full_run: Path, page: Page) -> None:
-    counts = json.loads((full_run / "evaluation" / "codes.json").read_text())["counts"]
-    unused = int((np.sum(list(counts.values()), axis=0) == 0).sum())
+    codes = json.loads((full_run / "codes" / "codes.json").read_text())["codes"]
+    unused = sum(not any(code["counts"].values()) for code in codes)
     assert unused >= 2
     assert f"{unused} are unused" in page.text
 
@@ -131,6 +131,19 @@ def test_a_run_under_way_has_a_report(tmp_path: Path) -> None:
     assert (results["toc"], results["codes"], results["evaluations"]) == (None, None, {})
 
 
+def test_codes_of_clips_without_labels_have_their_part_of_the_page(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", steps=0)
+    file = run / "codes" / "codes.json"
+    codes = json.loads(file.read_text()) | {"labels": None}
+    for code in codes["codes"]:
+        code["by_class"] = None
+    file.write_text(json.dumps(codes))
+    page = Page(build_report(run).read_text(encoding="utf-8"))
+    assert f"Of {codes['num_codes']} codes, {codes['kinds']['shared']} are shared" in page.text
+    assert "have not been compared with classes" in page.text
+    assert "audio and video" in page.text
+
+
 def test_a_run_without_a_step_has_a_report(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", steps=0, finished=False)
     assert "No step has been logged yet" in Page(build_report(run).read_text(encoding="utf-8")).text
@@ -157,7 +170,7 @@ def test_a_line_cut_off_at_the_end_of_the_log_is_left_out(tmp_path: Path) -> Non
         ("metrics.jsonl", '{"step": 1\n{"step": 2}\n', "line 1"),
         ("evaluation/ave.json", '{"task": "ave"', "not valid JSON"),
         ("evaluation/ave.json", '{"task": "ave"}', "'protocol' is missing"),
-        ("evaluation/codes.json", "[]", "expected keys and values"),
+        ("codes/codes.json", "[]", "expected keys and values"),
         ("quickstart.json", "[]", "expected an object"),
         ("config.yaml", "a: [", "not valid YAML"),
     ],

@@ -11,18 +11,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from made_run import CLASSES, code_usage, evaluation
+from made_run import CLASSES, described_codes, evaluation
 
-from benchmarks.evaluation.code_usage import CodeUsage
 from benchmarks.evaluation.results import TaskResult
-from benchmarks.report.codes import telling_codes
 from benchmarks.report.curves import Curve, charts_of, curves_of, smooth, thin
 from benchmarks.report.gallery import digit_cards
-from benchmarks.report.meaning import class_shares, code_order
+from benchmarks.report.meaning import class_shares, code_order, telling_codes
 from benchmarks.report.svg import series_slot
 from benchmarks.report.transfer import transfer_tables, transfer_text
-from unicode_cmg.data.digits.images import scan_of
 from unicode_cmg.data.digits.sources import scans, windows
+from unicode_cmg.inspect import DescribedCodes
+from unicode_cmg.inspect.frames import scan_of
 
 _FINITE = st.floats(-100, 100, width=32)
 
@@ -119,11 +118,11 @@ def test_codes_stand_in_the_order_of_their_classes() -> None:
 
 
 def test_the_telling_code_of_a_class_is_common_to_the_modalities() -> None:
-    usage = CodeUsage.from_json(code_usage(np.random.default_rng(1)))
-    for number, code in telling_codes(usage, ["video", "audio"]):
-        assert code % (len(CLASSES) + 1) == number
-        assert usage.counts["video"][code] > 0
-        assert usage.counts["audio"][code] > 0
+    codes = DescribedCodes.from_json(described_codes(np.random.default_rng(1)))
+    for number, row in telling_codes(codes, ["video", "audio"]):
+        assert row % (len(CLASSES) + 1) == number
+        assert codes.codes[row].counts["video"] > 0
+        assert codes.codes[row].counts["audio"] > 0
 
 
 def test_a_scan_is_recovered_from_its_windows() -> None:
@@ -132,8 +131,9 @@ def test_a_scan_is_recovered_from_its_windows() -> None:
 
 
 def test_cards_show_what_got_the_code(full_run: Path) -> None:
-    usage = CodeUsage.from_json(json.loads((full_run / "evaluation" / "codes.json").read_text()))
-    cards = digit_cards(usage, full_run / "data")
+    codes = DescribedCodes.from_json(json.loads((full_run / "codes" / "codes.json").read_text()))
+    assert digit_cards(codes.model_copy(update={"features": "of other data"}), full_run / "data") == []
+    cards = digit_cards(codes, full_run / "data")
     assert len(cards) == 10
     for card, digit in zip(cards, CLASSES, strict=True):
         assert digit in card.note

@@ -50,7 +50,6 @@ def dcid(tmp_path: Path) -> Path:
         write(tmp_path / "dcid" / "evaluation", task, result(task, (50.0 + number, 60.0 + number)))
     control = result("ave", (1.0, 2.0), permute_codes_seed=0)
     write(tmp_path / "dcid" / "evaluation", "ave-shuffled", control)
-    write(tmp_path / "dcid" / "evaluation", "codes", {})
     return tmp_path / "dcid"
 
 

@@ -12,7 +12,7 @@ from lookup_method import Lookup
 from unicode_cmg.data import FeatureStore
 from unicode_cmg.errors import InputError
 from unicode_cmg.files import read_json
-from unicode_cmg.inspect.codes import InterpretedCodes, write_codes
+from unicode_cmg.inspect import DescribedCodes, write_codes
 
 
 def test_the_table_has_a_row_for_each_code(model: Lookup, store: FeatureStore, tmp_path: Path) -> None:
@@ -44,12 +44,12 @@ def test_the_folder_holds_the_record_and_a_picture(
 ) -> None:
     found = write_codes(model, store, tmp_path / "codes", nearest=2)
     assert sorted(f.name for f in (tmp_path / "codes").iterdir()) == ["codes.csv", "codes.json", "codes.png"]
-    assert InterpretedCodes.from_json(read_json(tmp_path / "codes" / "codes.json")) == found
+    assert DescribedCodes.from_json(read_json(tmp_path / "codes" / "codes.json")) == found
     assert (tmp_path / "codes" / "codes.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_a_refusal_leaves_no_folder(model: Lookup, store: FeatureStore, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no layer"):
+    with pytest.raises(InputError, match="unknown code layer"):
         write_codes(model, store, tmp_path / "codes", layer="layer9")
     assert list(tmp_path.iterdir()) == []
     (tmp_path / "file").write_text("mine")
@@ -66,7 +66,7 @@ def test_on_a_full_disk_the_earlier_files_stay(
     def full(*_: Any) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr("unicode_cmg.inspect.codes.outputs.draw_codes", full)
+    monkeypatch.setattr("unicode_cmg.inspect.codes.picture.draw_codes", full)
     with pytest.raises(InputError, match="disk is full"):
         write_codes(model, store, tmp_path, raw=True)
     assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before

@@ -10,8 +10,9 @@ from matplotlib.collections import PatchCollection
 from matplotlib.colors import to_hex
 
 from unicode_cmg.data import FeatureStore
-from unicode_cmg.inspect.codes import draw_codes, interpret_codes, sharing_of
-from unicode_cmg.inspect.codes.layout import corners, place_dots
+from unicode_cmg.inspect import describe_codes, draw_codes
+from unicode_cmg.inspect.codes.dots import corners, place_dots
+from unicode_cmg.inspect.codes.usage import sharing_of
 
 
 def drawn(modalities: int, codes: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -71,7 +72,7 @@ def test_corners_are_one_apart_and_the_triangle_stands_on_its_base() -> None:
 def test_the_picture_has_a_dot_for_each_used_code_and_its_counts_in_the_title(
     model: Lookup, store: FeatureStore, tmp_path: Path, names: list[str]
 ) -> None:
-    found = interpret_codes(model, store, modalities=names)
+    found = describe_codes(model, store, modalities=names)
     figure = draw_codes(found, tmp_path / "codes.png")
     title = figure.get_suptitle()
     colours = {"#009e73": "shared", "#0072b2": "between", "#d55e00": "single"}
@@ -88,7 +89,7 @@ def test_the_picture_has_a_dot_for_each_used_code_and_its_counts_in_the_title(
 
 
 def test_the_picture_tells_raw_shares_and_modalities(model: Lookup, store: FeatureStore) -> None:
-    figure = draw_codes(interpret_codes(model, store, raw=True))
+    figure = draw_codes(describe_codes(model, store, raw=True))
     assert "raw counts" in figure.get_suptitle()
     texts = [text.get_text() for text in figure.axes[0].texts]
     assert [text.split("\n")[0] for text in texts[:3]] == ["audio", "video", "text"]

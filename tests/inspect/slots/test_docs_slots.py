@@ -13,7 +13,7 @@ from places import DOCS
 from tiny_slot_run import slot_run, write_store
 
 import cli
-from unicode_cmg.inspect.slots import matched_slots
+from unicode_cmg.inspect import matched_slots
 
 PAGE = (DOCS / "guide" / "slots.md").read_text(encoding="utf-8")
 

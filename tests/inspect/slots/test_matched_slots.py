@@ -13,7 +13,7 @@ from torch import nn
 
 from unicode_cmg.data import FeatureStore
 from unicode_cmg.errors import InputError
-from unicode_cmg.inspect.slots import MatchedSlots, matched_slots
+from unicode_cmg.inspect import MatchedSlots, matched_slots
 from unicode_cmg.training import load_regularizers
 
 GRID = (3, 2)

@@ -20,9 +20,8 @@ from benchmarks.report import build_report
 from unicode_cmg.data import FeatureStore
 from unicode_cmg.data.digits.sources import scans, windows
 from unicode_cmg.errors import InputError
-from unicode_cmg.inspect.slots import draw_slots, matched_slots, write_slots
-from unicode_cmg.inspect.slots.frames import frames_of
-from unicode_cmg.inspect.slots.record import MatchedSlots
+from unicode_cmg.inspect import MatchedSlots, draw_slots, matched_slots, write_slots
+from unicode_cmg.inspect.frames import frames_of
 from unicode_cmg.inspect.slots.scene import COLOURS, Images, Sentence, scenes
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,19 +12,35 @@ from matplotlib.collections import PatchCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Circle, Patch, Polygon, RegularPolygon
+from matplotlib.patheffects import withStroke
+from matplotlib.transforms import Bbox
 
-from unicode_cmg.inspect.codes.labels import name_dots
-from unicode_cmg.inspect.codes.layout import Dots, corners, place_dots
-from unicode_cmg.inspect.codes.record import COLOURS, CodeEntry, InterpretedCodes
-from unicode_cmg.inspect.codes.sharing import BETWEEN, SHARED, SHARED_FROM, SINGLE, SINGLE_ABOVE, UNUSED
+from unicode_cmg.inspect.codes.codes_json import CodeEntry, DescribedCodes
+from unicode_cmg.inspect.codes.dots import Dots, corners, place_dots
+from unicode_cmg.inspect.codes.usage import (
+    BETWEEN,
+    COLOURS,
+    SHARED,
+    SHARED_FROM,
+    SINGLE,
+    SINGLE_ABOVE,
+    UNUSED,
+)
 
 _INK, _MUTED, _FAINT = "#222222", "#6b6b6b", "#c9c9c9"
 # red, green and blue that stay apart for colour-blind readers (Okabe and Ito), and a shape for each
 _FILL = {SHARED: "#009e73", BETWEEN: "#0072b2", SINGLE: "#d55e00"}
+_SIDES = (
+    ("left", "center", 1, 0),
+    ("right", "center", -1, 0),
+    ("center", "bottom", 0, 1),
+    ("center", "top", 0, -1),
+)
+_MOST_NAMES = 16
 _MARKER = {SHARED: "o", BETWEEN: "s", SINGLE: "^"}
 
 
-def draw_codes(codes: InterpretedCodes, path: str | Path | None = None) -> Figure:
+def draw_codes(codes: DescribedCodes, path: str | Path | None = None) -> Figure:
     """Draw each used code as a dot between the corners of the modalities, and how much of each modality falls
     on codes of each kind.
 
@@ -60,13 +77,13 @@ def draw_codes(codes: InterpretedCodes, path: str | Path | None = None) -> Figur
         for kind, meaning in meanings.items()
     ]
     figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False, fontsize=9.5)
-    name_dots(figure, plane, dots, [_telling_word(code) for code in codes.codes if code.kind != UNUSED])
+    _name_dots(figure, plane, dots, [_telling_word(code) for code in codes.codes if code.kind != UNUSED])
     if path is not None:
         figure.savefig(path, dpi=160)
     return figure
 
 
-def _draw_plane(axes: Axes, codes: InterpretedCodes) -> Dots:
+def _draw_plane(axes: Axes, codes: DescribedCodes) -> Dots:
     used = [code for code in codes.codes if code.kind != UNUSED]
     names = list(codes.modalities)
     parts = np.array([[code.shares[m] for m in names] for code in used])
@@ -146,7 +163,7 @@ def _telling_word(code: CodeEntry) -> str:
     return words[0] if words and code.kind == SHARED else ""
 
 
-def _draw_bars(axes: Axes, codes: InterpretedCodes) -> None:
+def _draw_bars(axes: Axes, codes: DescribedCodes) -> None:
     """Part of each modality's steps on codes of each kind."""
     names = list(codes.modalities)
     left = np.zeros(len(names))
@@ -162,3 +179,35 @@ def _draw_bars(axes: Axes, codes: InterpretedCodes) -> None:
     axes.spines["bottom"].set_color(_MUTED)
     axes.tick_params(axis="y", length=0, labelsize=10)
     axes.tick_params(axis="x", colors=_MUTED)
+
+
+def _name_dots(figure: Figure, axes: Axes, dots: Dots, names: Sequence[str]) -> None:
+    """Write names beside the largest dots that have one, on the first side where nothing is covered.
+
+    The figure must be complete but for these names: they are measured as it will be drawn.
+    """
+    figure.draw_without_rendering()
+    boxes = [
+        Bbox(axes.transData.transform([centre - radius, centre + radius]))
+        for centre, radius in zip(dots.centres, dots.radii, strict=True)
+    ]
+    named = [i for i in np.argsort(-dots.radii, kind="stable").tolist() if names[i]]
+    for i in named[:_MOST_NAMES]:
+        for horizontal, vertical, right, up in _SIDES:
+            offset = dots.radii[i] * np.array([right, up])
+            text = axes.annotate(
+                names[i],
+                tuple((dots.centres[i] + offset).tolist()),
+                (2 * right, 2 * up),
+                textcoords="offset points",
+                horizontalalignment=horizontal,
+                verticalalignment=vertical,
+                fontsize=9,
+                zorder=4,
+                path_effects=[withStroke(linewidth=2, foreground="white")],
+            )
+            box = text.get_window_extent()
+            if not any(box.overlaps(other) for other in boxes):
+                boxes.append(box)
+                break
+            text.remove()

@@ -1,24 +1,71 @@
-"""Counting, a batch at a time, who chose which code and how often two modalities chose the same one."""
+"""Who uses which code, and how often two modalities choose the same one (FCID paper, section 5.2)."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import combinations
 
+import numpy as np
 import torch
-from jaxtyping import Bool, Int64
+from jaxtyping import Bool, Float, Int, Int64
 from pydantic import Field
 from torch import Tensor
+from torch.nn import functional as F
 
 from unicode_cmg.codebook.usage import code_counts, most_frequent
 from unicode_cmg.config import Config
 
+SINGLE_ABOVE, SHARED_FROM = 0.95, 0.05
 
-class PairAgreement(Config):
-    """How often two modalities choose the same code.
+SHARED, BETWEEN, SINGLE, UNUSED = "shared", "between", "single", "unused"
+KINDS = (SHARED, BETWEEN, SINGLE, UNUSED)
+COLOURS = {SHARED: "green", BETWEEN: "blue", SINGLE: "red", UNUSED: ""}
+"""Kind -> the colour it has in figures 6 and 7 of the FCID paper."""
+
+
+@dataclass(frozen=True)
+class Sharing:
+    """Each code's kind, and each modality's part in it.
+
+    Attributes:
+        modalities: M names.
+        parts: `[H, M]`, rows of used codes sum to 1, those of unused codes to 0.
+        kinds: `[H]` of `shared` (every modality has at least 5 %), `single` (one has more than 95 %),
+            `between`, `unused`; the paper paints them green, red and blue.
+    """
+
+    modalities: list[str]
+    parts: Float[np.ndarray, "codes modalities"]
+    kinds: list[str]
+
+
+def sharing_of(counts: Mapping[str, Int[np.ndarray, " codes"]], *, raw: bool = False) -> Sharing:
+    """Classify the codes.
+
+    Args:
+        counts: Modality -> how often it chose each of the H codes.
+        raw: Take shares of the counts themselves. Otherwise each modality's counts are divided by its number
+            of steps first, so that a modality with more steps does not own more codes for that. The paper
+            does not say which it takes.
+    """
+    rates = np.stack([n if raw else n / max(n.sum(), 1) for n in counts.values()], axis=1).astype(np.float64)
+    total = rates.sum(axis=1, keepdims=True)
+    parts = np.divide(rates, total, out=np.zeros_like(rates), where=total > 0)
+    kinds = np.select(
+        [total[:, 0] == 0, parts.max(axis=1) > SINGLE_ABOVE, parts.min(axis=1) >= SHARED_FROM],
+        [UNUSED, SINGLE, SHARED],
+        BETWEEN,
+    )
+    return Sharing(list(counts), parts, kinds.tolist())
+
+
+class Agreement(Config):
+    """Whether two modalities choose the same code, or at least a similar one.
 
     The expected values are those of two modalities with the same habits but blind to each other: a collapsed
-    codebook agrees always, and is expected to.
+    codebook agrees always, and is expected to. Modalities may well choose different codes that lie side by
+    side in the codebook; heads then transfer all the same, and only the cosine shows why.
     """
 
     modalities: tuple[str, str]
@@ -28,77 +75,131 @@ class PairAgreement(Config):
     steps_expected: float | None
     clips: float = Field(description="Share of clips whose most frequent code is the same.")
     clips_expected: float
+    cosine: float = Field(description="Mean cosine similarity of the average codewords of the same clip.")
+    cosine_expected: float = Field(description="The same for different clips.")
 
 
 class UsageCounter:
-    """Counts of a stream of codes.
+    """Counts of a stream of codes, in memory that does not grow with the clips.
 
     Args:
         modalities: M names.
-        num_codes: H.
+        vectors: `[H, D]` the codewords.
         aligned: Pairs of modalities whose steps are the same moments, if there are as many.
     """
 
     def __init__(
-        self, modalities: Sequence[str], num_codes: int, aligned: Collection[tuple[str, str]]
+        self,
+        modalities: Sequence[str],
+        vectors: Float[Tensor, "codes dim"],
+        aligned: Collection[tuple[str, str]],
     ) -> None:
-        self._num_codes = num_codes
-        self._pairs = list(combinations(modalities, 2))
-        self._aligned = set(aligned)
-        self._steps = {m: torch.zeros(num_codes, dtype=torch.int64) for m in modalities}
-        self._modal = {m: torch.zeros(num_codes, dtype=torch.int64) for m in modalities}
-        self._both = {pair: torch.zeros(2, num_codes, dtype=torch.int64) for pair in self._aligned}
-        self._same_steps = dict.fromkeys(self._aligned, 0)
-        self._same_clips = dict.fromkeys(self._pairs, 0)
+        self._vectors = vectors.cpu().double()
+        self._counts = {m: torch.zeros(len(vectors), dtype=torch.int64) for m in modalities}
+        self._pairs = {
+            pair: _PairCounter(pair, self._vectors, pair in set(aligned))
+            for pair in combinations(modalities, 2)
+        }
 
     def add(
-        self,
-        codes: Mapping[str, Int64[Tensor, "batch _"]],
-        masks: Mapping[str, Bool[Tensor, "batch _"]],
+        self, codes: Mapping[str, Int64[Tensor, "batch _"]], masks: Mapping[str, Bool[Tensor, "batch _"]]
     ) -> None:
         """Count the codes of the same clips in all modalities.
 
         Args:
             codes: Modality -> `[B, T]` in `[0, H)`.
-            masks: Modality -> `[B, T]`, True where a step is valid.
+            masks: Modality -> `[B, T]`, True where a step counts. Two modalities are compared on the clips in
+                which both have such a step.
         """
+        codes, masks = ({m: x.cpu() for m, x in values.items()} for values in (codes, masks))
         modal = {m: most_frequent(x, masks[m]) for m, x in codes.items()}
+        average = {m: self._average(x, masks[m]) for m, x in codes.items()}
         for m, x in codes.items():
-            self._steps[m] += code_counts(x, self._num_codes, masks[m]).cpu()
-            self._modal[m] += code_counts(modal[m], self._num_codes).cpu()
-        for a, b in self._pairs:
-            self._same_clips[a, b] += int((modal[a] == modal[b]).sum())
-        for a, b in self._aligned:
-            if codes[a].shape != codes[b].shape:
-                continue
-            valid = masks[a] & masks[b]
-            self._same_steps[a, b] += int(((codes[a] == codes[b]) & valid).sum())
-            for side, m in enumerate((a, b)):
-                self._both[a, b][side] += code_counts(codes[m], self._num_codes, valid).cpu()
+            self._counts[m] += code_counts(x, len(self._vectors), masks[m])
+        for (a, b), pair in self._pairs.items():
+            known = masks[a].any(dim=1) & masks[b].any(dim=1)
+            pair.add_clips(*(modal[m][known] for m in (a, b)), *(average[m][known] for m in (a, b)))
+            if codes[a].shape == codes[b].shape:
+                both = masks[a] & masks[b]
+                pair.add_steps(codes[a][both], codes[b][both])
+
+    def _average(
+        self, codes: Int64[Tensor, "batch time"], mask: Bool[Tensor, "batch time"]
+    ) -> Float[Tensor, "batch dim"]:
+        """Direction of the average codeword of each clip, as a unit vector."""
+        return F.normalize((self._vectors[codes] * mask.unsqueeze(-1)).sum(dim=1), dim=-1)
 
     def counts(self) -> dict[str, Int64[Tensor, " codes"]]:
         """Modality -> valid steps on each code."""
-        return dict(self._steps)
+        return dict(self._counts)
 
-    def agreement(self) -> tuple[PairAgreement, ...]:
+    def agreement(self) -> tuple[Agreement, ...]:
         """Each pair of modalities, in their order."""
-        return tuple(self._agreement(a, b) for a, b in self._pairs)
+        return tuple(pair.agreement() for pair in self._pairs.values())
 
-    def _agreement(self, a: str, b: str) -> PairAgreement:
-        steps = steps_expected = None
-        both = self._both.get((a, b))
-        if both is not None and both.any():
-            steps, steps_expected = self._same_steps[a, b] / int(both[0].sum()), _blind(*both)
-        clips = int(self._modal[a].sum())
-        return PairAgreement(
-            modalities=(a, b),
-            steps=steps,
-            steps_expected=steps_expected,
-            clips=self._same_clips[a, b] / max(clips, 1),
-            clips_expected=_blind(self._modal[a], self._modal[b]),
+
+class _PairCounter:
+    """Compares the codes of two modalities."""
+
+    def __init__(
+        self, modalities: tuple[str, str], vectors: Float[Tensor, "codes dim"], aligned: bool
+    ) -> None:
+        self._modalities, self._aligned = modalities, aligned
+        self._clips, self._steps = _EqualCodes(len(vectors)), _EqualCodes(len(vectors))
+        self._cosines = 0.0
+        self._averages = vectors.new_zeros(2, vectors.shape[1])
+
+    def add_clips(
+        self,
+        first: Int64[Tensor, " clips"],
+        second: Int64[Tensor, " clips"],
+        average: Float[Tensor, "clips dim"],
+        other: Float[Tensor, "clips dim"],
+    ) -> None:
+        self._clips.add(first, second)
+        self._cosines += float((average * other).sum())
+        self._averages += torch.stack([average.sum(dim=0), other.sum(dim=0)])
+
+    def add_steps(self, first: Int64[Tensor, " steps"], second: Int64[Tensor, " steps"]) -> None:
+        if self._aligned:
+            self._steps.add(first, second)
+
+    def agreement(self) -> Agreement:
+        n = self._clips.total
+        others = float(self._averages[0] @ self._averages[1]) - self._cosines
+        return Agreement(
+            modalities=self._modalities,
+            steps=self._steps.share() if self._steps.total else None,
+            steps_expected=self._steps.expected() if self._steps.total else None,
+            clips=self._clips.share(),
+            clips_expected=self._clips.expected(),
+            cosine=self._cosines / max(n, 1),
+            cosine_expected=others / max(n * (n - 1), 1),
         )
 
 
-def _blind(x: Int64[Tensor, " codes"], y: Int64[Tensor, " codes"]) -> float:
-    """Share of equal pairs to expect if each side draws from its own codes independently."""
-    return float((x.double() @ y.double()) / (x.sum() * y.sum()).clamp(min=1))
+class _EqualCodes:
+    """How often the codes of two streams are equal."""
+
+    def __init__(self, num_codes: int) -> None:
+        self._same = 0
+        self._counts = torch.zeros(2, num_codes, dtype=torch.int64)
+
+    def add(self, first: Int64[Tensor, " n"], second: Int64[Tensor, " n"]) -> None:
+        self._same += int((first == second).sum())
+        for side, codes in enumerate((first, second)):
+            self._counts[side] += code_counts(codes, self._counts.shape[1])
+
+    @property
+    def total(self) -> int:
+        """Pairs that were compared."""
+        return int(self._counts[0].sum())
+
+    def share(self) -> float:
+        """Share of equal pairs."""
+        return self._same / max(self.total, 1)
+
+    def expected(self) -> float:
+        """The same if each stream drew from its own codes independently."""
+        first, second = self._counts.double()
+        return float(first @ second) / max(self.total, 1) ** 2

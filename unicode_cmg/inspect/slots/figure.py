@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from unicode_cmg.data.store import FeatureStore
-from unicode_cmg.inspect.slots.record import MatchedSlots
 from unicode_cmg.inspect.slots.scene import Claim, Images, Scene, Sentence, Word, scenes
+from unicode_cmg.inspect.slots.slots_json import MatchedSlots
 
 _PALETTE = ("#d55e00", "#0072b2", "#009e73", "#9a5fd4", "#e0a100", "#5b6570")
 _INK, _MUTED, _EMPTY = "#222222", "#6b6b6b", "#e4e4e4"

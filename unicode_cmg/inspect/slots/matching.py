@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,12 @@ from unicode_cmg.batch import StepView
 from unicode_cmg.checkpoints.tensors import state_fingerprint
 from unicode_cmg.data.store import FeatureStore
 from unicode_cmg.errors import InputError
-from unicode_cmg.inspect.slots.moments import MomentCounter
-from unicode_cmg.inspect.slots.record import (
+from unicode_cmg.inspect.slots.slots_json import (
     Counts,
     JointSlot,
     MatchedSlot,
     MatchedSlots,
+    Moments,
     SlotClip,
     SlotToken,
     TeacherTokens,
@@ -74,7 +75,7 @@ def matched_slots(
     with torch.no_grad():
         layouts = alignment.token_layout(_view(method, store, rows[:1], reads))
     teachers = {m: _teacher_tokens(layout) for m, layout in layouts.teachers.items()}
-    moments = MomentCounter(teachers, words)
+    moments = _MomentCounter(teachers, words)
     found: list[SlotClip] = []
     for first in range(0, len(rows), _BATCH):
         chunk = rows[first : first + _BATCH]
@@ -230,3 +231,52 @@ def _order(slot: JointSlot) -> tuple[int, float, int]:
 
 def _known(place: int) -> int | None:
     return None if place < 0 else place
+
+
+class _MomentCounter:
+    """Compares the slots of two teachers, of those whose steps are the same moments.
+
+    The overlap of two slots is what they have in common as distributions over the steps, the sum of the
+    smaller shares: 1 if they spread alike, 0 if no step has tokens of both. Slots are matched if they are in
+    a pair with the same joint slot; all others that are kept tell what to expect of slots that are not.
+
+    Args:
+        teachers: What the tokens of each teacher are.
+        worded: Columns whose steps are words, which happen at no particular moment.
+    """
+
+    def __init__(self, teachers: Mapping[str, TeacherTokens], worded: Collection[str]) -> None:
+        timed = {m: one.steps for m, one in teachers.items() if one.steps and one.column not in worded}
+        self._pairs = [(a, b) for a, b in combinations(timed, 2) if timed[a] == timed[b]]
+        self._sums = {pair: torch.zeros(2, 2, dtype=torch.float64) for pair in self._pairs}
+
+    def add(self, slots: Alignment, layouts: Mapping[str, TokenLayout]) -> None:
+        """Take note of the next clips."""
+        for pair in self._pairs:
+            first, second = (_step_shares(slots.teachers[m], layouts[m]) for m in pair)
+            overlap = torch.minimum(first.unsqueeze(3), second.unsqueeze(2)).sum(1)
+            kept = [slots.teachers[m].keep > 0.5 for m in pair]
+            either = kept[0].unsqueeze(2) & kept[1].unsqueeze(1)
+            joined = [slots.pairs[m].float() for m in pair]
+            matched = (joined[0] @ joined[1].mT) > 0
+            for row, chosen in enumerate((matched, either & ~matched)):
+                self._sums[pair][row] += torch.stack([overlap[chosen].sum(), chosen.sum()])
+
+    def result(self) -> tuple[Moments, ...]:
+        """The mean overlaps."""
+        return tuple(
+            Moments(teachers=pair, matched=_mean(sums[0]), others=_mean(sums[1]))
+            for pair, sums in self._sums.items()
+        )
+
+
+def _step_shares(part: Decomposition, layout: TokenLayout) -> Float[Tensor, "batch steps slots"]:
+    """What share of each slot is from the tokens of each step."""
+    batch, _, slots = part.weights.shape
+    shares = part.weights.new_zeros(batch, int(layout.step.max()) + 1, slots)
+    return shares.index_add(1, layout.step, part.weights)
+
+
+def _mean(total_and_count: Float[Tensor, " 2"]) -> float | None:
+    total, count = total_and_count.tolist()
+    return round(total / count, _DIGITS) if count else None

@@ -5,18 +5,26 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
+from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 import unicode_cmg
-from unicode_cmg.data.digits.images import png_uri
-from unicode_cmg.inspect.slots.record import MatchedSlots
-from unicode_cmg.inspect.slots.scene import Claim, Images, Part, Scene, Sentence, Word
+from unicode_cmg.data.store import FeatureStore
+from unicode_cmg.errors import InputError
+from unicode_cmg.files import atomic_file, write_text
+from unicode_cmg.inspect.frames import png_uri
+from unicode_cmg.inspect.slots.figure import draw_slots
+from unicode_cmg.inspect.slots.matching import matched_slots
+from unicode_cmg.inspect.slots.scene import Claim, Images, Part, Scene, Sentence, Word, scenes
+from unicode_cmg.inspect.slots.slots_json import MatchedSlots
 
 LOADER = PackageLoader("unicode_cmg.inspect")
 """Finds `clips.html.j2`, whose macro `clip` draws a scene."""
 _SCALE = 9
+_PAGE, _FIGURES = ".html", (".png", ".pdf", ".svg")
 
 
 @dataclass(frozen=True)
@@ -35,6 +43,35 @@ class ClipView:
     kept: str
     keys: tuple[Key, ...]
     teachers: tuple[Images | Sentence, ...]
+
+
+def write_slots(path: str | Path, store: FeatureStore, to: str | Path, **options: Any) -> MatchedSlots:
+    """Find the matched slots of a run, and write all clips as a page or the first of them as a figure.
+
+    Args:
+        path: The folder of a run with `slot_alignment`, or one of its checkpoints.
+        store: Features of the kind the run was trained on.
+        to: `.html`; or `.png`, `.pdf` or `.svg`.
+        options: Of `matched_slots`.
+
+    Raises:
+        InputError: As `matched_slots`; or the ending of `to` is another one, or it cannot be written.
+    """
+    to = Path(to)
+    kind = to.suffix.lower()
+    if kind not in (_PAGE, *_FIGURES):
+        raise InputError(
+            f"'{kind}' is no picture" if kind else "the name has no ending",
+            where=to,
+            expected=", ".join((_PAGE, *_FIGURES)),
+        )
+    found = matched_slots(path, store, **options)
+    if kind == _PAGE:
+        write_text(to, render_page(found, scenes(found, store)))
+    else:
+        with atomic_file(to) as scratch:
+            draw_slots(found, store, scratch)
+    return found
 
 
 def render_page(found: MatchedSlots, scenes: Sequence[Scene]) -> str:

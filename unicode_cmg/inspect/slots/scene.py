@@ -12,8 +12,8 @@ import numpy as np
 from jaxtyping import UInt8
 
 from unicode_cmg.data.store import FeatureStore
-from unicode_cmg.inspect.slots.frames import frames_of, mosaic
-from unicode_cmg.inspect.slots.record import JointSlot, MatchedSlots, SlotClip, SlotToken, TeacherTokens
+from unicode_cmg.inspect.frames import frames_of, mosaic
+from unicode_cmg.inspect.slots.slots_json import JointSlot, MatchedSlots, SlotClip, SlotToken, TeacherTokens
 
 COLOURS = 6
 """Joint slots that get a colour: those that most teachers found, and of these the most similar."""

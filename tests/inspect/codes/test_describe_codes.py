@@ -14,7 +14,8 @@ from lookup_method import Lookup
 from unicode_cmg.checkpoints.tensors import state_fingerprint
 from unicode_cmg.data import FeatureStore
 from unicode_cmg.errors import InputError
-from unicode_cmg.inspect.codes import InterpretedCodes, interpret_codes, nearest
+from unicode_cmg.inspect import DescribedCodes, describe_codes
+from unicode_cmg.inspect.codes import nearest
 from unicode_cmg.methods import build_method
 
 Steps = dict[str, list[list[tuple[int, torch.Tensor, str | None] | None]]]
@@ -43,7 +44,7 @@ def steps_by_hand(model: Lookup, store: FeatureStore, stage: int = 0) -> Steps:
 
 
 def test_counts_and_shares_equal_a_loop_over_the_steps(model: Lookup, store: FeatureStore) -> None:
-    found, raw = interpret_codes(model, store), interpret_codes(model, store, raw=True)
+    found, raw = describe_codes(model, store), describe_codes(model, store, raw=True)
     steps = steps_by_hand(model, store)
     counts = {m: Counter(s[0] for clip in clips for s in clip if s) for m, clips in steps.items()}
     totals = {m: n.total() for m, n in counts.items()}
@@ -71,7 +72,7 @@ def test_agreement_equals_a_loop_over_the_clips(model: Lookup, store: FeatureSto
         count = Counter(s[0] for s in clip if s)
         return min(count, key=lambda code: (-count[code], code))
 
-    agreement = interpret_codes(model, store).agreement
+    agreement = describe_codes(model, store).agreement
     for found, (a, b) in zip(agreement, combinations(steps, 2), strict=True):
         assert found.modalities == (a, b)
         x, y = [modal(clip) for clip in steps[a]], [modal(clip) for clip in steps[b]]
@@ -92,7 +93,7 @@ def test_the_nearest_steps_are_members_then_others_by_distance(
 ) -> None:
     monkeypatch.setattr(nearest, "_AT_ONCE", at_once)
     model = residual_model
-    found = interpret_codes(model, store, layer=f"layer0.{stage}", nearest=4)
+    found = describe_codes(model, store, layer=f"layer0.{stage}", nearest=4)
     steps = steps_by_hand(model, store, stage)
     for entry in found.codes:
         word = model.books[stage].embedding[entry.code]
@@ -122,7 +123,7 @@ def test_the_words_of_a_code_are_those_that_come_with_it_more_than_with_others(
 ) -> None:
     said = [s for clip in steps_by_hand(model, store)["text"] for s in clip if s and s[2]]
     everywhere = Counter(word for _, _, word in said)
-    for entry in interpret_codes(model, store).codes:
+    for entry in describe_codes(model, store).codes:
         here = Counter(word for code, _, word in said if code == entry.code)
         merit = {
             w: n * math.log(n * everywhere.total() / (here.total() * everywhere[w])) for w, n in here.items()
@@ -132,7 +133,7 @@ def test_the_words_of_a_code_are_those_that_come_with_it_more_than_with_others(
 
 
 def test_a_code_of_a_whole_clip_has_all_its_words(clip_model: Lookup, store: FeatureStore) -> None:
-    found = interpret_codes(clip_model, store, level="clip")
+    found = describe_codes(clip_model, store, level="clip")
     assert found.level == "clip"
     assert {m: use.steps for m, use in found.modalities.items()} == dict.fromkeys(clip_model.modalities, 40)
     sentences = [" ".join(w for w in words if w) for words in store.tokens("text")]
@@ -149,7 +150,7 @@ def test_a_code_of_a_whole_clip_has_all_its_words(clip_model: Lookup, store: Fea
 def test_similar_codes_are_those_of_the_largest_cosine(model: Lookup, store: FeatureStore) -> None:
     book = model.books[0].embedding.numpy().astype(np.float64)
     unit = book / np.linalg.norm(book, axis=1, keepdims=True)
-    for entry in interpret_codes(model, store, nearest=3).codes:
+    for entry in describe_codes(model, store, nearest=3).codes:
         cosines = unit @ unit[entry.code]
         expected = [code for code in np.argsort(-cosines) if code != entry.code][:3]
         assert [other.code for other in entry.similar] == expected
@@ -176,7 +177,7 @@ def dcid(store: FeatureStore, **codebook: Any) -> Any:
 
 def test_without_a_codebook_the_codes_that_occur_are_listed(store: FeatureStore) -> None:
     model = dcid(store, quantizer="fsq", levels=[3, 5, 7])
-    found = interpret_codes(model, store)
+    found = describe_codes(model, store)
     occur: dict[int, torch.Tensor] = {}
     for m in model.modalities:
         batch = store.batch(range(len(store)))
@@ -195,21 +196,21 @@ def test_without_a_codebook_the_codes_that_occur_are_listed(store: FeatureStore)
 
 
 def test_a_record_comes_back_from_json(model: Lookup, store: FeatureStore) -> None:
-    found = interpret_codes(model, store)
-    assert InterpretedCodes.from_json(json.loads(json.dumps(found.to_json(), allow_nan=False))) == found
+    found = describe_codes(model, store)
+    assert DescribedCodes.from_json(json.loads(json.dumps(found.to_json(), allow_nan=False))) == found
     assert found.checkpoint == state_fingerprint(model)
     assert found.features == store.fingerprint
 
 
 def test_a_layer_and_modalities_can_be_named(residual_model: Lookup, store: FeatureStore) -> None:
-    found = interpret_codes(residual_model, store, layer="layer0.1", modalities=["text", "audio"])
+    found = describe_codes(residual_model, store, layer="layer0.1", modalities=["text", "audio"])
     assert (found.layer, list(found.modalities)) == ("layer0.1", ["audio", "text"])
-    with pytest.raises(InputError, match=r"no layer 'layer1'; expected one of layer0\.0, layer0\.1"):
-        interpret_codes(residual_model, store, layer="layer1")
+    with pytest.raises(InputError, match=r"unknown code layer 'layer1'; expected one of layer0\.0"):
+        describe_codes(residual_model, store, layer="layer1")
 
 
 def test_the_summary_has_the_numbers(model: Lookup, store: FeatureStore) -> None:
-    found = interpret_codes(model, store)
+    found = describe_codes(model, store)
     table = found.table()
     lines = {line.split("  ")[0]: line.split() for line in table.splitlines()}
     assert table.startswith("layer0: 7 codes on 40 clips")
@@ -219,4 +220,4 @@ def test_the_summary_has_the_numbers(model: Lookup, store: FeatureStore) -> None
     audio_video = found.agreement[0]
     assert f"{100 * audio_video.steps:.1f}" in lines["audio - video"]
     assert lines["audio - text"][3:5] == ["-", "-"]
-    assert "raw counts" in interpret_codes(model, store, raw=True).table()
+    assert "raw counts" in describe_codes(model, store, raw=True).table()

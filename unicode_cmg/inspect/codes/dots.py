@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Shaped
 
-from unicode_cmg.inspect.codes.sharing import SHARED, SHARED_FROM, SINGLE, SINGLE_ABOVE
+from unicode_cmg.inspect.codes.usage import SHARED, SHARED_FROM, SINGLE, SINGLE_ABOVE
 
 _MOST_PACKED = 1500
 _GOLDEN_ANGLE = np.pi * (3 - np.sqrt(5))

@@ -1,4 +1,4 @@
-"""Which slots of a run belong together and what they attend to, as a record that is written as JSON."""
+"""What `unicode-cmg slots --json` prints: which slots belong together, and what they attend to."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from unicode_cmg.config import Config
+from unicode_cmg.inspect.plain_text import aligned, number, percent
 
 JOINT = "joint"
 """Name of the joint representation in summaries, beside those of the teachers."""
@@ -153,33 +154,15 @@ class MatchedSlots(Config):
         head = f"{self.method}: means over {len(self.clips)} clips; {self.slots} slots for each row"
         rows = [["", "tokens", "slots kept", "matched", "similarity", "top tokens hold", "if even"]]
         for name, row in self.summary().items():
-            cells = [f"{row.tokens:.1f}", f"{row.slots:.1f}", _number(row.matched, ".1f")]
-            cells += [_number(row.similarity, ".2f"), _percent(row.shown), _percent(row.even)]
+            cells = [f"{row.tokens:.1f}", f"{row.slots:.1f}", number(row.matched, ".1f")]
+            cells += [number(row.similarity, ".2f"), percent(row.shown), percent(row.even)]
             rows.append([name, *cells])
         pairs = [["same moments", "matched slots", "other slots"]] + [
-            [" - ".join(pair.teachers), _percent(pair.matched), _percent(pair.others)]
-            for pair in self.moments
+            [" - ".join(pair.teachers), percent(pair.matched), percent(pair.others)] for pair in self.moments
         ]
-        return "\n\n".join([head, _aligned(rows), *([_aligned(pairs)] if self.moments else [])])
+        return "\n\n".join([head, aligned(rows), *([aligned(pairs)] if self.moments else [])])
 
 
 def _mean(values: Iterable[float]) -> float | None:
     listed = list(values)
     return fmean(listed) if listed else None
-
-
-def _number(value: float | None, form: str) -> str:
-    return "-" if value is None else format(value, form)
-
-
-def _percent(share: float | None) -> str:
-    return "-" if share is None else f"{100 * share:.1f} %"
-
-
-def _aligned(rows: list[list[str]]) -> str:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = []
-    for first, *others in rows:
-        cells = [first.ljust(widths[0]), *(c.rjust(w) for c, w in zip(others, widths[1:], strict=True))]
-        lines.append("  ".join(cells).rstrip())
-    return "\n".join(lines)

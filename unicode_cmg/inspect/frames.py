@@ -1,18 +1,23 @@
-"""What lies behind the tokens of a clip: an image of each step, or how large its features are."""
+"""Images of the steps of a clip: embedded digits as they look and sound, other features by their length."""
 
 from __future__ import annotations
 
+import base64
+import io
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float, Shaped, UInt8
+from matplotlib import colormaps
+from matplotlib.colors import Normalize
+from matplotlib.image import imsave
 
-from unicode_cmg.data.digits.images import scan_image, sound_image
-from unicode_cmg.data.digits.sources import AUDIO_DIM, VIDEO_SHAPE
+from unicode_cmg.data.digits.sources import AUDIO_DIM, COEFFICIENTS, FRAMES, VIDEO_SHAPE
 from unicode_cmg.data.store import FeatureStore
 
 _STEP = (3, 8)  # height and width of a step without a grid
 _SIDE = 8  # of a step with a grid, about
+_LEVELS = 4  # of the thermometer that a pixel of a digit was written as
 _DARK = 0.4  # of the way to black, that colours show on top
 
 
@@ -95,3 +100,35 @@ def mosaic(
     for image, (left, top) in zip(pixels, places.tolist(), strict=True):
         together[top : top + height, left : left + width] = image
     return together
+
+
+def scan_of(windows: Float[np.ndarray, "7 7 16"]) -> Float[np.ndarray, "8 8"]:
+    """The 8x8 pixels that the windows of a video step were cut from; its levels add up to a pixel."""
+    corners = windows.reshape(7, 7, _LEVELS, 4).mean(axis=2)
+    pixels = np.zeros((8, 8), dtype=corners.dtype)
+    for corner, (down, right) in enumerate(((0, 0), (0, 1), (1, 0), (1, 1))):
+        pixels[down : down + 7, right : right + 7] = corners[..., corner]
+    return pixels
+
+
+def scan_image(windows: Float[np.ndarray, "7 7 16"]) -> UInt8[np.ndarray, "8 8 4"]:
+    """A written digit, black on white."""
+    return _coloured(1 - scan_of(windows), "gray", 0.0, 1.0)
+
+
+def sound_image(vector: Float[np.ndarray, " 104"]) -> UInt8[np.ndarray, "13 8 4"]:
+    """13 MFCC, low at the bottom, over 8 moments of a spoken digit."""
+    return _coloured(vector.reshape(FRAMES, COEFFICIENTS).T[::-1], "magma", -2.5, 2.5)
+
+
+def png_uri(pixels: UInt8[np.ndarray, "height width 4"]) -> str:
+    """An image as a data URI."""
+    buffer = io.BytesIO()
+    imsave(buffer, pixels, format="png")
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+
+
+def _coloured(
+    values: Float[np.ndarray, "height width"], colours: str, low: float, high: float
+) -> UInt8[np.ndarray, "height width 4"]:
+    return np.asarray(colormaps[colours](Normalize(low, high)(values), bytes=True))

@@ -8,8 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from unicode_cmg.codebook.usage import most_frequent
-from unicode_cmg.inspect.codes.sharing import sharing_of
-from unicode_cmg.inspect.codes.usage import UsageCounter
+from unicode_cmg.inspect.codes.usage import UsageCounter, sharing_of
 
 
 def test_kinds_by_hand() -> None:
@@ -22,7 +21,7 @@ def test_kinds_by_hand() -> None:
     assert raw.kinds == ["single", "between", "between", "single", "unused", "single"]
     assert raw.parts[0].tolist() == [0.96, 0.04, 0]
     assert raw.parts[4].tolist() == [0, 0, 0]
-    assert (raw.count("single"), raw.count("shared")) == (3, 0)
+    assert (raw.kinds.count("single"), raw.kinds.count("shared")) == (3, 0)
     assert sharing_of({"a": np.array([5]), "b": np.array([95])}, raw=True).kinds == ["shared"]
     assert sharing_of({"a": np.array([4]), "b": np.array([96])}, raw=True).kinds == ["single"]
 
@@ -33,6 +32,10 @@ def test_a_modality_with_more_steps_does_not_own_codes_for_that() -> None:
     corrected = sharing_of(counts)
     assert corrected.kinds == ["shared", "shared"]
     np.testing.assert_allclose(corrected.parts[0], [0.1 / 0.6, 0.5 / 0.6])
+    audio, video, text = [10, 96, 90, 0, 0, 4], [10, 2, 10, 0, 178, 0], [10, 2, 0, 0, 0, 188]
+    even = sharing_of({m: np.array(n) for m, n in (("audio", audio), ("video", video), ("text", text))})
+    assert even.kinds == ["shared", "single", "between", "unused", "single", "single"]
+    np.testing.assert_allclose(even.parts[0], [1 / 3, 1 / 3, 1 / 3])
 
 
 @settings(max_examples=40, deadline=None)
@@ -50,7 +53,7 @@ def test_the_most_frequent_code_is_the_smallest_of_equals(clips: list[list[tuple
 
 
 def test_modalities_of_different_lengths_are_not_compared_step_by_step() -> None:
-    usage = UsageCounter(["a", "b"], 3, [("a", "b")])
+    usage = UsageCounter(["a", "b"], torch.eye(3), [("a", "b")])
     usage.add(
         {"a": torch.tensor([[0, 0, 1]]), "b": torch.tensor([[0, 2]])},
         {"a": torch.ones(1, 3, dtype=torch.bool), "b": torch.ones(1, 2, dtype=torch.bool)},
@@ -61,7 +64,7 @@ def test_modalities_of_different_lengths_are_not_compared_step_by_step() -> None
 
 
 def test_steps_count_where_both_are_valid() -> None:
-    usage = UsageCounter(["a", "b"], 3, [("a", "b")])
+    usage = UsageCounter(["a", "b"], torch.eye(3), [("a", "b")])
     masks = {"a": torch.tensor([[True, True, False]]), "b": torch.tensor([[True, False, True]])}
     usage.add({"a": torch.tensor([[1, 0, 0]]), "b": torch.tensor([[1, 0, 0]])}, masks)
     usage.add({"a": torch.tensor([[2, 0, 0]]), "b": torch.tensor([[1, 0, 0]])}, masks)
@@ -71,7 +74,7 @@ def test_steps_count_where_both_are_valid() -> None:
 
 
 def test_a_collapsed_codebook_is_expected_to_agree() -> None:
-    usage = UsageCounter(["a", "b"], 4, [("a", "b")])
+    usage = UsageCounter(["a", "b"], torch.eye(4), [("a", "b")])
     codes = torch.full((5, 2), 3)
     for _ in range(2):
         usage.add({"a": codes, "b": codes}, dict.fromkeys("ab", torch.ones(5, 2, dtype=torch.bool)))

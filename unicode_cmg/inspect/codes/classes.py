@@ -1,0 +1,82 @@
+"""How the classes of labelled clips fall on the codes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Int64
+from torch import Tensor
+
+from unicode_cmg.data.labelled import LabelledClips
+from unicode_cmg.inspect.codes.codes_json import CodeByClass
+
+_EXAMPLES = 4
+_NO_CODE = -1
+
+
+class ClassCounter:
+    """Keeps the code and the class of each step of labelled clips.
+
+    Args:
+        clips: The clips.
+        modalities: Which modalities are encoded.
+    """
+
+    def __init__(self, clips: LabelledClips, modalities: Sequence[str]) -> None:
+        self._clips, self._columns = clips, len(clips.data.classes) + 1
+        self._codes: dict[str, list[Int64[np.ndarray, "batch time"]]] = {m: [] for m in modalities}
+        self._classes: dict[str, list[Int64[np.ndarray, "batch time"]]] = {m: [] for m in modalities}
+
+    def add(
+        self,
+        modality: str,
+        indices: Int64[np.ndarray, " batch"],
+        codes: Int64[Tensor, "batch time"],
+        mask: Bool[Tensor, "batch time"],
+    ) -> Bool[Tensor, "batch time"]:
+        """Take note of the next clips.
+
+        Returns:
+            True where a valid step has an event.
+        """
+        classes = self._clips.classes_of(modality, indices, codes.shape[1])
+        self._codes[modality].append(codes.masked_fill(~mask, _NO_CODE).cpu().numpy())
+        self._classes[modality].append(classes)
+        return mask & torch.from_numpy(classes != self._columns - 1).to(mask.device)
+
+    def result(self, num_codes: int) -> tuple[list[CodeByClass], dict[str, float]]:
+        """For each code its use by class; and for each modality the share of its steps that bear the most
+        frequent class its code has in it."""
+        tables, examples = {}, {}
+        for m in self._codes:
+            codes, classes = np.concatenate(self._codes[m]), np.concatenate(self._classes[m])
+            valid = codes != _NO_CODE
+            pairs = codes[valid] * self._columns + classes[valid]
+            counts = np.bincount(pairs, minlength=num_codes * self._columns)
+            tables[m] = counts.reshape(num_codes, self._columns)
+            examples[m] = self._examples(codes, classes != self._columns - 1)
+        together = sum(tables.values(), np.zeros((num_codes, self._columns), dtype=np.int64))
+        by_code = [
+            CodeByClass(
+                counts={m: tuple(table[code].tolist()) for m, table in tables.items()},
+                purity=float(row.max() / row.sum()) if row.any() else None,
+                examples={m: places.get(code, ()) for m, places in examples.items()},
+            )
+            for code, row in enumerate(together)
+        ]
+        return by_code, {m: float(t.max(axis=1).sum() / t.sum()) for m, t in tables.items()}
+
+    def _examples(
+        self, codes: Int64[np.ndarray, "clips time"], events: Bool[np.ndarray, "clips time"]
+    ) -> dict[int, tuple[tuple[int, int], ...]]:
+        """A few places of each code, among events where it occurs in any."""
+        examples = {}
+        for code in np.unique(codes[codes != _NO_CODE]).tolist():
+            here = codes == code
+            here = here & events if (here & events).any() else here
+            clips = np.flatnonzero(here.any(axis=1))
+            spread = clips[np.unique(np.linspace(0, len(clips) - 1, _EXAMPLES).astype(np.int64))]
+            examples[code] = tuple((int(self._clips.rows[clip]), int(here[clip].argmax())) for clip in spread)
+        return examples

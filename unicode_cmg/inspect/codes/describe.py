@@ -1,0 +1,334 @@
+"""From a trained model and clips to what each code of a code layer stands for."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+from typing import Any, TextIO
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from unicode_cmg.batch import Encoding
+from unicode_cmg.checkpoints.tensors import state_fingerprint
+from unicode_cmg.codebook.usage import perplexity_of_counts
+from unicode_cmg.data.labelled import Clips, LabelledClips
+from unicode_cmg.encoding import CodeBatch, common_modalities, iterate_codes, layer_codes
+from unicode_cmg.errors import InputError, unknown
+from unicode_cmg.files import atomic_file
+from unicode_cmg.inspect.codes.classes import ClassCounter
+from unicode_cmg.inspect.codes.codes_json import (
+    CodeEntry,
+    DescribedCodes,
+    LabelledSteps,
+    ModalityUse,
+    NearStep,
+    SimilarCode,
+    WordCount,
+)
+from unicode_cmg.inspect.codes.nearest import NearestSteps, WordCounter, similar_codes, words_at
+from unicode_cmg.inspect.codes.usage import COLOURS, KINDS, UNUSED, Sharing, UsageCounter, sharing_of
+from unicode_cmg.model import Model
+
+CODES_FOLDER, CODES_JSON, CODES_TABLE, CODES_PICTURE = "codes", "codes.json", "codes.csv", "codes.png"
+_MOST_WORDS = 8
+_DIGITS = 4  # of distances and cosines
+
+
+def codes_folder(checkpoint: Path) -> Path:
+    """Where the codes of a run are written, and where the report looks for them.
+
+    Raises:
+        InputError: `checkpoint` is not the folder of a run.
+    """
+    if not (checkpoint / "config.yaml").is_file():
+        raise InputError(
+            "this is no folder of a run", where=checkpoint, fix="say with --to which folder to write"
+        )
+    return checkpoint / CODES_FOLDER
+
+
+def describe_codes(
+    model: Model,
+    clips: Clips,
+    *,
+    layer: str | None = None,
+    modalities: Sequence[str] | None = None,
+    level: str | None = None,
+    raw: bool = False,
+    nearest: int = 5,
+    progress: bool | None = False,
+) -> DescribedCodes:
+    """Who uses which code (FCID paper, section 5.2, figures 6 and 7), and what lies near it.
+
+    The clips are streamed; memory does not grow with their number, but for a few numbers a step if they have
+    labels. A code layer without a codebook is streamed twice, first to see which codes occur and what their
+    vectors are.
+
+    Args:
+        model: A trained method.
+        clips: A feature store, or `LabelledClips`, with at least one modality of the model.
+        layer: One of `model.code_layers()`; the first by default.
+        modalities: Which to look at; by default all that model and clips have in common.
+        level: How fine the codes are, of a model that offers a choice.
+        raw: Take a code's shares of raw counts. By default they are corrected for the number of steps of each
+            modality: if all had as many, which part of the code's uses would be whose.
+        nearest: How many steps to list for each code and modality, and how many similar codes.
+        progress: True for a bar, False for nothing, None for a bar on a terminal and plain lines elsewhere.
+
+    Raises:
+        InputError: A name is unknown, or features and model do not fit.
+    """
+    layers = model.code_layers()
+    name = next(iter(layers)) if layer is None else layer
+    if name not in layers:
+        raise unknown("code layer", name, layers, where="layer")
+    names = common_modalities(model, clips, modalities)
+
+    def stream() -> Iterator[CodeBatch]:
+        return iterate_codes(model, clips, modalities=names, level=level, progress=progress)
+
+    seen = _SeenCodes(_code_layer(model, name, stream()), clips, names, nearest)
+    for batch in stream():
+        seen.add(batch)
+    return DescribedCodes(
+        method=model.name,
+        checkpoint=state_fingerprint(model),
+        features=clips.fingerprint,
+        clips=len(clips),
+        layer=name,
+        level=level,
+        num_codes=layers[name],
+        shares="raw" if raw else "per step",
+        **seen.described(nearest, raw),
+    )
+
+
+@dataclass(frozen=True)
+class _CodeLayer:
+    """The codes of one code layer that are looked at: all of a codebook, else those that occur.
+
+    Attributes:
+        position: Its place in `Encoding.indices`.
+        num_codes: H, how many codes the code layer has.
+        numbers: `[U]` the codes looked at, ascending.
+        vectors: `[U, D]` their codewords.
+    """
+
+    position: int
+    num_codes: int
+    numbers: Int64[Tensor, " codes"]
+    vectors: Float[Tensor, "codes dim"]
+
+    def codes(self, encoding: Encoding) -> Int64[Tensor, "batch time"]:
+        """The code of each step as a position in `numbers`."""
+        return torch.searchsorted(self.numbers, encoding.indices[..., self.position].contiguous())
+
+    def unquantized(self, encoding: Encoding) -> Float[Tensor, "batch time dim"]:
+        """What the code layer quantized."""
+        return encoding.unquantized.chunk(encoding.indices.shape[-1], dim=-1)[self.position]
+
+
+def _code_layer(model: Model, name: str, batches: Iterable[CodeBatch]) -> _CodeLayer:
+    """The code layer of that name; `batches` are only asked for where it has no codebook."""
+    sizes = model.code_layers()
+    position, codebook = list(sizes).index(name), model.codebooks().get(name)
+    if codebook is not None:
+        every = torch.arange(sizes[name], device=codebook.device)
+        return _CodeLayer(position, sizes[name], every, codebook.detach())
+    seen: dict[int, Tensor] = {}  # each code, with the vector it had where it was first seen
+    for batch in batches:
+        for modality, encoding in batch.encodings.items():
+            mask = batch.masks[modality]
+            vectors = layer_codes(encoding, position)[mask]
+            numbers, first = np.unique(encoding.indices[..., position][mask].cpu().numpy(), return_index=True)
+            for number, row in zip(numbers.tolist(), first.tolist(), strict=True):
+                seen.setdefault(number, vectors[row])
+    ordered = sorted(seen)
+    stacked = torch.stack([seen[number] for number in ordered])
+    return _CodeLayer(position, sizes[name], torch.tensor(ordered, device=stacked.device), stacked)
+
+
+class _SeenCodes:
+    """What is gathered while the codes of the clips pass by."""
+
+    def __init__(self, layer: _CodeLayer, clips: Clips, names: Sequence[str], nearest: int) -> None:
+        self._layer, self._clips = layer, clips
+        codes = len(layer.numbers)
+        labelled = isinstance(clips, LabelledClips)
+        # the steps of a sentence are its words, which happen at no particular moment
+        worded = [m for m in names if m in clips.tokenized or (labelled and m == "text")]
+        aligned = [(a, b) for a, b in combinations(names, 2) if (a in worded) == (b in worded)]
+        self._usage, self._in_events = (UsageCounter(names, layer.vectors, aligned) for _ in range(2))
+        self._near = {m: NearestSteps(layer.vectors, nearest) for m in names}
+        self._words = {m: WordCounter(clips, m, codes) for m in names if m in clips.tokenized}
+        self._by_class = ClassCounter(clips, names) if isinstance(clips, LabelledClips) else None
+        self._steps: dict[str, int] = {}
+
+    def add(self, batch: CodeBatch) -> None:
+        """Take note of the next clips."""
+        codes = {m: self._layer.codes(encoding) for m, encoding in batch.encodings.items()}
+        self._usage.add(codes, batch.masks)
+        if self._by_class is not None:
+            events = {m: self._by_class.add(m, batch.rows, x, batch.masks[m]) for m, x in codes.items()}
+            self._in_events.add(codes, events)
+        for m, encoding in batch.encodings.items():
+            mask = batch.masks[m]
+            self._steps[m] = mask.shape[1]
+            clip, step = mask.nonzero(as_tuple=True)
+            rows = torch.from_numpy(batch.rows).to(mask.device)[clip]
+            keys = rows
+            if m in self._words:
+                numbers = self._words[m].add(codes[m].cpu().numpy(), mask.cpu().numpy())
+                keys = rows if numbers is None else torch.from_numpy(numbers).to(mask.device)
+            self._near[m].add(
+                rows * mask.shape[1] + step, keys, self._layer.unquantized(encoding)[mask], codes[m][mask]
+            )
+
+    def described(self, similar: int, raw: bool) -> dict[str, Any]:
+        """The fields of the record that come from the codes."""
+        counts = {m: n.numpy() for m, n in self._usage.counts().items()}
+        sharing = sharing_of(counts, raw=raw)
+        kinds = {kind: sharing.kinds.count(kind) for kind in KINDS}
+        kinds[UNUSED] += self._layer.num_codes - len(self._layer.numbers)
+        entries, purity, labels = self._entries(sharing, similar), dict[str, float](), None
+        if isinstance(self._clips, LabelledClips) and self._by_class is not None:
+            by_code, purity = self._by_class.result(len(entries))
+            entries = [
+                entry.model_copy(update={"by_class": by_class})
+                for entry, by_class in zip(entries, by_code, strict=True)
+            ]
+            labels = LabelledSteps(
+                split=self._clips.split,
+                classes=self._clips.data.classes,
+                agreement=self._in_events.agreement(),
+            )
+        return {
+            "kinds": kinds,
+            "modalities": {m: _use(n, sharing, purity.get(m)) for m, n in counts.items()},
+            "agreement": self._usage.agreement(),
+            "labels": labels,
+            "codes": tuple(entries),
+        }
+
+    def _entries(self, sharing: Sharing, similar: int) -> list[CodeEntry]:
+        """One for each code of the code layer, in their order."""
+        counts = {m: n.tolist() for m, n in self._usage.counts().items()}
+        near = {m: self._near_steps(m) for m in self._near}
+        others, cosines = (values.tolist() for values in similar_codes(self._layer.vectors, similar))
+        numbers = self._layer.numbers.tolist()
+        return [
+            CodeEntry(
+                code=number,
+                kind=sharing.kinds[u],
+                counts={m: n[u] for m, n in counts.items()},
+                shares=dict(zip(sharing.modalities, sharing.parts[u].round(_DIGITS).tolist(), strict=True)),
+                nearest={m: steps[u] for m, steps in near.items()},
+                words={
+                    m: tuple(WordCount(word=word, steps=n) for word, n in counter.telling(u, _MOST_WORDS))
+                    for m, counter in self._words.items()
+                },
+                similar=tuple(
+                    SimilarCode(code=numbers[other], cosine=round(cosine, _DIGITS))
+                    for other, cosine in zip(others[u], cosines[u], strict=True)
+                ),
+            )
+            for u, number in enumerate(numbers)
+        ]
+
+    def _near_steps(self, modality: str) -> list[tuple[NearStep, ...]]:
+        """The steps near each codeword, with their words."""
+        near, steps, ids = self._near[modality], self._steps[modality], self._clips.ids
+        numbers, distances, chose = (values.T.tolist() for values in (near.number, near.distance, near.chose))
+        places = {divmod(number, steps) for column in numbers for number in column if number >= 0}
+        words = words_at(self._clips, modality, places, steps) if modality in self._words else {}
+        return [
+            tuple(
+                NearStep(
+                    clip=ids[number // steps],
+                    step=number % steps,
+                    distance=round(distance, _DIGITS),
+                    chosen=chosen,
+                    word=words.get(divmod(number, steps)),
+                )
+                for number, distance, chosen in zip(*column, strict=True)
+                if number >= 0
+            )
+            for column in zip(numbers, distances, chose, strict=True)
+        ]
+
+
+def _use(counts: Int64[np.ndarray, " codes"], sharing: Sharing, purity: float | None) -> ModalityUse:
+    steps = int(counts.sum())
+    kinds = np.array(sharing.kinds)
+    return ModalityUse(
+        steps=steps,
+        codes=int((counts > 0).sum()),
+        perplexity=float(perplexity_of_counts(torch.from_numpy(counts))),
+        kinds={kind: float(counts[kinds == kind].sum() / steps) for kind in KINDS if kind != UNUSED},
+        purity=purity,
+    )
+
+
+def write_codes(model: Model, clips: Clips, to: str | Path, **options: Any) -> DescribedCodes:
+    """Describe the codes of a model, and write `codes.json`, `codes.csv` and `codes.png`.
+
+    docs/guide/codes.md describes the columns. Earlier files are replaced once all three new
+    ones are complete, and not at all otherwise.
+
+    Args:
+        model: A trained method.
+        clips: A feature store, or `LabelledClips`, with at least one modality of the model.
+        to: The folder to write; the report looks into the folder `codes` of a run.
+        options: Of `describe_codes`.
+
+    Raises:
+        InputError: As `describe_codes`; or the folder cannot be written.
+    """
+    from unicode_cmg.inspect.codes.picture import draw_codes  # matplotlib takes a second to import
+
+    to = Path(to)
+    if to.exists() and not to.is_dir():
+        raise InputError("this is a file", where=to, expected="a folder to write")
+    codes = describe_codes(model, clips, **options)
+    with ExitStack() as files:
+        text, table, picture = (
+            files.enter_context(atomic_file(to / name)) for name in (CODES_JSON, CODES_TABLE, CODES_PICTURE)
+        )
+        text.write_text(
+            json.dumps(codes.to_json(), indent=1, ensure_ascii=False, allow_nan=False) + "\n", "utf-8"
+        )
+        with table.open("w", encoding="utf-8", newline="") as stream:
+            _write_table(codes, stream)
+        draw_codes(codes, picture)
+    return codes
+
+
+def _write_table(codes: DescribedCodes, stream: TextIO) -> None:
+    """One line a code, as CSV."""
+    names = list(codes.modalities)
+    worded = [m for m in names if any(code.words.get(m) for code in codes.codes)]
+    rows = [
+        {
+            "code": code.code,
+            "kind": code.kind,
+            "colour": COLOURS[code.kind],
+            **{f"count_{m}": code.counts[m] for m in names},
+            **{f"share_{m}": code.shares[m] for m in names},
+            **{f"nearest_{m}": "; ".join(f"{s.clip}@{s.step}" for s in code.nearest[m]) for m in names},
+            **{f"words_{m}": "; ".join(f"{w.word}:{w.steps}" for w in code.words[m]) for m in worded},
+            **{f"nearest_words_{m}": "; ".join(s.word for s in code.nearest[m] if s.word) for m in worded},
+            "similar": "; ".join(f"{other.code}:{other.cosine:.3f}" for other in code.similar),
+        }
+        for code in codes.codes
+    ]
+    writer = csv.DictWriter(stream, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
