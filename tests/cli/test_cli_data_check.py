@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import Outcome
+from toy_world import Outcome
 
 from unicode_cmg.data.layouts import write_retrieval
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import AUDIO, VIDEO
+from toy_world import AUDIO, VIDEO
 
 from unicode_cmg.data.layouts.avvp import Event, EventRow, write_avvp
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import AUDIO, VIDEO
+from toy_world import AUDIO, VIDEO
 
 from benchmarks.experiments.leaks import leaks
 from unicode_cmg.data.layouts.ave import read_ave

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import CLIPS, STEPS
 from places import DOCS, GOLDEN
+from toy_world import CLIPS, STEPS
 from vector_quantize_pytorch import ResidualVQ
 
 from toc import TOCSelection
