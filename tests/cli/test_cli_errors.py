@@ -183,27 +183,6 @@ def test_evaluation_data_of_another_size_is_refused(command, toy, tmp_path: Path
     assert "9" in error
 
 
-def test_a_selection_for_another_codebook_is_refused(command, toy, tmp_path: Path) -> None:
-    np.save(tmp_path / "layer0.npy", np.random.default_rng(0).normal(size=(6, 8)).astype(np.float32))
-    command("toc", tmp_path / "layer0.npy", "--to", tmp_path / "toc")
-    error = command("evaluate", toy.run, "--task", "ave", "--data", toy.ave, "--toc", tmp_path / "toc").error
-    assert "another codebook" in error
-
-
-@pytest.mark.parametrize(
-    ("arguments", "says"),
-    [
-        (["--keep", "many"], "--keep"),
-        (["--keep", "9"], "8"),
-        (["--keep", "0"], "0"),
-        (["--codebook", "layer7"], "layer7"),
-    ],
-)
-def test_a_bad_selection_is_refused(command, toy, tmp_path: Path, arguments: list[str], says: str) -> None:
-    assert says in command("toc", toy.run, "--to", tmp_path / "toc", *arguments).error
-    assert not (tmp_path / "toc").exists()
-
-
 def test_a_folder_that_is_no_run_has_no_report(command, tmp_path: Path) -> None:
     assert "no config.yaml" in command("report", tmp_path).error
     assert "no such folder" in command("report", tmp_path / "nowhere").error

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 import unicode_cmg
@@ -51,14 +50,6 @@ def test_settings_on_the_command_line_reach_the_run(command, toy, tmp_path: Path
     assert (config["training"]["seed"], config["optimizer"]["lr"]) == (5, 0.01)
 
 
-@pytest.mark.parametrize(("keep", "kept"), [("3", 3), ("0.25", 2), ("1.0", 8)])
-def test_toc_keeps_a_number_or_a_part(command, toy, tmp_path: Path, keep: str, kept: int) -> None:
-    outcome = command("toc", toy.run, "--keep", keep, "--to", tmp_path / "toc", "--json")
-    assert json.loads(outcome.out)["kept"] == kept
-    assert np.load(tmp_path / "toc" / "codebook.npy").shape == (6, kept)
-    assert (tmp_path / "toc" / "toc.png").read_bytes().startswith(b"\x89PNG")
-
-
 def test_evaluate_with_toc_writes_what_it_prints(command, toy, tmp_path: Path) -> None:
     command("toc", toy.run, "--to", tmp_path / "toc")
     arguments = ("evaluate", toy.run, "--task", "ave", "--data", toy.ave, "--seeds", "0,3")
@@ -70,14 +61,8 @@ def test_evaluate_with_toc_writes_what_it_prints(command, toy, tmp_path: Path) -
     assert "video -> audio" in command(*arguments).out
 
 
-@pytest.mark.parametrize("name", ["pretrain", "toc", "evaluate", "report"])
-def test_json_is_all_that_stdout_carries(command, toy, tmp_path: Path, name: str) -> None:
-    arguments = {
-        "pretrain": (toy.config, "--to", tmp_path / "run"),
-        "toc": (toy.run, "--to", tmp_path / "toc"),
-        "evaluate": (toy.run, "--task", "ave", "--data", toy.ave, "--seeds", "0"),
-        "report": (toy.run,),
-    }[name]
-    outcome = command(name, *arguments, "--json")
-    assert outcome.code == 0
-    assert isinstance(json.loads(outcome.out), dict)
+def test_report_prints_where_it_is(command, toy) -> None:
+    outcome = command("report", toy.run)
+    assert (outcome.code, outcome.out) == (0, f"report: {toy.run / 'report.html'}\n")
+    files = {"report": str(toy.run / "report.html"), "results": str(toy.run / "results.json")}
+    assert json.loads(command("report", toy.run, "--json").out) == files

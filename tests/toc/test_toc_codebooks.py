@@ -254,7 +254,7 @@ def test_only_a_torch_file_needs_torch(tmp_path: Path) -> None:
     torch.save(torch.from_numpy(CODES), tmp_path / "codes.pt")
     code = (
         "import sys\n"
-        "sys.modules['torch'] = None\n"  # what import finds where torch is not installed
+        "sys.modules['torch'] = None\n"  # as if torch were not installed
         "from toc.codebooks import load_codebook\n"
         "for name in ('model', 'model/model.safetensors', 'codes.npz'): load_codebook(name)\n"
         "others = 'safetensors sklearn scipy matplotlib unicode_cmg'.split()\n"

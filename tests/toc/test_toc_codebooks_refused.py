@@ -18,17 +18,8 @@ from toc.codebooks import find_codebooks, load_codebook
 
 CODES = np.random.default_rng(0).normal(size=(6, 4)).astype(np.float32)
 KEY = "vq.layers.0.codebook.embed"
-MADE: list[tuple[Callable[[Path], Path], str]] = []
-
-
-def case(message: str) -> Callable[[Callable[[Path], Path]], Callable[[Path], Path]]:
-    """A file that is refused with this message; the function writes it into a folder."""
-
-    def note(make: Callable[[Path], Path]) -> Callable[[Path], Path]:
-        MADE.append((make, message))
-        return make
-
-    return note
+NO_NUMPY_FILE = "cannot be read as a NumPy file"
+NO_TORCH_FILE = r"not a whole file of torch\.save; it may have been truncated"
 
 
 def written(path: Path, content: bytes | str) -> Path:
@@ -37,9 +28,9 @@ def written(path: Path, content: bytes | str) -> Path:
     return path
 
 
-def native(folder: Path, config: str | None = None) -> Path:
+def native(folder: Path, config: str | None = None, **tensors: np.ndarray) -> Path:
     folder.mkdir()
-    save_file({KEY: CODES}, folder / "model.safetensors")
+    save_file(tensors or {KEY: CODES}, folder / "model.safetensors")
     written(folder / "config.json", config or json.dumps({"codebooks": {"layer0": KEY}}))
     return folder
 
@@ -53,205 +44,152 @@ def cut(path: Path, end: int) -> Path:
     return written(path, path.read_bytes()[:end])
 
 
-@case("no such file or folder")
-def nothing(folder: Path) -> Path:
-    return folder / "absent"
-
-
-@case(r"holds no checkpoint \(no config\.json\)")
-def an_empty_folder(folder: Path) -> Path:
-    (folder / "empty").mkdir()
-    return folder / "empty"
-
-
-@case(r"has config\.json but no weights; expected model\.safetensors or model\.safetensors\.index")
-def a_folder_without_weights(folder: Path) -> Path:
-    return written(folder / "bare" / "config.json", "{}").parent
-
-
-@case(r"config\.json: not valid JSON; it may have been truncated")
-def half_a_description(folder: Path) -> Path:
-    return native(folder / "half", '{"codebooks": {"lay')
-
-
-@case(r"has no tensor 'elsewhere', which config\.json names")
-def a_description_of_other_weights(folder: Path) -> Path:
-    return native(folder / "moved", '{"codebooks": {"layer0": "elsewhere"}}')
-
-
-@case(
-    r"holds no codebook that is recognised; quantizers by finite scalars \(FSQ\) or without look-up \(LFQ\)"
-)
-def a_model_without_codebooks(folder: Path) -> Path:
-    model = native(folder / "scalars", '{"codebooks": {}}')
-    save_file({"encoder.weight": CODES, "decoder.weight": CODES}, model / "model.safetensors")
-    return model
-
-
-@case("not a whole safetensors file, its header is longer than the file")
-def a_cut_header(folder: Path) -> Path:
-    return cut(native(folder / "cut") / "model.safetensors", 40).parent
-
-
-@case(f"not a whole safetensors file, it ends before the tensor '{KEY}' does")
-def cut_data(folder: Path) -> Path:
-    return cut(native(folder / "cut") / "model.safetensors", -4)
-
-
-@case("not a whole safetensors file, its header is longer than the file")
-def an_empty_safetensors_file(folder: Path) -> Path:
-    return written(folder / "none.safetensors", b"")
-
-
-@case("its header cannot be read")
-def a_header_that_is_no_json(folder: Path) -> Path:
-    return written(folder / "odd.safetensors", (4).to_bytes(8, "little") + b"{{{{")
-
-
-@case("its header cannot be read")
-def a_header_without_places(folder: Path) -> Path:
-    return header_only(folder / "odd.safetensors", dtype="F32", shape=[1, 2])
-
-
-@case(f"the tensor '{KEY}' has not the bytes that its shape needs")
-def a_header_that_contradicts_itself(folder: Path) -> Path:
-    return header_only(folder / "odd.safetensors", dtype="F32", shape=[5, 5], data_offsets=[0, 8])
-
-
-@case(rf"\({KEY}\): the tensor has dtype F8_E4M3; expected float64, float32, float16 or bfloat16")
-def eight_bit_floats(folder: Path) -> Path:
-    return header_only(folder / "tiny.safetensors", dtype="F8_E4M3", shape=[4, 2], data_offsets=[0, 8])
+def cut_weights(folder: Path, end: int) -> Path:
+    return cut(native(folder / "cut") / "model.safetensors", end).parent
 
 
 def sharded(folder: Path, weight_map: object) -> Path:
-    folder.mkdir()
+    """A sharded checkpoint of one file, and the same file beside its folder."""
     written(folder / "config.json", "{}")
-    save_file({KEY: CODES}, folder / "a.safetensors")
+    for place in (folder, folder.parent):
+        save_file({KEY: CODES}, place / "a.safetensors")
     written(folder / "model.safetensors.index.json", json.dumps({"weight_map": weight_map}))
     return folder
 
 
-@case("names 'b.safetensors', and there is no such file beside it")
-def a_missing_shard(folder: Path) -> Path:
-    return sharded(folder / "hub", {KEY: "a.safetensors", "x": "b.safetensors"})
+def array(path: Path, values: np.ndarray) -> Path:
+    np.save(path, values, allow_pickle=True)
+    return path
 
 
-@case("names '../a.safetensors', and there is no such file beside it")
-def a_shard_in_another_folder(folder: Path) -> Path:
-    save_file({KEY: CODES}, folder / "a.safetensors")
-    return sharded(folder / "hub", {KEY: "../a.safetensors"})
+def archive(path: Path, **arrays: np.ndarray) -> Path:
+    np.savez(path, **arrays)
+    return path
 
 
-@case(r"has no tensor 'x', which model\.safetensors\.index\.json puts there")
-def a_shard_that_lacks_a_tensor(folder: Path) -> Path:
-    return sharded(folder / "hub", {"x": "a.safetensors"})
+def spoilt(path: Path, start: int, end: int) -> Path:
+    content = bytearray(path.read_bytes())
+    content[start:end] = bytes(end - start)
+    return written(path, bytes(content))
 
 
-@case('has no "weight_map"')
-def an_index_of_something_else(folder: Path) -> Path:
-    return sharded(folder / "hub", [1, 2])
+def torch_file(path: Path, tensor: torch.Tensor) -> Path:
+    torch.save({KEY: tensor}, path)
+    return path
 
 
-@case(r"shape \[5\]")
-def one_axis(folder: Path) -> Path:
-    np.save(folder / "flat.npy", np.ones(5))
-    return folder / "flat.npy"
+OBJECTS = np.array([[1.0, None]], dtype=object)
+CASES: dict[str, tuple[Callable[[Path], Path], str]] = {
+    "nothing": (lambda at: at / "absent", "no such file or folder"),
+    "an empty folder": (lambda at: at, r"holds no checkpoint \(no config\.json\)"),
+    "a folder without weights": (
+        lambda at: written(at / "config.json", "{}").parent,
+        r"has config\.json but no weights; expected model\.safetensors or model\.safetensors\.index",
+    ),
+    "half a configuration": (
+        lambda at: native(at / "half", '{"codebooks": {"lay'),
+        r"config\.json: not valid JSON; it may have been truncated",
+    ),
+    "a configuration of other weights": (
+        lambda at: native(at / "moved", '{"codebooks": {"layer0": "elsewhere"}}'),
+        r"has no tensor 'elsewhere', which config\.json names",
+    ),
+    "a model without codebooks": (
+        lambda at: native(at / "scalars", '{"codebooks": {}}', encoder=CODES, decoder=CODES),
+        r"holds no codebook that is recognised; quantizers by finite scalars \(FSQ\) or without look-up",
+    ),
+    "a cut header": (
+        lambda at: cut_weights(at, 40),
+        "not a whole safetensors file, its header is longer than the file",
+    ),
+    "cut data": (
+        lambda at: cut_weights(at, -4),
+        f"not a whole safetensors file, it ends before the tensor '{KEY}' does",
+    ),
+    "an empty safetensors file": (
+        lambda at: written(at / "none.safetensors", b""),
+        "not a whole safetensors file, its header is longer than the file",
+    ),
+    "a header that is no JSON": (
+        lambda at: written(at / "odd.safetensors", (4).to_bytes(8, "little") + b"{{{{"),
+        "its header cannot be read",
+    ),
+    "a header without places": (
+        lambda at: header_only(at / "odd.safetensors", dtype="F32", shape=[1, 2]),
+        "its header cannot be read",
+    ),
+    "a header that contradicts itself": (
+        lambda at: header_only(at / "odd.safetensors", dtype="F32", shape=[5, 5], data_offsets=[0, 8]),
+        f"the tensor '{KEY}' has not the bytes that its shape needs",
+    ),
+    "eight-bit floats": (
+        lambda at: header_only(at / "t.safetensors", dtype="F8_E4M3", shape=[4, 2], data_offsets=[0, 8]),
+        rf"\({KEY}\): the tensor has dtype F8_E4M3; expected float64, float32, float16 or bfloat16",
+    ),
+    "a missing shard": (
+        lambda at: sharded(at / "hub", {KEY: "a.safetensors", "x": "b.safetensors"}),
+        "names 'b.safetensors', and there is no such file beside it",
+    ),
+    "a shard in another folder": (
+        lambda at: sharded(at / "hub", {KEY: "../a.safetensors"}),
+        "names '../a.safetensors', and there is no such file beside it",
+    ),
+    "a shard that lacks a tensor": (
+        lambda at: sharded(at / "hub", {"x": "a.safetensors"}),
+        r"has no tensor 'x', which model\.safetensors\.index\.json puts there",
+    ),
+    "an index of something else": (lambda at: sharded(at / "hub", [1, 2]), 'has no "weight_map"'),
+    "one axis": (lambda at: array(at / "flat.npy", np.ones(5)), r"shape \[5\]"),
+    "four axes": (lambda at: array(at / "deep.npy", np.ones((2, 3, 4, 5))), r"shape \[2, 3, 4, 5\]"),
+    "one code": (
+        lambda at: array(at / "single.npy", np.ones((1, 5))),
+        r"single\.npy \(single\): .*at least 2 codes",
+    ),
+    "integers": (
+        lambda at: array(at / "indices.npy", np.ones((5, 5), int)),
+        r"indices\.npy \(indices\): the codebook holds integers: code indices",
+    ),
+    "objects": (
+        lambda at: array(at / "objects.npy", OBJECTS),
+        r"objects\.npy: the array holds pickled objects",
+    ),
+    "objects in an archive": (
+        lambda at: archive(at / "many.npz", a=OBJECTS),
+        r"many\.npz \(a\): the array holds pickled objects",
+    ),
+    "a cut array": (
+        lambda at: cut(array(at / "short.npy", CODES), -8),
+        rf"short\.npy: {NO_NUMPY_FILE} .*truncated",
+    ),
+    "a cut archive": (lambda at: cut(archive(at / "s.npz", a=CODES), -30), rf"s\.npz: {NO_NUMPY_FILE}"),
+    "an archive with other bytes": (
+        lambda at: spoilt(archive(at / "spoilt.npz", codes=np.ones((40, 40))), 4000, 4100),
+        rf"spoilt\.npz: {NO_NUMPY_FILE}",
+    ),
+    "no archive": (lambda at: written(at / "b.npz", b"PK no zip"), rf"b\.npz: {NO_NUMPY_FILE}"),
+    "a pickle for an array": (
+        lambda at: written(at / "pickled.npy", pickle.dumps([1.0])),
+        rf"pickled\.npy: {NO_NUMPY_FILE}",
+    ),
+    "an archive of nothing": (lambda at: archive(at / "nothing.npz"), "holds no codebook that is recognised"),
+    "an empty torch file": (lambda at: written(at / "none.pt", b""), NO_TORCH_FILE),
+    "a cut torch file": (
+        lambda at: cut(torch_file(at / "short.pt", torch.from_numpy(CODES)), -200),
+        NO_TORCH_FILE,
+    ),
+    "text for a torch file": (lambda at: written(at / "text.pt", "plain words"), NO_TORCH_FILE),
+    "a sparse tensor": (
+        lambda at: torch_file(at / "sparse.pt", torch.eye(5).to_sparse()),
+        r"is a torch\.sparse_coo tensor of torch\.float32; expected a dense one",
+    ),
+    "a text file": (
+        lambda at: written(at / "notes.txt", "codes"),
+        "not a kind of file that holds codebooks; expected a folder with a checkpoint or .safetensors",
+    ),
+}
 
 
-@case(r"shape \[2, 3, 4, 5\]")
-def four_axes(folder: Path) -> Path:
-    np.save(folder / "deep.npy", np.ones((2, 3, 4, 5)))
-    return folder / "deep.npy"
-
-
-@case(r"single\.npy \(single\): .*at least 2 codes")
-def one_code(folder: Path) -> Path:
-    np.save(folder / "single.npy", np.ones((1, 5)))
-    return folder / "single.npy"
-
-
-@case(r"indices\.npy \(indices\): the codebook holds integers: code indices")
-def integers(folder: Path) -> Path:
-    np.save(folder / "indices.npy", np.ones((5, 5), int))
-    return folder / "indices.npy"
-
-
-@case(r"objects\.npy: the array holds pickled objects")
-def objects(folder: Path) -> Path:
-    np.save(folder / "objects.npy", np.array([[1.0, None]], dtype=object), allow_pickle=True)
-    return folder / "objects.npy"
-
-
-@case(r"many\.npz \(a\): the array holds pickled objects")
-def objects_in_an_archive(folder: Path) -> Path:
-    np.savez(folder / "many.npz", a=np.array([[1.0, None]], dtype=object), allow_pickle=True)
-    return folder / "many.npz"
-
-
-@case(r"short\.npy: cannot be read as a NumPy file .*truncated")
-def a_cut_array(folder: Path) -> Path:
-    np.save(folder / "short.npy", CODES)
-    return cut(folder / "short.npy", -8)
-
-
-@case(r"short\.npz: cannot be read as a NumPy file")
-def a_cut_archive(folder: Path) -> Path:
-    np.savez(folder / "short.npz", CODES)
-    return cut(folder / "short.npz", -30)
-
-
-@case(r"spoilt\.npz: cannot be read as a NumPy file")
-def an_archive_with_other_bytes(folder: Path) -> Path:
-    np.savez(folder / "spoilt.npz", codes=np.ones((40, 40)))
-    content = bytearray((folder / "spoilt.npz").read_bytes())
-    content[4000:4100] = bytes(100)
-    return written(folder / "spoilt.npz", bytes(content))
-
-
-@case(r"broken\.npz: cannot be read as a NumPy file")
-def no_archive(folder: Path) -> Path:
-    return written(folder / "broken.npz", b"PK no zip")
-
-
-@case(r"pickled\.npy: cannot be read as a NumPy file")
-def a_pickle_for_an_array(folder: Path) -> Path:
-    return written(folder / "pickled.npy", pickle.dumps([1.0]))
-
-
-@case("holds no codebook that is recognised")
-def an_archive_of_nothing(folder: Path) -> Path:
-    np.savez(folder / "nothing.npz")
-    return folder / "nothing.npz"
-
-
-@case("not a whole file of torch.save; it may have been truncated")
-def an_empty_torch_file(folder: Path) -> Path:
-    return written(folder / "none.pt", b"")
-
-
-@case("not a whole file of torch.save; it may have been truncated")
-def a_cut_torch_file(folder: Path) -> Path:
-    torch.save({KEY: torch.from_numpy(CODES)}, folder / "short.pt")
-    return cut(folder / "short.pt", -200)
-
-
-@case("not a whole file of torch.save")
-def text_for_a_torch_file(folder: Path) -> Path:
-    return written(folder / "text.pt", "plain words")
-
-
-@case(r"is a torch\.sparse_coo tensor of torch\.float32; expected a dense one")
-def a_sparse_tensor(folder: Path) -> Path:
-    torch.save({KEY: torch.eye(5).to_sparse()}, folder / "sparse.pt")
-    return folder / "sparse.pt"
-
-
-@case("not a kind of file that holds codebooks; expected a folder with a checkpoint or .safetensors")
-def a_text_file(folder: Path) -> Path:
-    return written(folder / "notes.txt", "codes")
-
-
-@pytest.mark.parametrize(("make", "message"), MADE, ids=lambda value: getattr(value, "__name__", ""))
+@pytest.mark.parametrize(("make", "message"), CASES.values(), ids=CASES)
 @pytest.mark.filterwarnings("ignore:Sparse")
 def test_it_is_refused_in_one_line(make: Callable[[Path], Path], message: str, tmp_path: Path) -> None:
     path = make(tmp_path)
@@ -263,7 +201,7 @@ def test_it_is_refused_in_one_line(make: Callable[[Path], Path], message: str, t
 
 def test_a_cut_file_is_not_listed_either(tmp_path: Path) -> None:
     with pytest.raises(CodebookError, match="not a whole safetensors file"):
-        find_codebooks(cut_data(tmp_path))
+        find_codebooks(cut_weights(tmp_path, -4))
 
 
 class Malicious:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from pathlib import Path
 
 import numpy as np
@@ -36,58 +37,30 @@ def randomized(model: PreTrainedModel) -> PreTrainedModel:
     return model.eval()
 
 
+@pytest.fixture(scope="module")
 def encodec() -> EncodecModel:
+    sizes = {"codebook_size": 8, "codebook_dim": 6, "hidden_size": 6, "num_filters": 2, "num_lstm_layers": 1}
     return randomized(
-        EncodecModel(
-            EncodecConfig(
-                codebook_size=8,
-                codebook_dim=6,
-                hidden_size=6,
-                num_filters=2,
-                upsampling_ratios=[4, 2],
-                target_bandwidths=[36.0],
-                num_lstm_layers=1,
-            )
-        )
+        EncodecModel(EncodecConfig(**sizes, upsampling_ratios=[4, 2], target_bandwidths=[36.0]))
     )
 
 
+@pytest.fixture(scope="module")
 def dac() -> DacModel:
+    sizes = {"encoder_hidden_size": 4, "decoder_hidden_size": 8, "codebook_size": 8, "codebook_dim": 5}
     return randomized(
-        DacModel(
-            DacConfig(
-                encoder_hidden_size=4,
-                decoder_hidden_size=8,
-                downsampling_ratios=[2],
-                upsampling_ratios=[2],
-                n_codebooks=3,
-                codebook_size=8,
-                codebook_dim=5,
-            )
-        )
+        DacModel(DacConfig(**sizes, n_codebooks=3, downsampling_ratios=[2], upsampling_ratios=[2]))
     )
 
 
+@pytest.fixture(scope="module")
 def mimi() -> MimiModel:
-    return randomized(
-        MimiModel(
-            MimiConfig(
-                hidden_size=8,
-                num_filters=2,
-                upsampling_ratios=[2],
-                num_hidden_layers=1,
-                num_attention_heads=2,
-                num_key_value_heads=2,
-                head_dim=4,
-                intermediate_size=8,
-                codebook_size=8,
-                codebook_dim=4,
-                vector_quantization_hidden_dimension=4,
-                num_quantizers=4,
-                upsample_groups=1,
-            )
-        )
-    )
+    eight = dict.fromkeys(("hidden_size", "intermediate_size", "codebook_size"), 8)
+    four = ("head_dim", "codebook_dim", "vector_quantization_hidden_dimension", "num_quantizers")
+    two = ("num_filters", "num_attention_heads", "num_key_value_heads")
+    one = ("num_hidden_layers", "upsample_groups")
+    sizes = {**eight, **dict.fromkeys(four, 4), **dict.fromkeys(two, 2), **dict.fromkeys(one, 1)}
+    return randomized(MimiModel(MimiConfig(**sizes, upsampling_ratios=[2])))
 
 
 def looked_up(layer: torch.nn.Module, codes: int) -> Tensor:
@@ -123,26 +96,23 @@ def everywhere(model: PreTrainedModel, folder: Path) -> list[Path]:
     ]
 
 
-def test_encodec_is_a_residual_stack(tmp_path: Path) -> None:
-    model = encodec()
-    expected = {f"layer{k}": looked_up(layer, 8) for k, layer in enumerate(model.quantizer.layers)}
+def test_encodec_is_a_residual_stack(encodec: EncodecModel, tmp_path: Path) -> None:
+    expected = {f"layer{k}": looked_up(layer, 8) for k, layer in enumerate(encodec.quantizer.layers)}
     assert len(expected) > 1
-    for path in everywhere(model, tmp_path):
+    for path in everywhere(encodec, tmp_path):
         check(path, "EnCodec", expected)
 
 
-def test_dac_is_a_residual_stack_of_narrow_codes(tmp_path: Path) -> None:
-    model = dac()
-    expected = {f"layer{k}": looked_up(layer, 8) for k, layer in enumerate(model.quantizer.quantizers)}
-    for path in everywhere(model, tmp_path):
+def test_dac_is_a_residual_stack_of_narrow_codes(dac: DacModel, tmp_path: Path) -> None:
+    expected = {f"layer{k}": looked_up(layer, 8) for k, layer in enumerate(dac.quantizer.quantizers)}
+    for path in everywhere(dac, tmp_path):
         check(path, "DAC", expected)
 
 
-def test_the_codebooks_of_mimi_are_computed_from_sums_and_usage(tmp_path: Path) -> None:
-    model = mimi()
+def test_the_codebooks_of_mimi_are_computed_from_sums_and_usage(mimi: MimiModel, tmp_path: Path) -> None:
     stacks = {
-        "semantic": model.quantizer.semantic_residual_vector_quantizer.layers,
-        "acoustic": model.quantizer.acoustic_residual_vector_quantizer.layers,
+        "semantic": mimi.quantizer.semantic_residual_vector_quantizer.layers,
+        "acoustic": mimi.quantizer.acoustic_residual_vector_quantizer.layers,
     }
     expected = {
         f"{name}.{k}": looked_up(layer, 8)
@@ -150,7 +120,7 @@ def test_the_codebooks_of_mimi_are_computed_from_sums_and_usage(tmp_path: Path) 
         for k, layer in enumerate(layers)
     }
     assert set(expected) == {"semantic.0", "acoustic.0", "acoustic.1", "acoustic.2"}
-    for path in everywhere(model, tmp_path):
+    for path in everywhere(mimi, tmp_path):
         check(path, "Mimi", expected)
         key = "quantizer.semantic_residual_vector_quantizer.layers.0.codebook.embed_sum"
         found = load_codebook(path, key)
@@ -158,51 +128,41 @@ def test_the_codebooks_of_mimi_are_computed_from_sums_and_usage(tmp_path: Path) 
         np.testing.assert_array_equal(found.vectors, expected["semantic.0"])
 
 
-def test_mimi_as_it_was_published_has_the_same_codebooks_by_other_names(tmp_path: Path) -> None:
-    model = mimi()
+def test_the_released_mimi_has_the_same_codebooks_by_other_names(mimi: MimiModel, tmp_path: Path) -> None:
     renames = {
         "semantic_residual_vector_quantizer": "rvq_first.vq",
         "acoustic_residual_vector_quantizer": "rvq_rest.vq",
         "codebook.embed_sum": "_codebook.embedding_sum",
         "codebook.cluster_usage": "_codebook.cluster_usage",
     }
-    state = model.state_dict()
+    state = mimi.state_dict()
     for ours, theirs in renames.items():
         state = {key.replace(ours, theirs): value for key, value in state.items()}
-    torch.save(state, tmp_path / "published.pt")
+    torch.save(state, tmp_path / "released.pt")
     first, rest = (
-        model.quantizer.semantic_residual_vector_quantizer,
-        model.quantizer.acoustic_residual_vector_quantizer,
+        mimi.quantizer.semantic_residual_vector_quantizer,
+        mimi.quantizer.acoustic_residual_vector_quantizer,
     )
     expected = {"rvq_first.0": looked_up(first.layers[0], 8)}
     check(
-        tmp_path / "published.pt",
+        tmp_path / "released.pt",
         "Mimi",
         expected | {f"rvq_rest.{k}": looked_up(layer, 8) for k, layer in enumerate(rest.layers)},
     )
 
 
 def test_an_image_tokenizer_of_the_vqgan_family(tmp_path: Path) -> None:
-    config = JanusVQVAEConfig(
-        embed_dim=4,
-        num_embeddings=8,
-        latent_channels=8,
-        base_channels=32,
-        channel_multiplier=[1],
-        num_res_blocks=1,
-        projection_dim=8,
-        num_hidden_layers=1,
-        hidden_size=8,
-    )
-    model = JanusVQVAE(config)
+    eight = dict.fromkeys(("num_embeddings", "latent_channels", "projection_dim", "hidden_size"), 8)
+    sizes = {**eight, "embed_dim": 4, "base_channels": 32, "num_res_blocks": 1, "num_hidden_layers": 1}
+    model = JanusVQVAE(JanusVQVAEConfig(**sizes, channel_multiplier=[1]))
     for path in everywhere(model, tmp_path):
         check(path, "VQGAN", {"layer0": model.quantize.embedding.weight})
 
 
-def test_mimi_in_half_precision_is_computed_in_float32(tmp_path: Path) -> None:
-    model = mimi()
-    model.to(torch.bfloat16).save_pretrained(tmp_path)
-    layer = model.quantizer.acoustic_residual_vector_quantizer.layers[1].codebook
+def test_mimi_in_half_precision_is_computed_in_float32(mimi: MimiModel, tmp_path: Path) -> None:
+    half = deepcopy(mimi).to(torch.bfloat16)
+    half.save_pretrained(tmp_path)
+    layer = half.quantizer.acoustic_residual_vector_quantizer.layers[1].codebook
     expected = layer.embed_sum.float() / layer.cluster_usage.float().clamp(min=layer.epsilon)[:, None]
     np.testing.assert_array_equal(load_codebook(tmp_path, "acoustic.1").vectors, expected)
 
@@ -214,7 +174,7 @@ def test_a_code_that_was_hardly_used_is_divided_by_a_hundred_thousandth(dtype: t
     np.testing.assert_allclose(codes[:, 0], [0.5, 1e5, 1e5], rtol=1e-6)
 
 
-def test_sums_without_usage_are_no_codebook(tmp_path: Path) -> None:
-    state = {k: v for k, v in mimi().state_dict().items() if not k.endswith("cluster_usage")}
+def test_sums_without_usage_are_no_codebook(mimi: MimiModel, tmp_path: Path) -> None:
+    state = {k: v for k, v in mimi.state_dict().items() if not k.endswith("cluster_usage")}
     torch.save(state, tmp_path / "half.pt")
     assert not find_codebooks(tmp_path / "half.pt").codebooks
