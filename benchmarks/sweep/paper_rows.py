@@ -97,7 +97,7 @@ class Row:
 
     name: str
     cells: tuple[Cell | None, ...]
-    average: float | None
+    average: Cell | None
 
 
 @dataclass(frozen=True)
@@ -193,7 +193,7 @@ def _table(protocol: str, sources: Sequence[Source], *, printed: bool) -> PaperT
 
 def _row(name: str, cells: Sequence[Cell | None]) -> Row:
     means = [cell.mean for cell in cells if cell is not None]
-    return Row(name, tuple(cells), sum(means) / len(means) if len(means) == len(cells) else None)
+    return Row(name, tuple(cells), Cell(sum(means) / len(means)) if len(means) == len(cells) else None)
 
 
 def _cell(name: str, entries: Sequence[tuple[Source, DirectionResult]]) -> Cell:
@@ -262,6 +262,6 @@ def _printed_beside(paper: str, columns: Sequence[Column]) -> Iterator[Row]:
         if (number.paper, number.table) == (paper, "1"):
             rows.setdefault(number.row, {})[number.task, number.direction] = number.value
     for name, values in rows.items():
-        cells = (values.get((c.task, f"{c.source}->{c.target}")) for c in columns)
-        average = values.get(("average", "")) if len(columns) == 2 * len(TASKS) else None
-        yield Row(name, tuple(None if v is None else Cell(v) for v in cells), average)
+        cells = {place: Cell(value) for place, value in values.items()}
+        average = cells.get(("average", "")) if len(columns) == 2 * len(TASKS) else None
+        yield Row(name, tuple(cells.get((c.task, f"{c.source}->{c.target}")) for c in columns), average)

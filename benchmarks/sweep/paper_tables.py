@@ -71,24 +71,18 @@ def _lines(
     rows: Sequence[Row], named: Callable[[str], str], bold: Callable[[str], str], form: str
 ) -> Iterator[list[str]]:
     """The cells of each row as text; the best number of each column is bold where rows compete."""
-    columns = list(zip(*(_means(row) for row in rows), strict=True))
-    best = [max((v for v in column if v is not None), default=None) for column in columns]
+    columns = zip(*((*row.cells, row.average) for row in rows), strict=True)
+    best = [max((f"{cell.mean:.1f}" for cell in column if cell), key=float, default="") for column in columns]
     for row in rows:
-        stds = [None if cell is None else cell.std for cell in row.cells]
         cells = []
-        for value, top, std in zip(_means(row), best, [*stds, None], strict=True):
-            if value is None:
-                cells.append("-")
-                continue
-            number = f"{value:.1f}"
-            if len(rows) > 1 and top is not None and number == f"{top:.1f}":
+        for cell, top in zip((*row.cells, row.average), best, strict=True):
+            number = "-" if cell is None else f"{cell.mean:.1f}"
+            if cell is not None and len(rows) > 1 and number == top:
                 number = bold(number)
-            cells.append(number if std is None else form.format(number, f"{std:.1f}"))
+            cells.append(
+                number if cell is None or cell.std is None else form.format(number, f"{cell.std:.1f}")
+            )
         yield [named(row.name), *cells]
-
-
-def _means(row: Row) -> list[float | None]:
-    return [*(None if cell is None else cell.mean for cell in row.cells), row.average]
 
 
 def print_tables(
