@@ -10,8 +10,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from benchmarks.refinement.choice import Choice, check_choices
-from benchmarks.refinement.ways import RefineSection
+from benchmarks.refinement import Choice, RefineSection, check_choices
 from benchmarks.sweep.rows import Read, Row, SavedRow, TrainedRow
 from unicode_cmg.config import Config, load_yaml
 from unicode_cmg.errors import InputError

@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
-from benchmarks.refinement.comparison import ALL
+from benchmarks.refinement import ALL
 from benchmarks.sweep.config import PlotConfig
 from benchmarks.sweep.summary import Curve, RefinedRow
 from unicode_cmg.files import atomic_file

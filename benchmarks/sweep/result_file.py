@@ -6,8 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks.refinement import Size, Way
-from benchmarks.refinement.comparison import ALL, RefinedResult
+from benchmarks.refinement import ALL, RefinedResult, Refiner, Size
 from unicode_cmg.errors import InputError
 from unicode_cmg.files import read_json, write_json
 
@@ -46,35 +45,41 @@ class ResultFile:
         self._file, self._settings = file, dict(settings)
         self._results: list[dict[str, Any]] = values.get("results", [])
 
-    def missing(self, read: str, task: str, ways: Mapping[str, Way]) -> dict[str, Way] | None:
-        """What is still to be measured of a task: ways with the missing sizes; None if nothing is missing.
+    def missing(self, read: str, task: str, refiners: Mapping[str, Refiner]) -> dict[str, Refiner] | None:
+        """What is still to be measured of a task: refiners with missing sizes; None if nothing is missing.
 
         An empty mapping stands for all dimensions.
         """
         known = self._by_key(read, task)
         lacking = {}
-        for name, way in ways.items():
-            sizes = tuple(size for size in way.keep if _key(_settings(way), size) not in known)
+        for name, refiner in refiners.items():
+            sizes = tuple(size for size in refiner.keep if _key(_settings(refiner), size) not in known)
             if sizes:
-                lacking[name] = way.model_copy(update={"keep": sizes})
+                lacking[name] = refiner.model_copy(update={"keep": sizes})
         return lacking if lacking or not known else None
 
-    def add(self, read: str, task: str, rows: Iterable[RefinedResult], ways: Mapping[str, Way]) -> None:
+    def add(
+        self, read: str, task: str, rows: Iterable[RefinedResult], refiners: Mapping[str, Refiner]
+    ) -> None:
         """Add what was measured and write the file; results that exist stay as they are."""
         known = self._by_key(read, task)
         for row in rows:
-            settings = None if row.refinement == ALL else _settings(ways[row.refinement])
+            settings = None if row.refinement == ALL else _settings(refiners[row.refinement])
             if _key(settings, row.asked) not in known:
-                entry = {"read": read, "task": task, "way": settings, "row": row.model_dump(mode="json")}
+                entry = {"read": read, "task": task, "refiner": settings, "row": row.model_dump(mode="json")}
                 self._results.append(entry)
         values = {"settings": self._settings, "seconds": self.seconds, "same_code": self.same_code}
         write_json(self._file, {"format_version": _FORMAT_VERSION, **values, "results": self._results})
 
-    def rows(self, read: str, task: str, ways: Mapping[str, Way]) -> list[RefinedResult]:
-        """All dimensions, then every size of the ways, under their names."""
+    def rows(self, read: str, task: str, refiners: Mapping[str, Refiner]) -> list[RefinedResult]:
+        """All dimensions, then every size of the refiners, under their names."""
         known = self._by_key(read, task)
         wanted = [(ALL, _key(None, None))]
-        wanted += [(name, _key(_settings(way), size)) for name, way in ways.items() for size in way.keep]
+        wanted += [
+            (name, _key(_settings(refiner), size))
+            for name, refiner in refiners.items()
+            for size in refiner.keep
+        ]
         return [
             RefinedResult.parse({**row, "refinement": name}, where=self._file)
             for name, key in wanted
@@ -85,12 +90,12 @@ class ResultFile:
         found: dict[str, list[dict[str, Any]]] = {}
         for entry in self._results:
             if (entry["read"], entry["task"]) == (read, task):
-                found.setdefault(_key(entry["way"], entry["row"]["asked"]), []).append(entry["row"])
+                found.setdefault(_key(entry["refiner"], entry["row"]["asked"]), []).append(entry["row"])
         return found
 
 
-def _settings(way: Way) -> dict[str, Any]:
-    return way.model_dump(mode="json", exclude={"keep"})
+def _settings(refiner: Refiner) -> dict[str, Any]:
+    return refiner.model_dump(mode="json", exclude={"keep"})
 
 
 def _key(settings: Mapping[str, Any] | None, asked: Size | None) -> str:

@@ -13,8 +13,7 @@ from pathlib import Path
 import torch
 
 from benchmarks.evaluation.task_codes import encode_task
-from benchmarks.refinement.choice import chosen
-from benchmarks.refinement.comparison import ALL, RefinedResult, compare
+from benchmarks.refinement import ALL, RefinedResult, chosen, compare
 from benchmarks.sweep.config import SweepConfig
 from benchmarks.sweep.result_file import ResultFile
 from benchmarks.sweep.rows import Row
@@ -186,8 +185,8 @@ def _measure(
             f"no code layer '{wanted[0]}'", where="sweep: read", expected=f"some of {', '.join(known)}"
         )
     for task in sweep.tasks:
-        ways = results.missing(read, task, sweep.refine)
-        if ways is None:
+        refiners = results.missing(read, task, sweep.refine)
+        if refiners is None:
             continue
         name = resolve_task(task, data)
         encoded = encode_task(
@@ -197,9 +196,9 @@ def _measure(
             resolve_protocol("held-out", name).reporting_on(sweep.report),
             sweep.directions,
             layers,
-            with_unquantized=any(way.requantizes for way in ways.values()),
+            with_unquantized=any(refiner.requantizes for refiner in refiners.values()),
         )
-        rows = compare(encoded, ways, sweep.head_seeds, sweep.head)
+        rows = compare(encoded, refiners, sweep.head_seeds, sweep.head)
         if (
             results.same_code.get(read) is None
             and "ave" in sweep.tasks
@@ -208,7 +207,7 @@ def _measure(
             clips = LabelledClips.open(data, sweep.report)
             codes = describe_codes(model, clips, layer=layers[0], modalities=["audio", "video"], nearest=0)
             results.same_code[read] = 100 * (codes.event_agreement[0].steps or 0.0)
-        results.add(read, task, rows, ways)
+        results.add(read, task, rows, refiners)
 
 
 def _folder(name: str) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.refinement.comparison import ALL, RefinedResult
+from benchmarks.refinement import ALL, RefinedResult
 from benchmarks.sweep.config import Layout
 from benchmarks.sweep.rows import Row, TrainedRow
 from benchmarks.sweep.runs import Outcome

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 
-from benchmarks.refinement.comparison import ALL
+from benchmarks.refinement import ALL
 from benchmarks.sweep.config import Layout, PlotConfig, SweepConfig
 from benchmarks.sweep.rows import Row
 from benchmarks.sweep.runs import Outcome

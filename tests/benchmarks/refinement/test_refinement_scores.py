@@ -14,9 +14,15 @@ from tiny_codes_method import TinyMethod
 
 from benchmarks import HeadConfig, evaluate
 from benchmarks.evaluation.task_codes import EncodedTask, encode_task
-from benchmarks.refinement import Way, parse_ways
-from benchmarks.refinement.choice import Choice, check_choices, chosen
-from benchmarks.refinement.comparison import ALL, RefinedResult, compare
+from benchmarks.refinement import (
+    ALL,
+    Choice,
+    RefinedResult,
+    check_choices,
+    chosen,
+    compare,
+    parse_refiners,
+)
 from benchmarks.tasks import resolve_protocol
 from toc import optimize
 from unicode_cmg.errors import InputError
@@ -26,8 +32,8 @@ SEEDS = (0, 1, 2)
 DIRECTIONS = ["video->audio", "audio->audio", "audio->video"]
 
 
-def ways(**named: dict[str, Any]) -> dict[str, Way]:
-    return parse_ways(named)
+def refiners(**named: dict[str, Any]) -> dict[str, Refiner]:
+    return parse_refiners(named)
 
 
 def encoded(model: TinyMethod, root: Path, task: str = "ave", **options: Any) -> EncodedTask:
@@ -43,9 +49,9 @@ def by_key(rows: list[RefinedResult]) -> dict[tuple[str, object, str], RefinedRe
 def test_every_refinement_scores_as_it_does_alone(ave: Path, avvp: Path, task: str, use: str) -> None:
     model, root = (tiny_model(), ave) if task == "ave" else (tiny_localizer(), avvp)
     book = model.codebooks()["layer0"].numpy()
-    asked = ways(
-        toc={"way": "toc", "keep": [1, 3, DIM], "use": use},
-        other={"way": "toc", "keep": 3, "lam": 1.0, "use": use},
+    asked = refiners(
+        toc={"refiner": "toc", "keep": [1, 3, DIM], "use": use},
+        other={"refiner": "toc", "keep": 3, "lam": 1.0, "use": use},
     )
     seeds, directions = (0, 1), ["video->audio", "video->video"]
     rule = resolve_protocol("held-out", task)
@@ -74,13 +80,15 @@ def test_the_encoder_runs_once_for_all_refinements(ave: Path) -> None:
     model = tiny_model()
     task = encoded(model, ave, with_unquantized=True)
     before = len(model.encoded)
-    compare(task, ways(a={"way": "toc", "keep": [2, 4], "use": "requantize"}), (0,), FAST)
+    compare(task, refiners(a={"refiner": "toc", "keep": [2, 4], "use": "requantize"}), (0,), FAST)
     assert len(model.encoded) == before == 2 * -(-len(task.codes["audio"].rows) // 64)
 
 
 def test_the_mean_of_random_draws_is_over_heads_and_their_deviation_over_draws(ave: Path) -> None:
     task = encoded(tiny_model(), ave)
-    draws = [compare(task, ways(r={"way": "random", "keep": 2, "draws": d}), SEEDS, FAST) for d in (1, 2)]
+    draws = [
+        compare(task, refiners(r={"refiner": "random", "keep": 2, "draws": d}), SEEDS, FAST) for d in (1, 2)
+    ]
     one, two = (by_key(rows)["r", 2, "video->audio"] for rows in draws)
     second = 2 * two.mean - one.mean
     assert two.std == pytest.approx(abs(one.mean - second) / np.sqrt(2))
@@ -88,7 +96,9 @@ def test_the_mean_of_random_draws_is_over_heads_and_their_deviation_over_draws(a
 
 
 def test_all_layers_are_refined_each_by_its_own_dimensions(ave: Path) -> None:
-    asked = ways(toc={"way": "toc", "keep": 3}, l1={"way": "l1", "keep": 2}, pca={"way": "pca", "keep": 5})
+    asked = refiners(
+        toc={"refiner": "toc", "keep": 3}, l1={"refiner": "l1", "keep": 2}, pca={"refiner": "pca", "keep": 5}
+    )
     both = by_key(compare(encoded(tiny_model(layers=2), ave), asked, (0,), FAST))
     assert [both[name, size, "video->audio"].kept for name, size in (("toc", 3), ("l1", 2), ("pca", 5))] == [
         *(6, 4, 10)
@@ -99,7 +109,7 @@ def test_all_layers_are_refined_each_by_its_own_dimensions(ave: Path) -> None:
 
 
 def test_selection_is_what_heads_reach_on_validation_clips_of_their_own_modality(ave: Path) -> None:
-    model, asked = tiny_model(), ways(toc={"way": "toc", "keep": 3})
+    model, asked = tiny_model(), refiners(toc={"refiner": "toc", "keep": 3})
     rows = by_key(compare(encoded(model, ave), asked, SEEDS, FAST))
     rule = resolve_protocol("held-out", "ave").reporting_on("val")
     own = evaluate(
@@ -119,16 +129,16 @@ def test_a_layer_without_codebook_has_all_dimensions_and_nothing_else(ave: Path)
     task = encoded(model, ave)
     assert {row.refinement for row in compare(task, {}, (0,), FAST)} == {ALL}
     with pytest.raises(InputError, match="'layer0' has no codebook to refine"):
-        compare(task, ways(toc={"way": "toc", "keep": 2}), (0,), FAST)
+        compare(task, refiners(toc={"refiner": "toc", "keep": 2}), (0,), FAST)
 
 
 def test_codes_that_are_judged_without_heads_are_refined_too(retrieval: Path) -> None:
     model, rule = tiny_model(), resolve_protocol("held-out", "retrieval-clotho")
     task = encode_task(model, "retrieval-clotho", retrieval, rule, with_unquantized=True)
-    asked = ways(
-        toc={"way": "toc", "keep": [1, DIM]},
-        anew={"way": "toc", "keep": [1, DIM], "use": "requantize"},
-        pca={"way": "pca", "keep": 2},
+    asked = refiners(
+        toc={"refiner": "toc", "keep": [1, DIM]},
+        anew={"refiner": "toc", "keep": [1, DIM], "use": "requantize"},
+        pca={"refiner": "pca", "keep": 2},
     )
     rows = by_key(compare(task, asked, SEEDS))
     selection = optimize(model.codebooks()["layer0"].numpy(), 1)
@@ -139,7 +149,7 @@ def test_codes_that_are_judged_without_heads_are_refined_too(retrieval: Path) ->
             assert (found.mean, found.std, found.metric, found.selection) == (row.mean, None, "R@10", None)
             assert found.mean < rows[name, DIM, f"{row.source}->{row.target}"].mean == 100
     with pytest.raises(InputError, match="'l1' needs labels that heads learn from"):
-        compare(task, ways(l1={"way": "l1", "keep": 2}), SEEDS)
+        compare(task, refiners(l1={"refiner": "l1", "keep": 2}), SEEDS)
 
 
 def refined(

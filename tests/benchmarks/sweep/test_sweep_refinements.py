@@ -11,8 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from benchmarks.refinement import Way, parse_ways
-from benchmarks.refinement.comparison import ALL, RefinedResult
+from benchmarks.refinement import ALL, RefinedResult, parse_refiners
 from benchmarks.sweep import Outcome, load_sweep, run_sweep
 from benchmarks.sweep.config import SweepConfig
 from benchmarks.sweep.figures import draw_gains
@@ -30,7 +29,7 @@ directions: [video->audio, audio->audio]
 head: {epochs: 1}
 head_seeds: [0, 1]
 refine:
-  TOC: {way: toc, keep: [4, auto]}
+  TOC: {refiner: toc, keep: [4, auto]}
 choose:
   best: {among: [TOC, all dimensions]}
 """
@@ -63,7 +62,7 @@ def test_models_that_are_there_are_refined_and_nothing_is_measured_twice(
     assert not (files[0].parent / "model").exists()
     before = [read_json(file)["results"] for file in files]
 
-    renamed = SWEEP.replace("TOC: {way: toc, keep: [4, auto]}", "fewer: {way: toc, keep: [2, 4]}")
+    renamed = SWEEP.replace("TOC: {refiner: toc, keep: [4, auto]}", "fewer: {refiner: toc, keep: [2, 4]}")
     second = run(models, data, out, renamed.replace("among: [TOC", "among: [fewer"))
     assert [(r.refinement, r.asked) for r in second[0].refined["ave"]][:6:2] == [
         *((ALL, None), ("fewer", 2), ("fewer", 4))
@@ -119,8 +118,8 @@ def test_a_mistake_in_the_file_is_found_before_anything_runs(
         load_sweep(tmp_path / "sweep.yaml")
 
 
-def ways(**named: dict[str, Any]) -> dict[str, Way]:
-    return parse_ways(named)
+def refiners(**named: dict[str, Any]) -> dict[str, Refiner]:
+    return parse_refiners(named)
 
 
 def row(refinement: str = ALL, asked: Any = None, mean: float = 50.0, **more: Any) -> RefinedResult:
@@ -135,25 +134,28 @@ def test_a_refinement_is_known_by_its_settings_and_size(tmp_path: Path) -> None:
     file, settings = tmp_path / "result.json", {"seed": 0}
     kept = ResultFile(file, settings)
     assert kept.missing("", "ave", {}) == {}
-    asked = ways(TOC={"way": "toc", "keep": [4, "auto"]})
+    asked = refiners(TOC={"refiner": "toc", "keep": [4, "auto"]})
     assert kept.missing("", "ave", asked) == asked
     kept.same_code[""] = 70
     kept.add("", "ave", [row(), row("TOC", 4), row("TOC", "auto")], asked)
     again = ResultFile(file, settings)
     assert again.missing("", "ave", asked) is None
     assert again.same_code == {"": 70}
-    more = ways(other={"way": "toc", "keep": [1, 4]}, similar={"way": "toc", "keep": 4, "lam": 0})
+    more = refiners(other={"refiner": "toc", "keep": [1, 4]}, similar={"refiner": "toc", "keep": 4, "lam": 0})
     assert again.missing("", "ave", more) == {
-        **ways(other={"way": "toc", "keep": 1}, similar={"way": "toc", "keep": 4, "lam": 0})
+        **refiners(other={"refiner": "toc", "keep": 1}, similar={"refiner": "toc", "keep": 4, "lam": 0})
     }
-    assert [r.refinement for r in again.rows("", "ave", ways(new={"way": "toc", "keep": 4}))] == [ALL, "new"]
+    assert [r.refinement for r in again.rows("", "ave", refiners(new={"refiner": "toc", "keep": 4}))] == [
+        ALL,
+        "new",
+    ]
     assert again.missing("first layer", "ave", {}) == again.missing("", "avvp", {}) == {}
 
 
 def test_one_dimension_is_not_all_of_them(tmp_path: Path) -> None:
     kept = ResultFile(tmp_path / "result.json", {})
-    kept.add("", "ave", [row(), row("TOC", 1)], ways(TOC={"way": "toc", "keep": 1}))
-    missing = kept.missing("", "ave", ways(TOC={"way": "toc", "keep": [1, 1.0]}))
+    kept.add("", "ave", [row(), row("TOC", 1)], refiners(TOC={"refiner": "toc", "keep": 1}))
+    missing = kept.missing("", "ave", refiners(TOC={"refiner": "toc", "keep": [1, 1.0]}))
     assert missing is not None
     assert missing["TOC"].keep == (1.0,)
 
