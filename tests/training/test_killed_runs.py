@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import torch
-from child_runs import child_config, start, wait_until
+from child_runs import child_config, start, start_rank, step_case, wait_until
 from safetensors.torch import load_file
 from tiny_method import tiny_config, write_tiny_store
 
@@ -21,6 +21,7 @@ from unicode_cmg import load_pretrained
 from unicode_cmg.checkpoints import checkpoint_folders
 from unicode_cmg.errors import InputError
 from unicode_cmg.training import fit, loop
+from unicode_cmg.training.randomness import step_generator
 
 
 def test_a_kill_in_the_middle_of_a_write_costs_no_earlier_checkpoint(tmp_path: Path) -> None:
@@ -105,19 +106,12 @@ def test_a_write_that_fails_costs_no_earlier_checkpoint_and_no_earlier_model(
     assert all(torch.equal(left[key], right[key]) for key in left)
 
 
-def test_two_ranks_share_each_batch_and_one_of_them_writes(tmp_path: Path) -> None:
-    store, run = write_tiny_store(tmp_path / "store"), tmp_path / "run"
+def test_two_ranks_average_their_gradients_share_each_batch_and_one_of_them_writes(tmp_path: Path) -> None:
+    config = tiny_config(write_tiny_store(tmp_path / "store"), optimizer__clip_norm=0.01, critics__steps=1)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    common = {
-        "WORLD_SIZE": "2",
-        "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": port,
-        "ACCELERATE_USE_CPU": "true",
-    }
-    config = child_config(store, epochs=2)
-    ranks = [start(config, run, RANK=str(rank), LOCAL_RANK=str(rank), **common) for rank in range(2)]
+        port = free.getsockname()[1]
+    ranks = [start_rank(config, tmp_path, rank, port) for rank in range(2)]
     try:
         for process in ranks:
             process.join(120)
@@ -125,5 +119,24 @@ def test_two_ranks_share_each_batch_and_one_of_them_writes(tmp_path: Path) -> No
         for process in ranks:
             process.kill()
     assert [process.exitcode for process in ranks] == [0, 0]
-    assert load_pretrained(run).name == "tiny"
-    assert len((run / "metrics.jsonl").read_text().splitlines()) == 3
+    assert load_pretrained(tmp_path / "run").name == "tiny"
+    assert len((tmp_path / "run/metrics.jsonl").read_text().splitlines()) == 3
+
+    left, right = (load_file(tmp_path / f"{rank}") for rank in range(2))
+    method, halves = step_case(config)
+    critics = torch.optim.AdamW(method.critic_parameters(), lr=config.critics.lr, weight_decay=0.0)
+    made = [method.represent(half) for half in halves]
+    sum(sum(method.critic_losses(one).values()) for one in made).div(2).backward()
+    critics.step()
+    for parameter in method.critic_parameters():
+        parameter.requires_grad_(False)
+    for half, one in zip(halves, made, strict=True):
+        terms = method.training_losses(half, generator=step_generator(0, 1), representation=one)
+        (sum(terms.values()) / 2).backward()
+    for module in method.trained_modules().values():
+        torch.nn.utils.clip_grad_norm_(module.parameters(), 0.01)
+    torch.optim.AdamW(method.trained_parameters(), lr=0.01, weight_decay=0.0).step()
+    expected = {name: p.detach() for name, p in method.named_parameters()}
+    expected |= {f"gradient of {name}": p.grad for name, p in method.named_parameters()}
+    torch.testing.assert_close(left, right, rtol=0, atol=0)
+    torch.testing.assert_close(left, expected, rtol=1e-4, atol=1e-6)

@@ -41,6 +41,26 @@ def test_loss_scaling_changes_nothing_and_an_overflow_skips_the_step(tmp_path: P
         assert torch.equal(overflown.get_parameter(name), untrained.get_parameter(name))
 
 
+def test_each_module_is_clipped_alone_and_its_norm_is_logged_before_clipping(tmp_path: Path) -> None:
+    batch = FeatureStore.open(write_tiny_store(tmp_path / "s")).batch(range(8))
+    gradients, logged = {}, {}
+    for limit in (0.01, None):
+        torch.manual_seed(0)
+        method = Tiny(TinyConfig(dropout=0.0))
+        trainer = Trainer(method, tiny_config(Path("unused"), optimizer__clip_norm=limit), Accelerator())
+        result = trainer.step(batch, step=1, epoch=0, lr=0.01, statistics=False)
+        logged[limit] = {n: v for n, v in result.values.items() if n.startswith("gradient_norm/")}
+        gradients[limit] = {
+            f"gradient_norm/{name}": torch.cat([p.grad.flatten() for p in module.parameters()])
+            for name, module in method.trained_modules().items()
+        }
+    for name, whole in gradients[None].items():
+        assert whole.norm() > 0.02
+        torch.testing.assert_close(logged[0.01][name], whole.norm())
+        torch.testing.assert_close(logged[None][name], whole.norm())
+        torch.testing.assert_close(gradients[0.01][name], whole * 0.01 / whole.norm(), rtol=1e-3, atol=1e-7)
+
+
 def test_critics_learn_only_from_their_own_losses(tmp_path: Path) -> None:
     batch = FeatureStore.open(write_tiny_store(tmp_path / "s")).batch(range(8))
     config = tiny_config(Path("unused"), critics__steps=0)
