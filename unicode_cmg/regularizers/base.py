@@ -22,7 +22,11 @@ Representation = Literal["general", "codes"]
 class RegularizerConfig(Config):
     """Settings that every regularizer has; derive from it and add others."""
 
-    weight: float = Field(default=1.0, ge=0, description="factor of all its terms, beside `loss_weights`")
+    weight: float = Field(
+        default=1.0,
+        ge=0,
+        description="weight of all loss terms of the regularizer, multiplied by their `loss_weights`",
+    )
 
 
 @dataclass(frozen=True)

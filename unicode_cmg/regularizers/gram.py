@@ -29,14 +29,15 @@ class GramConfig(RegularizerConfig):
 
     representation: Representation = Field(
         default="general",
-        description="vectors of the modalities: codes, or what is quantized; means over a clip",
+        description="vectors that are aligned, averaged over the steps of a clip: general features, which are"
+        " what is quantized, or codes",
     )
     anchor: str | None = Field(
         default=None,
-        description="modality that is exchanged between clips; null: the first of the method; each: "
-        "every one in turn, averaged",
+        description="modality that is exchanged between clips; null: the first modality of the method; "
+        "`each`: every modality in turn, with the terms averaged",
     )
-    temperature: float = Field(default=0.07, gt=0, description="divides the volumes")
+    temperature: float = Field(default=0.07, gt=0, description="temperature by which the volumes are divided")
 
 
 class Gram(Regularizer):

@@ -26,15 +26,19 @@ class StructureConfig(RegularizerConfig):
 
     representation: Representation = Field(
         default="codes",
-        description="what keeps the geometry of the input features: codes, or what is quantized",
+        description="representation that keeps the geometry of the input features: general features, which "
+        "are what is quantized, or codes",
     )
     units: Literal["clips", "steps"] = Field(
         default="clips",
-        description="neighbours are clips (means over their steps), or all steps of the batch",
+        description="what is compared: clips, as means over their steps, or all single steps of the batch",
     )
-    levels: int = Field(default=3, ge=1, description="longest walk from neighbour to neighbour, in hops")
+    levels: int = Field(default=3, ge=1, description="largest number of hops of the walks between neighbours")
     temperature: float = Field(
-        default=0.1, gt=0, description="divides the similarities; the lower, the fewer neighbours count"
+        default=0.1,
+        gt=0,
+        description="temperature by which the similarities are divided; with a lower one, fewer neighbours "
+        "count",
     )
 
 

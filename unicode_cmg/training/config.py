@@ -27,14 +27,20 @@ class DataConfig(Config):
 
     store: str = Field(description="folder of the feature store to train on")
     val_store: str | None = Field(
-        default=None, description="feature store whose losses are logged after each epoch; null: none"
+        default=None,
+        description="feature store on which the losses are measured after each epoch; null: no validation",
     )
-    limit: int | None = Field(default=None, ge=1, description="train on the first so many clips; null: all")
+    limit: int | None = Field(
+        default=None,
+        ge=1,
+        description="number of clips to train on, from the start of the store; null: all clips",
+    )
     fraction: float = Field(
         default=1.0,
         gt=0,
         le=1,
-        description="train on this share of them, drawn by the seed; less is part of more",
+        description="share of these clips to train on, drawn by the seed; smaller fractions are subsets of "
+        "larger ones",
     )
 
 
@@ -46,17 +52,23 @@ class OptimizerConfig(Config):
         default=0.0, ge=0, description="decoupled weight decay; 0 is plain Adam, as released"
     )
     schedule: Literal["milestones", "cosine", "constant"] = Field(
-        default="milestones", description="how the learning rate falls"
+        default="milestones", description="schedule by which the learning rate falls"
     )
     milestones: Annotated[tuple[int, ...], AfterValidator(_ascending)] = Field(
-        default=(10, 20, 30), description="epochs after which `milestones` multiplies the rate by gamma"
+        default=(10, 20, 30),
+        description="epochs after which `schedule: milestones` multiplies the learning rate by `gamma`",
     )
-    gamma: float = Field(default=0.5, gt=0, le=1, description="that factor")
+    gamma: float = Field(
+        default=0.5, gt=0, le=1, description="learning-rate decay factor of `schedule: milestones`"
+    )
     warmup_steps: int = Field(
-        default=0, ge=0, description="steps over which the rate rises to lr in a straight line"
+        default=0, ge=0, description="steps over which the learning rate rises linearly to `lr`"
     )
     clip_norm: float | None = Field(
-        default=0.5, gt=0, description="largest gradient norm of each trained module alone; null: no clipping"
+        default=0.5,
+        gt=0,
+        description="largest gradient norm of each trained module; a larger gradient is scaled down to it; "
+        "null: no clipping",
     )
 
 
@@ -72,35 +84,43 @@ class TrainingConfig(Config):
 
     epochs: int = Field(default=5, ge=1, description="passes over the data")
     batch_size: int = Field(default=80, ge=1, description="clips per step, over all ranks together")
-    drop_last: bool = Field(default=False, description="leave out a last batch that is smaller")
-    seed: int = Field(default=0, ge=0, description="seed of parameters, data order, dropout and losses")
-    log_every: int = Field(default=10, ge=1, description="steps between lines of metrics.jsonl")
-    checkpoint_every: int = Field(default=500, ge=1, description="steps between checkpoints")
-    keep_checkpoints: int = Field(default=2, ge=1, description="newest checkpoints to keep")
-    tensorboard: bool = Field(default=False, description="write the metrics for TensorBoard too")
+    drop_last: bool = Field(
+        default=False, description="leave out the last batch of an epoch if it is smaller"
+    )
+    seed: int = Field(
+        default=0, ge=0, description="random seed of parameters, data order, dropout and losses"
+    )
+    log_every: int = Field(default=10, ge=1, description="steps between two lines of metrics.jsonl")
+    checkpoint_every: int = Field(default=500, ge=1, description="steps between two checkpoints")
+    keep_checkpoints: int = Field(
+        default=2, ge=1, description="number of checkpoints to keep, the newest ones"
+    )
+    tensorboard: bool = Field(default=False, description="also write the metrics for TensorBoard")
     precision: Annotated[Literal["no", "bf16", "fp16"], BeforeValidator(_no_is_a_word)] = Field(
-        default="no", description="mixed precision of the networks; no: float32 throughout"
+        default="no", description="mixed precision of the networks; `no` is float32 throughout"
     )
     deterministic: bool = Field(
-        default=False, description="refuse GPU kernels whose result varies from run to run (slower)"
+        default=False,
+        description="use only GPU kernels whose results do not vary from run to run, which is slower",
     )
 
 
 class PretrainConfig(Config):
     """Everything a pretraining run depends on."""
 
-    method: NamedConfig = Field(description="`name` of the method, and its own settings")
+    method: NamedConfig = Field(description="`name` of the method and its settings, which are listed below")
     data: DataConfig = Field(description="the data")
     loss_weights: dict[str, Annotated[float, Field(ge=0)]] = Field(
         default_factory=dict,
-        description="weight by the beginning of a loss term's name, up to a `/` (`reconstruction: 1` covers "
-        "`reconstruction/audio`); the longest match counts, other terms have weight 1; "
-        "a term of weight 0 is logged but not trained on",
+        description="weights of loss terms, by the beginning of a term's name up to a `/`: `reconstruction: "
+        "1` covers `reconstruction/audio`; the longest match counts, and other terms have weight "
+        "1; a term of weight 0 is logged but not trained on",
     )
     optimizer: OptimizerConfig = Field(default=OptimizerConfig(), description="the optimizer")
     regularizers: tuple[NamedConfig, ...] = Field(
         default=(),
-        description="loss terms beside those of the method: a list, each entry with `name` and settings",
+        description="additional loss terms: a list of entries, each with the `name` of a regularizer and its "
+        "settings",
     )
     critics: CriticsConfig = Field(default=CriticsConfig(), description="the critics' optimizer")
     training: TrainingConfig = Field(default=TrainingConfig(), description="the course of training")

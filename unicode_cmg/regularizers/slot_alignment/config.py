@@ -17,69 +17,83 @@ class AlignerConfig(Config):
     slots: int = Field(
         default=10,
         ge=1,
-        description="slots L of the joint tokens and of each teacher; at most so many are kept",
+        description="number of slots L of the joint tokens and of each teacher; no more are kept",
     )
     dim: int | None = Field(
-        default=None, ge=1, description="width of the slots; default: of the joint tokens"
+        default=None, ge=1, description="width of the slots; null: the width of the joint tokens"
     )
     iterations: int = Field(default=3, ge=1, description="iterations T of slot attention")
     update: Literal["mean", "gru"] = Field(
         default="mean",
-        description="a new slot is the weighted mean of its tokens, or a gated unit and a network of it",
+        description="how a slot is updated: by the weighted mean of its tokens, or by a gated recurrent unit "
+        "and a network on it",
     )
     init: Literal["shared", "per-slot"] = Field(
-        default="shared", description="one Gaussian that all slots start from, or one for each"
+        default="shared",
+        description="distribution that the slots start from: one Gaussian shared by all slots, or one for "
+        "each slot",
     )
     normalize: Literal["both", "tokens", "none"] = Field(
         default="both",
-        description="what is brought to mean 0 and variance 1 before slot attention projects it",
+        description="what is normalized to mean 0 and variance 1 before slot attention projects it: tokens "
+        "and slots, tokens only, or neither",
     )
     floor: float = Field(
         default=0.0,
         ge=0,
-        description="share of the tokens added to the total that a slot's mean is divided by; above 0 the "
+        description="share of the tokens that is added to the denominator of a slot's mean; above 0, the "
         "length of a slot tells how much it holds, and the selection sees it",
     )
     adaptive: bool = Field(
-        default=True, description="keep only the slots that a sample needs; false: all of them"
+        default=True, description="keep only the slots that a sample needs; false: keep all slots"
     )
     drop_void: bool = Field(
         default=True,
-        description="drop a slot that is the first choice of no token, whatever the selection says",
+        description="drop every slot that is the first choice of no token, whatever the selection decides",
     )
-    minimum: int = Field(default=1, ge=1, description="slots that are kept at least")
+    minimum: int = Field(default=1, ge=1, description="smallest number of slots that are kept")
     selection_temperature: float = Field(
-        default=1.0, gt=0, description="of the Gumbel-softmax that keeps or drops a slot"
+        default=1.0, gt=0, description="temperature of the Gumbel-softmax that keeps or drops a slot"
     )
     matching: Literal["top", "one-to-one"] = Field(
-        default="top", description="how the K_m pairs are chosen: the best entries, or no slot twice"
+        default="top",
+        description="how the K_m pairs of slots are chosen: the most similar pairs, or pairs in which no slot"
+        " occurs twice",
     )
     contrast: Literal["bounded", "paper"] = Field(
         default="bounded",
-        description="whether the pairs stand in the denominator of the contrastive term too; "
-        "without them it has no lower bound",
+        description="form of the contrastive term: with the pairs in the denominator too, or as in the paper,"
+        " without them and therefore without a lower bound",
     )
-    contrast_temperature: float = Field(default=1.0, gt=0, description="divides the cosines of that term")
+    contrast_temperature: float = Field(
+        default=1.0, gt=0, description="temperature by which the cosines of the contrastive term are divided"
+    )
     distance: Literal["sliced", "exact", "entropic"] = Field(
-        default="sliced", description="transport distance of the retrieval term; the latter two need POT"
+        default="sliced",
+        description="transport distance of the retrieval term; `exact` and `entropic` need the package POT",
     )
-    directions: int = Field(default=64, ge=1, description="random directions of `distance: sliced`")
+    directions: int = Field(default=64, ge=1, description="number of random directions of `distance: sliced`")
     entropy: float = Field(default=0.1, gt=0, description="weight of the entropy of `distance: entropic`")
     queries: Literal["first", "all"] = Field(
-        default="first", description="which modalities the retrieval term asks with"
+        default="first",
+        description="which modalities are queries of the retrieval term: the first one, or all in turn",
     )
-    retrieval_temperature: float = Field(default=1.0, gt=0, description="divides the distances of that term")
+    retrieval_temperature: float = Field(
+        default=1.0, gt=0, description="temperature by which the distances of the retrieval term are divided"
+    )
     contrastive: float = Field(
-        default=1.0, ge=0, description="factor of the contrastive term (eq. 3); 0 leaves it out"
+        default=1.0, ge=0, description="weight of the contrastive term (eq. 3); 0 leaves it out"
     )
     retrieval: float = Field(
-        default=1.0, ge=0, description="factor of the retrieval term (eq. 4); 0 leaves it out"
+        default=1.0, ge=0, description="weight of the retrieval term (eq. 4); 0 leaves it out"
     )
     reconstruction: float = Field(
-        default=1.0, ge=0, description="factor of rebuilding the tokens from the kept slots; 0 leaves it out"
+        default=1.0,
+        ge=0,
+        description="weight of the reconstruction of the tokens from the kept slots; 0 leaves it out",
     )
     keep: float = Field(
-        default=0.1, ge=0, description="factor of the share of slots that are kept; 0 leaves it out"
+        default=0.1, ge=0, description="weight of the share of slots that are kept; 0 leaves it out"
     )
 
     @model_validator(mode="after")
@@ -98,14 +112,16 @@ class TeacherConfig(Config):
     """Where the tokens of one teacher come from."""
 
     column: str | None = Field(
-        default=None, description="column of the feature store it reads; default: the one of its name"
+        default=None,
+        description="column of the feature store that the teacher reads; null: the column with the teacher's "
+        "name",
     )
     module: str | None = Field(
         default=None,
-        description="`package.module:callable` that makes a module to run on that column; null: the features "
-        "are the tokens",
+        description="`package.module:callable` that returns a module to run on the column; null: the features"
+        " themselves are the tokens",
     )
-    lr: float = Field(default=0.0, ge=0, description="learning rate of the module; 0: it is frozen")
+    lr: float = Field(default=0.0, ge=0, description="learning rate of the module; 0 freezes it")
 
     @model_validator(mode="after")
     def _something_to_train(self) -> TeacherConfig:
@@ -123,21 +139,25 @@ class SlotAlignmentConfig(AlignerConfig, RegularizerConfig):
 
     teachers: dict[str, TeacherConfig] = Field(
         default_factory=dict,
-        description="name -> where its tokens come from; default: each modality with its stored features",
+        description="name of a teacher -> where its tokens come from; by default every modality is a teacher,"
+        " with its stored features",
     )
     lr: float | None = Field(
         default=1e-4,
         gt=0,
-        description="learning rate of slots and decoders; null: the run's, with its schedule",
+        description="learning rate of slots and decoders; null: the learning rate of the run, with its "
+        "schedule",
     )
     weight_decay: float | None = Field(
-        default=1e-2, ge=0, description="decoupled weight decay of all its parameters; null: the run's"
+        default=1e-2,
+        ge=0,
+        description="decoupled weight decay of all parameters of the regularizer; null: that of the run",
     )
     warmup: float = Field(
         default=0.1,
         ge=0,
         le=1,
-        description="share of the run's steps over which the rates rise in a straight line",
+        description="share of the run's steps over which the learning rates rise linearly",
     )
 
     @field_validator("teachers")
