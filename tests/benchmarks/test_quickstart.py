@@ -13,7 +13,13 @@ from benchmarks.quickstart import QuickstartResult, quickstart
 from unicode_cmg.errors import InputError
 
 SMALL = (
-    *("method.dim=8", "method.num_codes=12", "method.heads=2", "method.layers=1", "method.feedforward=16"),
+    *(
+        "method.dim=8",
+        "method.num_codes=12",
+        "method.heads=2",
+        "method.transformer_layers=1",
+        "method.feedforward=16",
+    ),
     *("method.pooling_dim=4", "data.limit=160", "training.epochs=1"),
 )
 

@@ -43,7 +43,7 @@ def native(method: str, **changes: Any) -> Method[Any]:
         },
     }
     if method == "fcid":
-        values |= {"layers": 1, "fine": ["video", "audio"], "coarse": ["text"]}
+        values |= {"transformer_layers": 1, "fine": ["video", "audio"], "coarse": ["text"]}
     for setting, value in changes.items():
         node: Any = values
         *sections, last = setting.split("__")
@@ -170,7 +170,7 @@ def test_a_run_and_its_checkpoints_can_be_converted(tmp_path: Path) -> None:
         ("dcid", {"fidelity": "corrected"}, "'pooling' is conv; expected sum, as in every released DCID"),
         ("dcid", {"relu_skip": False}, "'relu_skip' is false; expected true"),
         ("dcid", {"club_summary": "mean"}, "'club_summary' is mean; expected learned"),
-        ("dcid", {"layers": 3}, "'layers' is 3; expected 2"),
+        ("dcid", {"transformer_layers": 3}, "'transformer_layers' is 3; expected 2"),
         ("dcid", {"heads": 2}, "'heads' is 2; expected 4"),
         ("dcid", {"modalities__video__grid": [5, 6]}, "grid' is [5, 6]; expected [7, 7]"),
         ("dcid", {"modalities__video__grid": None}, "'modalities.video.grid' is null; expected [7, 7]"),
@@ -179,7 +179,7 @@ def test_a_run_and_its_checkpoints_can_be_converted(tmp_path: Path) -> None:
         ("dcid", {"modalities__touch": {"dim": 3}}, "the modalities are audio, video, text, touch; expected"),
         (
             "dcid",
-            {"codebook__quantizer": "rvq", "codebook__layers": 2},
+            {"codebook__quantizer": "rvq", "codebook__codebooks": 2},
             "'codebook.quantizer' is rvq; expected mm_ema",
         ),
         (
@@ -189,7 +189,11 @@ def test_a_run_and_its_checkpoints_can_be_converted(tmp_path: Path) -> None:
         ),
         ("hdcid", {"modalities__text__context": None}, "'modalities.text.context' is null"),
         ("hdcid", {"pooling": "attention"}, "'pooling' is attention; expected sum, as in every released H-"),
-        ("fcid", {"layers": 2}, "'layers' is 2; expected 1, as in every released FCID"),
+        (
+            "fcid",
+            {"transformer_layers": 2},
+            "'transformer_layers' is 2; expected 1, as in every released FCID",
+        ),
         ("fcid", {"modalities__text__context": 8}, "'modalities.text.context' is 8; expected null"),
     ],
 )

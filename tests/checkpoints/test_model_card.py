@@ -21,7 +21,7 @@ CONFIG = {
     "dim": 8,
     "num_codes": 12,
     "heads": 2,
-    "layers": 1,
+    "transformer_layers": 1,
     "feedforward": 16,
     "pooling_dim": 4,
 }

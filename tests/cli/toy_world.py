@@ -66,7 +66,7 @@ def write_config(path: Path, store: Path, **training: int) -> Path:
             "dim": 8,
             "num_codes": 6,
             "heads": 2,
-            "layers": 1,
+            "transformer_layers": 1,
             "feedforward": 16,
         },
         "data": {"store": str(store)},

@@ -105,10 +105,10 @@ def test_wrong_widths_and_levels_are_refused() -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"quantizer": "rvq"}, "'layers' is missing"),
+        ({"quantizer": "rvq"}, "'codebooks' is missing"),
         ({"quantizer": "fsq"}, "'levels' is missing"),
-        ({"layers": 4}, "'layers' is for the quantizer rvq, but 'quantizer' is mm_ema"),
-        ({"quantizer": "rvq", "layers": 2, "levels": [5, 5]}, "'levels' is for the quantizer fsq"),
+        ({"codebooks": 4}, "'codebooks' is for the quantizer rvq, but 'quantizer' is mm_ema"),
+        ({"quantizer": "rvq", "codebooks": 2, "levels": [5, 5]}, "'levels' is for the quantizer fsq"),
         ({"quantizer": "fsq", "levels": [8, 2]}, "each at least 3"),
         ({"quantizer": "vq"}, "quantizer"),
     ],

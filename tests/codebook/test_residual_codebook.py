@@ -15,7 +15,7 @@ NAMES = ("audio", "video")
 
 def residual(layers: int = 3, codes: int = 7, dim: int = 4, **options: object) -> ResidualCodebook:
     torch.manual_seed(0)
-    config = CodebookConfig(quantizer="rvq", layers=layers, **options)
+    config = CodebookConfig(quantizer="rvq", codebooks=layers, **options)
     made = build_quantizer(config, num_codes=codes, dim=dim, modalities=NAMES, rule="corrected")
     assert isinstance(made, ResidualCodebook)
     for buffer in made.buffers():

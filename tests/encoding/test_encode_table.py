@@ -21,7 +21,7 @@ from unicode_cmg.methods.base import Method
 
 QUANTIZERS: list[dict[str, Any]] = [
     {},
-    {"quantizer": "rvq", "layers": 2},
+    {"quantizer": "rvq", "codebooks": 2},
     {"quantizer": "fsq", "levels": [3, 4]},
 ]
 
@@ -93,7 +93,7 @@ def test_the_file_is_the_same_whatever_the_batch_size(
 ) -> None:
     monkeypatch.setattr(table, "_GROUP_ROWS", 40)
     monkeypatch.setattr(table, "_GROUP_NUMBERS", 320)
-    model, files = dcid(quantizer="rvq", layers=2), []
+    model, files = dcid(quantizer="rvq", codebooks=2), []
     for size in (1, 3, 4, 64):
         encode_store(model, store, tmp_path / "c.parquet", vectors=vectors, batch_size=size)
         files.append((tmp_path / "c.parquet").read_bytes())
@@ -105,7 +105,7 @@ def test_the_file_is_the_same_whatever_the_batch_size(
 
 
 def test_the_file_tells_where_its_codes_come_from(store: FeatureStore, tmp_path: Path) -> None:
-    model = dcid(quantizer="rvq", layers=2)
+    model = dcid(quantizer="rvq", codebooks=2)
     encode_store(model, store, tmp_path / "c.parquet", modalities=["text", "audio"])
     notes = json.loads(pq.read_schema(tmp_path / "c.parquet").metadata[b"unicode_cmg"])
     assert notes == {
@@ -132,7 +132,7 @@ def test_a_fingerprint_follows_every_parameter_and_buffer() -> None:
 
 
 def test_codes_are_read_back_as_grids(store: FeatureStore, tmp_path: Path) -> None:
-    model = dcid(quantizer="rvq", layers=2).eval()
+    model = dcid(quantizer="rvq", codebooks=2).eval()
     encode_store(model, store, tmp_path / "c.parquet", vectors=True)
     codes = read_codes(tmp_path / "c.parquet")
     assert (codes.ids, codes.modalities) == (store.ids, model.modalities)

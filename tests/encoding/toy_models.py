@@ -22,7 +22,7 @@ def dcid(**codebook: Any) -> Method[Any]:
         "dim": 8,
         "num_codes": 9,
         "heads": 2,
-        "layers": 1,
+        "transformer_layers": 1,
         "feedforward": 8,
         "pooling_dim": 4,
         "codebook": codebook,

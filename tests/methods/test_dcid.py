@@ -19,7 +19,7 @@ SIZES = {
     "dim": 8,
     "num_codes": 12,
     "heads": 2,
-    "layers": 1,
+    "transformer_layers": 1,
     "feedforward": 16,
     "pooling_dim": 4,
     "critic_hidden": 8,
@@ -70,7 +70,7 @@ def test_any_number_of_modalities_and_any_length_trains(fidelity: str, steps: in
 
 QUANTIZERS = {
     "mm_ema": ({"quantizer": "mm_ema"}, {"layer0": 12}),
-    "rvq": ({"quantizer": "rvq", "layers": 2}, {"layer0.0": 12, "layer0.1": 12}),
+    "rvq": ({"quantizer": "rvq", "codebooks": 2}, {"layer0.0": 12, "layer0.1": 12}),
     "fsq": ({"quantizer": "fsq", "levels": [3, 3, 4]}, {"layer0": 36}),
 }
 

@@ -49,7 +49,7 @@ SPLITS = [
 ]
 QUANTIZERS = {
     "mm_ema": {},
-    "rvq": {"quantizer": "rvq", "layers": 2},
+    "rvq": {"quantizer": "rvq", "codebooks": 2},
     "fsq": {"quantizer": "fsq", "levels": [3, 3, 4]},
 }
 

@@ -22,7 +22,7 @@ SIZES = {
     "dim": 8,
     "num_codes": 12,
     "heads": 2,
-    "layers": 1,
+    "transformer_layers": 1,
     "feedforward": 16,
     "pooling_dim": 4,
     "critic_hidden": 8,
@@ -32,7 +32,7 @@ IMAGE = {"dim": 4, "grid": (7, 7), "specific_dim": 6}
 WORDS = {"dim": 6, "context": 8}
 QUANTIZERS: dict[str, dict[str, Any]] = {
     "mm_ema": {},
-    "rvq": {"quantizer": "rvq", "layers": 2},
+    "rvq": {"quantizer": "rvq", "codebooks": 2},
     "fsq": {"quantizer": "fsq", "levels": [3, 3, 4]},
 }
 
@@ -348,7 +348,7 @@ def test_the_generator_alone_decides_the_random_choices() -> None:
         ({"code_layers": 1}, "code_layers"),
         ({"deeper_weight": 0}, "deeper_weight"),
         ({"warm_start_epoch": 2}, "did you mean 'warm_start_epochs'"),
-        ({"waiting_layers": "sleep"}, "waiting_layers"),
+        ({"waiting_code_layers": "sleep"}, "waiting_code_layers"),
         ({"cmcm_form": "off"}, "cmcm_form"),
     ],
 )
@@ -362,12 +362,12 @@ def test_presets_set_every_switch_and_single_settings_override_them() -> None:
     modalities = {"audio": SPEECH, "video": IMAGE}
     corrected, released = config_of(modalities), config_of(modalities, fidelity="released")
     assert (corrected.cmcm_form, released.cmcm_form) == ("corrected", "none")
-    assert (corrected.waiting_layers, released.waiting_layers) == ("rest", "run")
+    assert (corrected.waiting_code_layers, released.waiting_code_layers) == ("rest", "run")
     assert (corrected.repeat_encoding, released.repeat_encoding) == (False, True)
     assert (corrected.detach_deeper, released.detach_deeper) == (True, False)
     assert released.pooling == DCIDConfig.presets["released"]["pooling"]
     mixed = config_of(modalities, fidelity="released", repeat_encoding=False)
-    assert (mixed.repeat_encoding, mixed.waiting_layers) == (False, "run")
+    assert (mixed.repeat_encoding, mixed.waiting_code_layers) == (False, "run")
     assert HDCIDConfig.parse(mixed.model_dump(mode="json"), where="round trip") == mixed
 
 

@@ -48,7 +48,7 @@ def config_of(store: Path, **settings: Any) -> PretrainConfig:
         "dim": 8,
         "num_codes": 12,
         "heads": 2,
-        "layers": 1,
+        "transformer_layers": 1,
         "feedforward": 16,
         "pooling_dim": 4,
         "critic_hidden": 8,
@@ -69,7 +69,7 @@ def lines(run: Path) -> list[dict]:
     [
         ({"codebook": {"init": "data", "revive_after": 2}}, (2, 4)),
         ({"fidelity": "released", "codebook": {"revive_after": 2}}, (3,)),
-        ({"codebook": {"quantizer": "rvq", "layers": 2, "init": "data"}}, (3,)),
+        ({"codebook": {"quantizer": "rvq", "codebooks": 2, "init": "data"}}, (3,)),
         ({"codebook": {"quantizer": "fsq", "levels": [3, 3, 4]}, "warm_start_steps": 4}, (3,)),
     ],
     ids=["corrected", "released", "rvq", "fsq"],

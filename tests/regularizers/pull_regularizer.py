@@ -62,7 +62,7 @@ DCID = {
     "dim": 8,
     "num_codes": 12,
     "heads": 2,
-    "layers": 1,
+    "transformer_layers": 1,
     "feedforward": 16,
 }
 

@@ -19,7 +19,7 @@ MODALITIES: dict[str, dict[str, Any]] = {
     "text": {"dim": 5, "context": 8},
     "depth": {"dim": 3},
 }
-SIZES = {"dim": 8, "num_codes": 12, "heads": 2, "layers": 1, "feedforward": 16, "pooling_dim": 4}
+SIZES = {"dim": 8, "num_codes": 12, "heads": 2, "transformer_layers": 1, "feedforward": 16, "pooling_dim": 4}
 METHODS = ("dcid", "hdcid", "fcid")
 
 

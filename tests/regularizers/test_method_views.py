@@ -19,7 +19,7 @@ SIZES = {
     "dim": 8,
     "num_codes": 12,
     "heads": 2,
-    "layers": 1,
+    "transformer_layers": 1,
     "feedforward": 16,
 }
 METHODS = {

@@ -62,9 +62,9 @@ def test_residual_codebooks_of_our_own_go_by_the_names_of_the_model(
         "dim": 8,
         "num_codes": 6,
         "heads": 2,
-        "layers": 1,
+        "transformer_layers": 1,
         "feedforward": 16,
-        "codebook": {"quantizer": "rvq", "layers": 2},
+        "codebook": {"quantizer": "rvq", "codebooks": 2},
     }
     model = build_method(method, values, "test")
     save_pretrained(model, tmp_path / "model")
@@ -80,7 +80,7 @@ def test_finite_scalars_of_our_own_have_no_codebook(tmp_path: Path) -> None:
         "modalities": {"audio": {"dim": 6}, "video": {"dim": 5}},
         "dim": 8,
         "heads": 2,
-        "layers": 1,
+        "transformer_layers": 1,
         "feedforward": 16,
         "codebook": {"quantizer": "fsq", "levels": [4, 4]},
     }

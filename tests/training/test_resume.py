@@ -92,7 +92,7 @@ def test_dcid_resumes_with_the_same_bits(
         "dim": 8,
         "num_codes": 12,
         "heads": 2,
-        "layers": 1,
+        "transformer_layers": 1,
         "feedforward": 16,
         "codebook": {"init": "data", "revive_after": 2},
     }

@@ -22,27 +22,33 @@ class CodebookConfig(Config):
 
     quantizer: Literal["mm_ema", "rvq", "fsq"] = Field(
         default="mm_ema",
-        description="one MM-EMA codebook, several in a row on each other's residuals, or finite scalars",
+        description="kind of quantizer: one MM-EMA codebook, residual MM-EMA codebooks in a row, or finite "
+        "scalars",
     )
-    layers: int | None = Field(default=None, ge=2, description="`rvq`: number of codebooks in the row")
+    codebooks: int | None = Field(default=None, ge=2, description="`rvq`: number of residual codebooks")
     levels: tuple[int, ...] | None = Field(
         default=None, description="`fsq`: levels of each scalar; their product takes the place of `num_codes`"
     )
     rule: Literal["corrected", "released"] | None = Field(
-        default=None, description="update rule; default: as `fidelity`"
+        default=None, description="update rule of the codebook; null: as `fidelity`"
     )
     decay: float = Field(default=0.99, gt=0, lt=1, description="decay of the moving averages")
     own_weight: float = Field(
-        default=0.5, gt=0, le=1, description="weight of a code's own modality; 1 switches the cross terms off"
+        default=0.5,
+        gt=0,
+        le=1,
+        description="weight of a code's own modality; 1 switches the cross-modal terms off",
     )
     revive_after: int | None = Field(
         default=300, ge=1, description="steps without use after which a code is revived; null: never"
     )
-    init: Literal["uniform", "data"] = Field(default="uniform", description="first codewords")
+    init: Literal["uniform", "data"] = Field(
+        default="uniform", description="how the first codewords are drawn: uniformly, or from the data"
+    )
 
     @model_validator(mode="after")
     def _settings_belong_to_the_quantizer(self) -> CodebookConfig:
-        for name, owner, example in (("layers", "rvq", "4"), ("levels", "fsq", "[8, 8, 6] (384 codes)")):
+        for name, owner, example in (("codebooks", "rvq", "4"), ("levels", "fsq", "[8, 8, 6] (384 codes)")):
             given = getattr(self, name) is not None
             if self.quantizer == owner and not given:
                 raise ValueError(
@@ -106,4 +112,4 @@ def build_quantizer(
             revive_after=config.revive_after,
         )
 
-    return ResidualCodebook([codebook() for _ in range(config.layers)]) if config.layers else codebook()
+    return ResidualCodebook([codebook() for _ in range(config.codebooks)]) if config.codebooks else codebook()

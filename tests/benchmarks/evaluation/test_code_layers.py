@@ -27,7 +27,7 @@ from unicode_cmg.methods import build_method
 FAST = HeadConfig(lr=0.02, epochs=8, batch_size=16)
 QUANTIZERS = {
     "mm_ema": {},
-    "rvq": {"quantizer": "rvq", "layers": 3},
+    "rvq": {"quantizer": "rvq", "codebooks": 3},
     "fsq": {"quantizer": "fsq", "levels": [4, 3, 3]},
 }
 
@@ -46,7 +46,7 @@ def test_tables_and_indices_give_back_the_codes_of_the_encoder(quantizer: str) -
     torch.manual_seed(0)
     values = {
         "modalities": {"audio": {"dim": 6}, "video": {"dim": 5}},
-        **{"dim": 8, "num_codes": 36, "heads": 2, "layers": 1, "feedforward": 16},
+        **{"dim": 8, "num_codes": 36, "heads": 2, "transformer_layers": 1, "feedforward": 16},
         "codebook": QUANTIZERS[quantizer],
     }
     model = build_method("dcid", values, where="test")

@@ -15,10 +15,10 @@ from benchmarks.refinement.views import KeptDims, Projected, Requantized, refine
 from toc import requantize
 from unicode_cmg.methods import build_method
 
-SIZES = {"dim": 8, "num_codes": 36, "heads": 2, "layers": 1, "feedforward": 16}
+SIZES = {"dim": 8, "num_codes": 36, "heads": 2, "transformer_layers": 1, "feedforward": 16}
 MODALITIES = {"audio": {"dim": 6}, "video": {"dim": 5}, "text": {"dim": 4}}
-RESIDUAL = {"quantizer": "rvq", "layers": 3}
-FCID_SIZES = {key: value for key, value in SIZES.items() if key != "layers"}
+RESIDUAL = {"quantizer": "rvq", "codebooks": 3}
+FCID_SIZES = {key: value for key, value in SIZES.items() if key != "transformer_layers"}
 METHODS: dict[str, tuple[str, dict[str, Any]]] = {
     "dcid": ("dcid", SIZES),
     "dcid with residual codebooks": ("dcid", {**SIZES, "codebook": RESIDUAL}),

@@ -17,7 +17,14 @@ from unicode_cmg.methods import build_method
 def method() -> dict[str, Any]:
     """Settings of a small DCID for the data."""
     return {
-        **{"dim": 8, "num_codes": 12, "heads": 2, "layers": 1, "feedforward": 16, "critic_hidden": 8},
+        **{
+            "dim": 8,
+            "num_codes": 12,
+            "heads": 2,
+            "transformer_layers": 1,
+            "feedforward": 16,
+            "critic_hidden": 8,
+        },
         "modalities": {name: {"dim": DIM, "specific_dim": 8} for name in ("audio", "video")},
     }
 

@@ -32,7 +32,7 @@ axes:
     narrow: {at: 4, set: [method.dim=4]}
   - one: {}
     residual:
-      set: [method.codebook.quantizer=rvq, method.codebook.layers=2]
+      set: [method.codebook.quantizer=rvq, method.codebook.codebooks=2]
       read: {first: [layer0.0], all: []}
 plot: {x: width, chance: {ave: 10}}
 """
@@ -56,7 +56,7 @@ def test_rows_are_all_combinations_and_later_axes_have_the_last_word(folder: Pat
     assert [row.name for row in rows] == ["plain, one", "plain, residual", "narrow, one", "narrow, residual"]
     config = rows[3].pretraining()
     settings = config.method.settings.model_dump()
-    assert (settings["dim"], settings["codebook"]["layers"]) == (4, 2)
+    assert (settings["dim"], settings["codebook"]["codebooks"]) == (4, 2)
     assert config.optimizer.lr == 2e-3
     assert rows[0].pretraining().method.settings.model_dump()["codebook"]["quantizer"] == "mm_ema"
 

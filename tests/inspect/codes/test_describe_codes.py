@@ -168,7 +168,14 @@ def test_similar_codes_of_zero_vectors_are_not_nan(monkeypatch: pytest.MonkeyPat
 def dcid(store: FeatureStore, **codebook: Any) -> Any:
     settings = {
         "modalities": {m: {"dim": shape[-1]} for m, shape in store.modalities.items()},
-        **{"dim": 8, "num_codes": 9, "heads": 2, "layers": 1, "feedforward": 8, "codebook": codebook},
+        **{
+            "dim": 8,
+            "num_codes": 9,
+            "heads": 2,
+            "transformer_layers": 1,
+            "feedforward": 8,
+            "codebook": codebook,
+        },
     }
     with torch.random.fork_rng():
         torch.manual_seed(0)

@@ -107,7 +107,7 @@ FIXED: Mapping[str, Any] = {
     "relu_skip": True,
     "club_summary": "learned",
     "heads": 4,
-    "layers": 2,
+    "transformer_layers": 2,
 }
 """The architecture of the released DCID, which its scripts cannot vary."""
 

@@ -81,7 +81,7 @@ FCID = ReleasedLayout(
         "modalities.text.context": None,
         "fine": _FINE,
         "coarse": ("text",),
-        "layers": 1,
+        "transformer_layers": 1,
     },
     read=_read,
     ours_alone={"codebook.seeded": True},  # a released codebook lies where training put it

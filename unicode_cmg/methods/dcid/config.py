@@ -45,19 +45,19 @@ class ModalityConfig(Config):
 
     dim: int = Field(ge=1, description="channels of the features")
     grid: tuple[int, int] | None = Field(
-        default=None, description="height and width of features on a grid; null for one vector a step"
+        default=None, description="height and width of features on a grid; null: one vector a step"
     )
     context: int | None = Field(
         default=None,
         ge=2,
         multiple_of=2,
-        description="width of a bidirectional LSTM put in front (as released for text)",
+        description="width of a bidirectional LSTM before the encoders, as released for text; null: no LSTM",
     )
     specific_dim: int | None = Field(
-        default=None, ge=1, description="width of the specific encoder; default 4 x dim on a grid, else dim"
+        default=None, ge=1, description="width of the specific encoder; null: 4 x dim on a grid, else dim"
     )
     summary_dim: int | None = Field(
-        default=None, ge=1, description="width of `club_summary: learned` on a grid; default dim"
+        default=None, ge=1, description="width of `club_summary: learned` on a grid; null: dim"
     )
 
     @model_validator(mode="after")
@@ -89,36 +89,48 @@ class DCIDConfig(Config):
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = PRESETS
 
     modalities: dict[str, ModalityConfig] = Field(
-        min_length=2, description="modality name -> its features; two or more, any names"
+        min_length=2, description="name of a modality -> its features; two modalities or more, with any names"
     )
     dim: int = Field(default=256, ge=1, description="width D of the codes")
-    num_codes: int = Field(default=400, ge=2, description="codes H of the codebook")
+    num_codes: int = Field(default=400, ge=2, description="number of codes H of the codebook")
     heads: int = Field(default=4, ge=1, description="attention heads of the general encoders")
-    layers: int = Field(default=2, ge=1, description="transformer layers of the general encoders")
-    feedforward: int = Field(default=1024, ge=1, description="hidden width of their position-wise networks")
-    dropout: float = Field(default=0.1, ge=0, lt=1, description="their dropout")
+    transformer_layers: int = Field(
+        default=2, ge=1, description="number of transformer layers of each general encoder"
+    )
+    feedforward: int = Field(
+        default=1024, ge=1, description="hidden width of the feed-forward networks of the general encoders"
+    )
+    dropout: float = Field(default=0.1, ge=0, lt=1, description="dropout of the general encoders")
     pooling_dim: int = Field(default=64, ge=1, description="channels of the convolutions of `pooling: conv`")
     critic_hidden: int = Field(
-        default=256, ge=2, description="size of CLUB's critics; their layers are half as wide"
+        default=256, ge=2, description="width of CLUB's critics; their hidden layers are half as wide"
     )
     codebook: CodebookConfig = Field(default=CodebookConfig(), description="the shared codebook")
-    fidelity: Fidelity = Field(default="corrected", description="preset of the switches below")
-    pooling: Literal["conv", "attention", "sum"] = Field(description="how a general encoder reads a grid")
-    relu_skip: bool = Field(description="residual skips carry relu(x), as released")
-    cpc_normalize: Literal["target", "prediction"] = Field(description="axis of the softmax of CPC")
+    fidelity: Fidelity = Field(
+        default="corrected", description="preset of the switches below: our corrections, or as released"
+    )
+    pooling: Literal["conv", "attention", "sum"] = Field(description="how a general encoder pools a grid")
+    relu_skip: bool = Field(
+        description="whether residual connections carry relu(x) in place of x, as released"
+    )
+    cpc_normalize: Literal["target", "prediction"] = Field(
+        description="axis over which the softmax of CPC is normalized"
+    )
     club_form: Literal["paper", "released"] = Field(description="form of the CLUB estimate")
     club_summary: Literal["mean", "learned"] = Field(
-        description="what CLUB sees of specific features on a grid: their mean, or a network on top of it"
+        description="what CLUB sees of specific features on a grid: their mean, or the output of a network on"
+        " them"
     )
     cmcm_form: Literal["corrected", "released", "none"] = Field(
         description="form of the CMCM loss; `none` leaves it out"
     )
-    commitment_own: float = Field(ge=0, description="commitment to a feature's own codeword")
+    commitment_own: float = Field(ge=0, description="weight of the commitment to a feature's own codeword")
     commitment_cross: float = Field(
-        ge=0, description="commitment to those of the other modalities, all together"
+        ge=0, description="weight of the commitment to the codewords of all other modalities together"
     )
     detach_context: bool = Field(
-        description="reconstruct the LSTM's output as a constant; released: the target can shrink to zero"
+        description="reconstruct the output of the LSTM as a constant; as released it is not, and the target "
+        "can shrink to zero"
     )
 
     @model_validator(mode="before")

@@ -48,7 +48,7 @@ class GeneralEncoder(nn.Module):
             width,
             config.dim,
             heads=config.heads,
-            layers=config.layers,
+            layers=config.transformer_layers,
             feedforward=config.feedforward,
             dropout=config.dropout,
         )

@@ -43,32 +43,39 @@ class FCIDConfig(DCIDConfig):
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = PRESETS
 
     modalities: dict[str, ModalityConfig] = Field(
-        description="modality name -> its features; two or more, any names"
+        description="name of a modality -> its features; two modalities or more, with any names"
     )
     fine: tuple[str, ...] = Field(
         default=(),
-        description="modalities whose steps happen together (released: video, audio); their order, then "
-        "that of `coarse`, is the order of a released codebook's updates",
+        description="modalities whose steps happen at the same time (released: video, audio); the order of "
+        "these, then of `coarse`, is the order in which a released codebook is updated",
     )
     coarse: tuple[str, ...] = Field(
-        default=(), description="modalities that mean the clip as a whole (released: text)"
+        default=(), description="modalities that describe the clip as a whole (released: text)"
     )
-    layers: int = Field(default=1, ge=1, description="transformer layers of the general encoders")
+    transformer_layers: int = Field(
+        default=1, ge=1, description="number of transformer layers of each general encoder"
+    )
     level: Literal["segment", "clip"] = Field(
         default="segment",
-        description="what `encode` makes by default: a code for each step, or one for a clip",
+        description="what `encode` returns by default: one code for each step, or one for the whole clip",
     )
     temperature: float = Field(
-        default=0.1, gt=0, description="temperature of InfoNCE, as released; the paper's 1 aligns far less"
+        default=0.1,
+        gt=0,
+        description="temperature of InfoNCE, as released; with 1, as in the paper, far less is aligned",
     )
     info_nce_symmetric: bool = Field(
-        description="InfoNCE in both directions; released: fine modalities are the queries"
+        description="whether InfoNCE is computed in both directions; as released, only the fine modalities "
+        "are queries"
     )
     detach_targets: bool = Field(
-        description="reconstruct the projected clips as constants; released: the targets can shrink to zero"
+        description="reconstruct the projected clips as constants; as released they are not, and the targets "
+        "can shrink to zero"
     )
     revive_noise: tuple[float, float] = Field(
-        description="bounds of the noise on a code that the released rule revives; released: a constant"
+        description="bounds of the noise that the released rule adds to a revived code; as released they are "
+        "equal, a constant"
     )
 
     @property

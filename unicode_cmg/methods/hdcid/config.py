@@ -12,14 +12,14 @@ from unicode_cmg.methods.dcid import DCIDConfig
 PRESETS: dict[str, dict[str, Any]] = {
     "corrected": {
         **DCIDConfig.presets["corrected"],
-        "waiting_layers": "rest",
+        "waiting_code_layers": "rest",
         "detach_deeper": True,
         "repeat_encoding": False,
     },
     "released": {
         **DCIDConfig.presets["released"],
         "cmcm_form": "none",
-        "waiting_layers": "run",
+        "waiting_code_layers": "run",
         "detach_deeper": False,
         "repeat_encoding": True,
     },
@@ -36,29 +36,34 @@ class HDCIDConfig(DCIDConfig):
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = PRESETS
 
-    code_layers: int = Field(default=2, ge=2, description="layers of disentanglement, each with its codebook")
+    code_layers: int = Field(
+        default=2,
+        ge=2,
+        description="number of code layers, each a disentanglement with a codebook of its own",
+    )
     deeper_weight: float = Field(
-        default=0.3, gt=0, description="factor of the loss terms of the second and later layers"
+        default=0.3, gt=0, description="weight of the loss terms of the second and later code layers"
     )
     warm_start_epochs: int = Field(
-        default=3, ge=0, description="epochs after which a layer joins the training of the one before it"
+        default=3, ge=0, description="epochs after which a code layer joins the training of the one before it"
     )
     warm_start_steps: int | None = Field(
-        default=None, ge=0, description="the same in steps; when set, `warm_start_epochs` does not count"
+        default=None, ge=0, description="the same in steps; when it is set, `warm_start_epochs` has no effect"
     )
-    waiting_layers: Literal["rest", "run"] = Field(
-        description="what a layer does before it joins: nothing, or, as released, it encodes and moves its "
-        "codebook, and its terms are logged"
+    waiting_code_layers: Literal["rest", "run"] = Field(
+        description="what a code layer does before it joins: nothing, or, as released, it encodes, moves its "
+        "codebook and logs its loss terms"
     )
     standardize_deeper: bool = Field(
         default=False,
-        description="deeper layers read their inputs at mean 0 and deviation 1, by running statistics; "
-        "released: as they are, however little they vary",
+        description="whether deeper code layers read their inputs at mean 0 and deviation 1, by running "
+        "statistics; as released they read them as they are, however little they vary",
     )
     detach_deeper: bool = Field(
-        description="deeper layers reconstruct their inputs as constants; released: the inputs can shrink to "
-        "zero"
+        description="deeper code layers reconstruct their inputs as constants; as released they do not, and "
+        "the inputs can shrink to zero"
     )
     repeat_encoding: bool = Field(
-        description="encode the batch and move the codebooks anew before every critic step, as released"
+        description="whether to encode the batch and to move the codebooks again before every critic step, as"
+        " released"
     )

@@ -86,7 +86,7 @@ class HDCID(Method[tuple[LayerRepresentation, ...]]):
         check_batch(batch, self.config.modalities)
         masks = {m: batch.masks[m] for m in self.modalities}
         inputs = {m: self.context.read(m, batch.features[m], masks[m]) for m in self.modalities}
-        running = self._layers()[: self._joined if self.config.waiting_layers == "rest" else None]
+        running = self._layers()[: self._joined if self.config.waiting_code_layers == "rest" else None]
         representations = [running[0].represent(inputs, masks)]
         for layer, handover in zip(running[1:], self._between(), strict=False):
             inputs = {m: handover.read(m, x) for m, x in representations[-1].summary.items()}
