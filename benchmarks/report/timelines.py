@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +17,7 @@ from unicode_cmg.results import DirectionResult, Event, SecondDetails, Timeline
 _LANE, _NAME, _GAP = 0.3, 0.42, 0.18
 _INCHES, _ABOVE, _BELOW = 0.3, 0.04, 0.3
 _MOST_CLASSES = 8
-_TRUE: dict[str, Any] = {"color": MUTED, "alpha": 0.3, "linewidth": 0}
+_TRUE: dict[str, Any] = {"color": MUTED, "alpha": 0.3}
 _TRUE_COLOUR = f"color-mix(in srgb, {css_colour(MUTED)} 30%, transparent)"
 
 
@@ -68,9 +69,9 @@ def timeline_views(
 def shown_classes(lanes: Mapping[str, Timeline]) -> list[int]:
     """Classes that are there, by their first second, then those that are said, the longest first."""
     true = sorted(next(iter(lanes.values())).true, key=lambda event: event.start)
-    seconds: dict[int, int] = {}
+    seconds: Counter[int] = Counter()
     for event in (event for timeline in lanes.values() for event in timeline.said):
-        seconds[event.event] = seconds.get(event.event, 0) + event.stop - event.start
+        seconds[event.event] += event.stop - event.start
     said = sorted(seconds, key=lambda number: (-seconds[number], number))
     return list(dict.fromkeys([*(event.event for event in true), *said]))
 
@@ -78,19 +79,26 @@ def shown_classes(lanes: Mapping[str, Timeline]) -> list[int]:
 def _picture(
     lanes: Mapping[str, Timeline], classes: Sequence[str], colours: Mapping[str, str]
 ) -> ClipPicture:
+    """For each class its name, a band for every true event, and on it a lane for each source."""
     clip = next(iter(lanes.values()))
     numbers = shown_classes(lanes)
-    shown, left_out = numbers[:_MOST_CLASSES], numbers[_MOST_CLASSES:]
-    height = len(shown) * (_NAME + _LANE * len(lanes) + _GAP)
+    shown = numbers[:_MOST_CLASSES]
+    row = _NAME + _LANE * len(lanes) + _GAP
+    inches = _INCHES * row * len(shown) + _ABOVE + _BELOW
     with page_style():
-        inches = _INCHES * height + _ABOVE + _BELOW
         figure = Figure(figsize=(3.1, inches))
         axes = figure.subplots()
         figure.subplots_adjust(left=0.03, right=0.97, top=1 - _ABOVE / inches, bottom=_BELOW / inches)
         for place, number in enumerate(shown):
-            _draw_class(axes, place * height / len(shown), number, classes[number], lanes, colours)
+            top = place * row
+            name = classes[number].replace("_", " ")
+            axes.text(0, top + _NAME / 2, name, fontsize=7, color=MUTED, va="center")
+            _bars(axes, clip.true, number, top + _NAME, _LANE * len(lanes), **_TRUE)
+            for lane, (source, timeline) in enumerate(lanes.items()):
+                middle = top + _NAME + (lane + 0.2) * _LANE
+                _bars(axes, timeline.said, number, middle, _LANE * 0.6, color=colours[source])
         axes.set_xlim(0, clip.seconds)
-        axes.set_ylim(height, 0)
+        axes.set_ylim(row * len(shown), 0)
         axes.set_xticks(range(0, clip.seconds + 1, 2))
         axes.set_yticks([])
         axes.spines["left"].set_visible(False)
@@ -100,36 +108,15 @@ def _picture(
         svg = inline_svg(
             figure, f"Clip {clip.clip}, true: {_words(clip.true, classes)}", f"{said}. Seconds start at 0."
         )
-    return ClipPicture(clip.clip, svg, len(left_out))
+    return ClipPicture(clip.clip, svg, len(numbers) - len(shown))
 
 
-def _draw_class(
-    axes: Axes,
-    top: float,
-    number: int,
-    name: str,
-    lanes: Mapping[str, Timeline],
-    colours: Mapping[str, str],
-) -> None:
-    """The name, a band for every true event, and on it a lane for each source."""
-    first = top + _NAME
-    axes.text(0, top + _NAME / 2, name.replace("_", " "), fontsize=7, color=MUTED, va="center")
-    for event in next(iter(lanes.values())).true:
+def _bars(axes: Axes, events: Sequence[Event], number: int, top: float, height: float, **style: Any) -> None:
+    """A bar for each of the events that is of class `number`."""
+    for event in events:
         if event.event == number:
             width = event.stop - event.start
-            axes.barh(first, width, _LANE * len(lanes), event.start, align="edge", **_TRUE)
-    for lane, (source, timeline) in enumerate(lanes.items()):
-        for event in timeline.said:
-            if event.event == number:
-                axes.barh(
-                    first + (lane + 0.2) * _LANE,
-                    event.stop - event.start,
-                    _LANE * 0.6,
-                    event.start,
-                    align="edge",
-                    color=colours[source],
-                    linewidth=0,
-                )
+            axes.barh(top, width, height, event.start, align="edge", linewidth=0, **style)
 
 
 def _words(events: Sequence[Event], classes: Sequence[str]) -> str:

@@ -75,14 +75,13 @@ def transfer_tables(evaluations: Iterable[TaskResult]) -> list[TransferTable]:
     """One table per task and protocol of those that train heads, in the order of their names."""
     groups: dict[tuple[str, str], list[TaskResult]] = {}
     for result in evaluations:
-        if result.head is None:
-            continue
-        groups.setdefault((result.task, result.protocol), []).append(result)
+        if result.head is not None:
+            groups.setdefault((result.task, result.protocol), []).append(result)
     return [_table(task, protocol, group) for (task, protocol), group in sorted(groups.items())]
 
 
 def variant(result: TaskResult) -> str:
-    """What sets an evaluation apart: the layers and dimensions its heads saw, or that it is the control."""
+    """What sets an evaluation apart: the code layers and dimensions its heads saw, or being the control."""
     if result.permute_codes_seed is not None:
         return "codes shuffled"
     parts = [", ".join(result.code_layers)] if _chosen_layers(result) else []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 from pathlib import Path
@@ -59,17 +60,16 @@ def test_results_cover_every_direction_with_and_without_toc(outcome: QuickstartR
         pairs = {(d["source"], d["target"]) for d in outcome.results["evaluations"][name]["directions"]}
         assert len(pairs) == 9
     assert "video -> audio" in outcome.table
-    assert [stage["name"] for stage in outcome.results["stages"]] == [
-        "data",
-        "pretraining",
-        "TOC",
-        "evaluation",
-        "meaning of the codes",
-    ]
+    stages = [stage["name"] for stage in outcome.results["stages"]]
+    assert stages == ["data", "pretraining", "TOC", "evaluation", "meaning of the codes"]
 
 
-def test_the_gallery_shows_the_embedded_digits(outcome: QuickstartResult) -> None:
-    assert "data:image/png;base64," in outcome.page.read_text(encoding="utf-8")
+def test_the_page_shows_the_embedded_digits_and_the_call_that_made_it(outcome: QuickstartResult) -> None:
+    page = html.unescape(outcome.page.read_text(encoding="utf-8"))
+    assert "Unified codebook of the embedded digits" in page
+    assert "data:image/png;base64," in page
+    settings = [*SMALL, "training.epochs=2"]
+    assert f"Made by <code>quickstart('{outcome.page.parent}', seed=0, settings={settings})" in page
 
 
 def test_called_again_it_continues(outcome: QuickstartResult) -> None:
