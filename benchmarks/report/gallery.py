@@ -73,24 +73,15 @@ def _strip(data: AVEData, modality: str, places: Sequence[tuple[int, int]]) -> S
     for row, step in places:
         vector = data.features(modality, np.array([row]))[0, step]
         spoken = data.classes[int(data.clip_labels(np.array([row]))[0])]
-        pictures.append(_DRAW[modality](vector, f"{spoken}, clip {row}, step {step}"))
+        pictures.append(_picture(modality, vector, f"{spoken}, clip {row}, step {step}"))
     return Strip(modality, pictures)
 
 
-def _scan(vector: Float[np.ndarray, "7 7 16"], alt: str) -> Picture:
-    return Picture(alt, png_uri(scan_image(vector)))
-
-
-def _sound(vector: Float[np.ndarray, " 104"], alt: str) -> Picture:
-    return Picture(alt, png_uri(sound_image(vector)))
-
-
-def _word(vector: Float[np.ndarray, " 32"], alt: str) -> Picture:
-    words, vectors = _vocabulary()
-    return Picture(words[int(((vectors - vector) ** 2).sum(axis=1).argmin())])
-
-
-_DRAW = {"video": _scan, "audio": _sound, "text": _word}
+def _picture(modality: str, vector: Float[np.ndarray, ...], alt: str) -> Picture:
+    if modality == "text":
+        words, vectors = _vocabulary()
+        return Picture(words[int(((vectors - vector) ** 2).sum(axis=1).argmin())])
+    return Picture(alt, png_uri(scan_image(vector) if modality == "video" else sound_image(vector)))
 
 
 @cache

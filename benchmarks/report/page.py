@@ -21,7 +21,7 @@ from benchmarks.report.tasks import task_views
 from benchmarks.report.transfer import TransferTable, transfer_tables
 from toc import CodebookError, TOCSelection, draw_selection, load_codebook
 from toc.figure import mean_similarity
-from unicode_cmg.inspect.slots.page import HELPERS, LOADER, page_css, slots_css
+from unicode_cmg.inspect.slots.page import HELPERS, LOADER, stylesheet
 
 
 def render(run: RunFiles, results: Mapping[str, Any], slots: SlotsView | None) -> str:
@@ -43,7 +43,7 @@ def render(run: RunFiles, results: Mapping[str, Any], slots: SlotsView | None) -
     tables = transfer_tables(run.evaluations.values())
     tasks = task_views(tables, run.evaluations.values(), digits=run.digits is not None)
     return environment.get_template("report.html.j2").render(
-        css=Markup(page_css() + (slots_css() if slots else "")),
+        css=Markup(stylesheet("page.css", *(["slots.css"] if slots else []))),
         title=title(run),
         conclusion=conclusion(run, tables),
         about=(data_in_words(run), run_in_words(run)),

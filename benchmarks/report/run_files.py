@@ -99,7 +99,7 @@ def read_run(path: Path) -> RunFiles:
             file.stem: TaskResult.from_json(read_json(file), where=file)
             for file in sorted((path / "evaluation").glob("*.json"))
         },
-        codes=DescribedCodes.from_json(read_json(codes), where=codes) if codes.is_file() else None,
+        codes=DescribedCodes.parse(read_json(codes), where=codes) if codes.is_file() else None,
         toc=TOCSelection.load(toc) if toc.is_file() else None,
         stages=recorded.get("stages", []),
         command=recorded.get("command", ""),

@@ -67,7 +67,7 @@ def test_codes_of_a_run_go_where_its_report_looks(command, toy, tmp_path: Path) 
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["--modalities", "audio,smell"], "no modality 'smell'; expected one of audio, video"),
+        (["--modalities", "audio,smell"], "unknown modality 'smell'; expected one of audio, video"),
         (["--level", "clip"], "no level 'clip'"),
         (["--batch-size", "0"], "--batch-size"),
         (["--to", "FOLDER"], "this is a folder"),

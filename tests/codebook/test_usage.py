@@ -14,7 +14,6 @@ from unicode_cmg.codebook import (
     agreement,
     clip_agreement,
     code_counts,
-    modality_share,
     perplexity,
     usage_statistics,
 )
@@ -43,11 +42,6 @@ def test_perplexity_is_the_exponential_of_the_entropy(codes: list[int]) -> None:
     shares = [n / len(codes) for n in Counter(codes).values()]
     expected = math.exp(-sum(p * math.log(p) for p in shares))
     assert perplexity(torch.tensor(codes), 7).item() == pytest.approx(expected, rel=1e-12)
-
-
-def test_shares_of_a_used_code_sum_to_one() -> None:
-    shares = modality_share({"a": torch.tensor([3, 0, 0]), "b": torch.tensor([1, 2, 0])})
-    assert shares.tolist() == [[0.75, 0.0, 0.0], [0.25, 1.0, 0.0]]
 
 
 def test_agreement_counts_the_steps_valid_in_both() -> None:

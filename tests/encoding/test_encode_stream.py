@@ -53,9 +53,9 @@ def test_what_store_and_model_share_is_encoded(store: FeatureStore) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"modalities": ["smell"]}, "the model has no modality 'smell'; expected one of audio, text"),
+        ({"modalities": ["smell"]}, "the model: unknown modality 'smell'; expected one of audio, text"),
         ({"modalities": []}, "a common modality"),
-        ({"batch_size": 0}, "the batch size 0"),
+        ({"batch_size": 0}, "batch_size is 0; expected at least 1"),
         ({"level": "clip"}, "a lookup model has no level 'clip'; leave it out"),
     ],
 )
@@ -80,7 +80,7 @@ def other_store(path: Path, **shapes: tuple[int, ...]) -> FeatureStore:
 def test_a_store_without_a_modality_of_the_model_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="the store has smell, the model audio, text; expected a common"):
         iterate_codes(lookup(), other_store(tmp_path / "s", smell=(2, 3)))
-    with pytest.raises(InputError, match=r"tmp.*has no modality 'text'; expected one of audio"):
+    with pytest.raises(InputError, match=r"tmp.*: unknown modality 'text'; expected one of audio"):
         iterate_codes(lookup(), other_store(tmp_path / "t", audio=(2, 6)), modalities=["text"])
 
 

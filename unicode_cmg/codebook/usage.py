@@ -41,17 +41,6 @@ def perplexity(
     return perplexity_of_counts(code_counts(indices, num_codes, mask))
 
 
-def modality_share(
-    counts_by_modality: Mapping[str, Int64[Tensor, " codes"]],
-) -> Float[Tensor, "modalities codes"]:
-    """Which part of each code's uses comes from each modality, in the mapping's order; columns sum to 1.
-
-    A code nobody used has a column of zeros.
-    """
-    counts = torch.stack(list(counts_by_modality.values()))
-    return counts / counts.sum(0).clamp(min=1)
-
-
 def agreement(
     indices_by_modality: Mapping[str, Int64[Tensor, "batch time"]],
     masks: Mapping[str, Bool[Tensor, "batch time"]] | None = None,

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from jaxtyping import Float32, Int64
 
 from unicode_cmg.encoding.table import FORMAT_VERSION, METADATA_KEY
-from unicode_cmg.errors import InputError
+from unicode_cmg.errors import InputError, unknown
 
 NO_CODE = -1
 
@@ -67,11 +67,12 @@ class CodeTable:
             InputError: A name is unknown.
         """
         layer = next(iter(self.layers)) if layer is None else layer
-        for name, known in ((modality, self.modalities), (layer, tuple(self.layers))):
+        for kind, name, known in (
+            ("modality", modality, self.modalities),
+            ("code layer", layer, tuple(self.layers)),
+        ):
             if name not in known:
-                raise InputError(
-                    f"no '{name}'", where="table of codes", expected=f"one of {', '.join(known)}"
-                )
+                raise unknown(kind, name, known, where="table of codes")
         mine = self.modality == self.modalities.index(modality)
         grid = np.full((len(self.ids), int(self.step[mine].max(initial=-1)) + 1), NO_CODE, dtype=np.int64)
         mine &= self.layer == list(self.layers).index(layer)

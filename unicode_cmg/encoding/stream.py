@@ -14,7 +14,7 @@ from torch import Tensor
 
 from unicode_cmg.batch import Encoding, FeatureBatch
 from unicode_cmg.data.labelled import Clips
-from unicode_cmg.errors import InputError
+from unicode_cmg.errors import InputError, at_least, unknown
 from unicode_cmg.model import Model
 from unicode_cmg.progress import Progress
 
@@ -64,8 +64,7 @@ def iterate_codes(
             the model (as soon as the first batch is asked for) or are not finite.
     """
     names = common_modalities(model, store, modalities)
-    if batch_size < 1:
-        raise InputError(f"the batch size {batch_size}", where="encoding", expected="at least one clip")
+    at_least("encoding", 1, batch_size=batch_size)
     check_level(model, level)
     dtype = next(model.parameters()).dtype
     batches = encode_batches(
@@ -88,11 +87,7 @@ def common_modalities(model: Model, store: Clips, asked: Sequence[str] | None = 
     for name in asked or ():
         for has, known in (("the model", model.modalities), (str(store.path), tuple(store.modalities))):
             if name not in known:
-                raise InputError(
-                    f"{has} has no modality '{name}'",
-                    where="modalities",
-                    expected=f"one of {', '.join(known)}",
-                )
+                raise unknown("modality", name, known, where=has)
     names = tuple(m for m in model.modalities if m in (store.modalities if asked is None else asked))
     if not names:
         raise InputError(

@@ -118,7 +118,7 @@ def test_codes_stand_in_the_order_of_their_classes() -> None:
 
 
 def test_the_telling_code_of_a_class_is_common_to_the_modalities() -> None:
-    codes = DescribedCodes.from_json(described_codes(np.random.default_rng(1)))
+    codes = DescribedCodes.parse(described_codes(np.random.default_rng(1)), where="test")
     for number, row in telling_codes(codes, ["video", "audio"]):
         assert row % (len(CLASSES) + 1) == number
         assert codes.codes[row].counts["video"] > 0
@@ -131,7 +131,7 @@ def test_a_scan_is_recovered_from_its_windows() -> None:
 
 
 def test_cards_show_what_got_the_code(full_run: Path) -> None:
-    codes = DescribedCodes.from_json(json.loads((full_run / "codes" / "codes.json").read_text()))
+    codes = DescribedCodes.parse(json.loads((full_run / "codes" / "codes.json").read_text()), where="test")
     assert digit_cards(codes.model_copy(update={"features": "of other data"}), full_run / "data") == []
     cards = digit_cards(codes, full_run / "data")
     assert len(cards) == 10

@@ -44,7 +44,7 @@ def test_the_folder_holds_the_record_and_a_picture(
 ) -> None:
     found = write_codes(model, store, tmp_path / "codes", nearest=2)
     assert sorted(f.name for f in (tmp_path / "codes").iterdir()) == ["codes.csv", "codes.json", "codes.png"]
-    assert DescribedCodes.from_json(read_json(tmp_path / "codes" / "codes.json")) == found
+    assert DescribedCodes.parse(read_json(tmp_path / "codes" / "codes.json"), where="test") == found
     assert (tmp_path / "codes" / "codes.png").read_bytes().startswith(b"\x89PNG")
 
 

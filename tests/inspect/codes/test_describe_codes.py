@@ -204,7 +204,9 @@ def test_without_a_codebook_the_codes_that_occur_are_listed(store: FeatureStore)
 
 def test_a_record_comes_back_from_json(model: Lookup, store: FeatureStore) -> None:
     found = describe_codes(model, store)
-    assert DescribedCodes.from_json(json.loads(json.dumps(found.to_json(), allow_nan=False))) == found
+    assert (
+        DescribedCodes.parse(json.loads(json.dumps(found.to_json(), allow_nan=False)), where="test") == found
+    )
     assert found.checkpoint == state_fingerprint(model)
     assert found.features == store.fingerprint
 

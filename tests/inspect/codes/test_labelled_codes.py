@@ -128,7 +128,7 @@ def test_examples_point_at_steps_with_that_code(ave: Path, found: DescribedCodes
 def test_a_record_with_labels_comes_back_from_json_and_has_a_summary(
     ave: Path, found: DescribedCodes
 ) -> None:
-    assert DescribedCodes.from_json(found.to_json()) == found
+    assert DescribedCodes.parse(found.to_json(), where="test") == found
     assert found.features == LabelledClips.open(ave).fingerprint != LabelledClips.open(ave, "val").fingerprint
     assert f"{100 * found.modalities['text'].purity:.1f} %" in found.table()
     assert "where an event is" in found.table()

@@ -118,7 +118,7 @@ def test_long_clips_go_over_several_lines(tmp_path: Path) -> None:
     slot = {"slot": 0, "columns": {"audio": 1.0}, "teachers": {"audio": [match]}}
     counts = {"tokens": 25, "slots": 1}
     clip = {"clip": "a", "words": {}, "joint": counts, "teachers": {"audio": counts}, "slots": [slot]}
-    found = MatchedSlots.from_json(
+    found = MatchedSlots.parse(
         {
             "method": "dcid",
             "checkpoint": "",
@@ -128,7 +128,8 @@ def test_long_clips_go_over_several_lines(tmp_path: Path) -> None:
             "moments": [],
             "teachers": {"audio": {"column": "audio", "steps": 25, "rows": None, "cols": None}},
             "clips": [clip],
-        }
+        },
+        where="test",
     )
     (images,) = scenes(found, store)[0].teachers
     assert isinstance(images, Images)

@@ -120,17 +120,30 @@ class DescribedCodes(Config):
         return self.agreement if self.labels is None else self.labels.agreement
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values."""
+        """Plain values; the inverse of `parse`."""
         return self.model_dump(mode="json")
 
-    @classmethod
-    def from_json(cls, values: Any, *, where: object = "codes.json") -> DescribedCodes:
-        """The inverse of `to_json`.
-
-        Raises:
-            InputError: A key is missing, unknown or of the wrong type.
-        """
-        return cls.parse(values, where=where)
+    def rows(self) -> list[dict[str, Any]]:
+        """The lines of `codes.csv`, one for each code: column -> value."""
+        names = list(self.modalities)
+        worded = [m for m in names if any(code.words.get(m) for code in self.codes)]
+        rows = []
+        for code in self.codes:
+            near = code.nearest
+            rows.append(
+                {
+                    "code": code.code,
+                    "kind": code.kind,
+                    "colour": COLOURS[code.kind],
+                    **{f"count_{m}": code.counts[m] for m in names},
+                    **{f"share_{m}": code.shares[m] for m in names},
+                    **{f"nearest_{m}": "; ".join(f"{s.clip}@{s.step}" for s in near[m]) for m in names},
+                    **{f"words_{m}": "; ".join(f"{w.word}:{w.steps}" for w in code.words[m]) for m in worded},
+                    **{f"nearest_words_{m}": "; ".join(s.word for s in near[m] if s.word) for m in worded},
+                    "similar": "; ".join(f"{other.code}:{other.cosine:.3f}" for other in code.similar),
+                }
+            )
+        return rows
 
     def table(self) -> str:
         """A summary as plain text."""

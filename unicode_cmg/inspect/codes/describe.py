@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import numpy as np
 import torch
@@ -34,7 +34,7 @@ from unicode_cmg.inspect.codes.codes_json import (
     WordCount,
 )
 from unicode_cmg.inspect.codes.nearest import NearestSteps, WordCounter, similar_codes, words_at
-from unicode_cmg.inspect.codes.usage import COLOURS, KINDS, UNUSED, Sharing, UsageCounter, sharing_of
+from unicode_cmg.inspect.codes.usage import KINDS, UNUSED, Sharing, UsageCounter, sharing_of
 from unicode_cmg.model import Model
 
 CODES_FOLDER, CODES_JSON, CODES_TABLE, CODES_PICTURE = "codes", "codes.json", "codes.csv", "codes.png"
@@ -306,29 +306,9 @@ def write_codes(model: Model, clips: Clips, to: str | Path, **options: Any) -> D
             json.dumps(codes.to_json(), indent=1, ensure_ascii=False, allow_nan=False) + "\n", "utf-8"
         )
         with table.open("w", encoding="utf-8", newline="") as stream:
-            _write_table(codes, stream)
+            rows = codes.rows()
+            writer = csv.DictWriter(stream, list(rows[0]), lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(rows)
         draw_codes(codes, picture)
     return codes
-
-
-def _write_table(codes: DescribedCodes, stream: TextIO) -> None:
-    """One line a code, as CSV."""
-    names = list(codes.modalities)
-    worded = [m for m in names if any(code.words.get(m) for code in codes.codes)]
-    rows = [
-        {
-            "code": code.code,
-            "kind": code.kind,
-            "colour": COLOURS[code.kind],
-            **{f"count_{m}": code.counts[m] for m in names},
-            **{f"share_{m}": code.shares[m] for m in names},
-            **{f"nearest_{m}": "; ".join(f"{s.clip}@{s.step}" for s in code.nearest[m]) for m in names},
-            **{f"words_{m}": "; ".join(f"{w.word}:{w.steps}" for w in code.words[m]) for m in worded},
-            **{f"nearest_words_{m}": "; ".join(s.word for s in code.nearest[m] if s.word) for m in worded},
-            "similar": "; ".join(f"{other.code}:{other.cosine:.3f}" for other in code.similar),
-        }
-        for code in codes.codes
-    ]
-    writer = csv.DictWriter(stream, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)

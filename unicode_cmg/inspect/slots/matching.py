@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from unicode_cmg.batch import StepView
 from unicode_cmg.checkpoints.tensors import state_fingerprint
 from unicode_cmg.data.store import FeatureStore
-from unicode_cmg.errors import InputError
+from unicode_cmg.errors import InputError, at_least
 from unicode_cmg.inspect.slots.slots_json import (
     Counts,
     JointSlot,
@@ -65,8 +65,7 @@ def matched_slots(
     Raises:
         InputError: There is no checkpoint of such a run, the store lacks what it reads, or a clip is unknown.
     """
-    if tokens < 1:
-        raise InputError(f"{tokens} tokens", where="tokens", expected="1 or more")
+    at_least("slots", 1, tokens=tokens)
     rows = _rows(store, clips)
     method, regularizers = load_regularizers(path, store)
     alignment = _slot_alignment(regularizers, path)
@@ -101,8 +100,7 @@ def matched_slots(
 
 def _rows(store: FeatureStore, clips: int | Sequence[str]) -> list[int]:
     if isinstance(clips, int):
-        if clips < 1:
-            raise InputError(f"{clips} clips", where="clips", expected="1 or more")
+        at_least("slots", 1, clips=clips)
         return list(range(min(clips, len(store))))
     numbers = {clip: row for row, clip in reversed(list(enumerate(store.ids)))}
     for clip in clips:

@@ -90,7 +90,7 @@ def render_page(found: MatchedSlots, scenes: Sequence[Scene]) -> str:
     )
     environment.globals |= HELPERS
     return environment.get_template("slots.html.j2").render(
-        css=Markup(page_css() + slots_css()),
+        css=Markup(stylesheet("page.css", "slots.css")),
         found=found,
         clips=clip_views(scenes),
         version=unicode_cmg.__version__,
@@ -102,18 +102,10 @@ def clip_views(scenes: Sequence[Scene]) -> list[ClipView]:
     return [_clip_view(scene) for scene in scenes]
 
 
-def page_css() -> str:
-    """Rules of every page of this project."""
-    return _style("page.css")
-
-
-def slots_css() -> str:
-    """Rules that drawn clips need beside those of every page."""
-    return _style("slots.css")
-
-
-def _style(name: str) -> str:
-    return (files("unicode_cmg.inspect") / "templates" / name).read_text(encoding="utf-8")
+def stylesheet(*names: str) -> str:
+    """Rules of `page.css`, for every page of this project, or of `slots.css`, for drawn clips."""
+    folder = files("unicode_cmg.inspect") / "templates"
+    return "".join((folder / name).read_text(encoding="utf-8") for name in names)
 
 
 def _clip_view(scene: Scene) -> ClipView:
@@ -128,10 +120,6 @@ def _clip_view(scene: Scene) -> ClipView:
         for colour, slot in enumerate(scene.slots)
     )
     return ClipView(clip.clip, ", ".join(kept), keys, scene.teachers)
-
-
-def _uri(images: Images) -> str:
-    return png_uri(images.pixels)
 
 
 def _told(part: Part | Word, name: str) -> str:
@@ -149,5 +137,5 @@ def _described(teacher: Images | Sentence) -> str:
     return f"{teacher.teacher}: " + " ".join(word.text for word in teacher.words)
 
 
-HELPERS = {"uri": _uri, "told": _told, "described": _described, "scale": _SCALE}
+HELPERS = {"uri": png_uri, "told": _told, "described": _described, "scale": _SCALE}
 """What the macro calls."""

@@ -109,17 +109,8 @@ class MatchedSlots(Config):
     clips: tuple[SlotClip, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values."""
+        """Plain values; the inverse of `parse`."""
         return self.model_dump(mode="json")
-
-    @classmethod
-    def from_json(cls, values: Any, *, where: object = "slots.json") -> MatchedSlots:
-        """The inverse of `to_json`.
-
-        Raises:
-            InputError: A key is missing, unknown or of the wrong type.
-        """
-        return cls.parse(values, where=where)
 
     def summary(self) -> dict[str, Summary]:
         """The joint representation, then each teacher."""
