@@ -19,7 +19,7 @@ from benchmarks.sweep.result_file import ResultFile
 from benchmarks.sweep.rows import Row
 from benchmarks.tasks import resolve_protocol, resolve_task
 from unicode_cmg.data import LabelledClips
-from unicode_cmg.errors import InputError
+from unicode_cmg.errors import InputError, unknown
 from unicode_cmg.inspect import describe_codes
 from unicode_cmg.model import Model
 
@@ -179,11 +179,11 @@ def _measure(
         InputError: The model has no such code layer, or the data does not fit.
     """
     known = tuple(model.code_layers())
-    layers = tuple(k for k in known if any(k == name or k.startswith(f"{name}.") for name in wanted or known))
-    if not layers:
-        raise InputError(
-            f"no code layer '{wanted[0]}'", where="sweep: read", expected=f"some of {', '.join(known)}"
-        )
+    meant = {name: [k for k in known if k == name or k.startswith(f"{name}.")] for name in wanted or known}
+    for name, found in meant.items():
+        if not found:
+            raise unknown("code layer", name, known, where="sweep: read")
+    layers = tuple(k for k in known if any(k in found for found in meant.values()))
     for task in sweep.tasks:
         refiners = results.missing(read, task, sweep.refine)
         if refiners is None:

@@ -100,6 +100,12 @@ def test_a_model_is_known_by_its_weights(models: Path, tmp_path: Path) -> None:
         row.identity(2, tmp_path)
 
 
+def test_a_code_layer_that_the_models_lack_is_named(models: Path, data: Path, tmp_path: Path) -> None:
+    some = SWEEP.replace("two]}", "two], read: {first: [layer0, layer1]}}")
+    with pytest.raises(InputError, match=r"sweep: read: unknown code layer 'layer1'; expected one of layer0"):
+        run(models, data, tmp_path, some)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
