@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, TypeVar, cast
 
 import torch
 from jaxtyping import Bool, Float
+from pydantic import ConfigDict, Field
 from torch import Tensor, nn
 
 from unicode_cmg.batch import Encoding
@@ -18,27 +18,29 @@ from unicode_cmg.config import Config
 ModelT = TypeVar("ModelT", bound="Model")
 
 
-@dataclass(frozen=True)
-class ReleasedOrigin:
+class ReleasedOrigin(Config):
     """What a model keeps of the released file it was read from, so that it can be written back whole.
 
-    Attributes:
-        modules: The modules that the file held.
-        fresh: Beginnings of our keys whose tensors no module gave; they are as the method builds them.
-        counters: `epoch` and `total_step`, as far as the file had them.
-        unused: `<Module>/<key>` -> tensor without effect in the released code.
+    `config.json` of a model folder holds it under `extra.released`, without the tensors.
     """
 
-    modules: tuple[str, ...]
-    fresh: tuple[str, ...] = ()
-    counters: Mapping[str, int] = field(default_factory=dict)
-    unused: Mapping[str, Tensor] = field(default_factory=dict)
+    model_config = ConfigDict(arbitrary_types_allowed=True)
 
-    def to(self, dtype: torch.dtype | None) -> ReleasedOrigin:
-        """The same with tensors of another floating type; None changes nothing."""
-        if dtype is None:
-            return self
-        return replace(self, unused={key: tensor.to(dtype) for key, tensor in self.unused.items()})
+    modules: tuple[str, ...] = Field(description="modules that the file held")
+    fresh: tuple[str, ...] = Field(
+        default=(), description="beginnings of our keys that no module gave; fresh parameters of the method"
+    )
+    counters: dict[str, int] = Field(default_factory=dict, description="epoch and total_step of the file")
+    unused: dict[str, Tensor] = Field(
+        default_factory=dict,
+        exclude=True,
+        description="`<Module>/<key>` -> tensor without effect in the released code",
+    )
+
+    def with_unused(self, tensors: Mapping[str, Tensor], dtype: torch.dtype | None) -> ReleasedOrigin:
+        """The same with these tensors without effect, in another floating type; None changes nothing."""
+        unused = {key: tensor if dtype is None else tensor.to(dtype) for key, tensor in tensors.items()}
+        return self.model_copy(update={"unused": unused})
 
 
 class Model(nn.Module, ABC):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 import json
 import shutil
 import struct
@@ -14,8 +15,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import unicode_cmg
+from toc import load_codebook
 from unicode_cmg import available_methods, load_pretrained, save_pretrained
-from unicode_cmg.checkpoints import newest_checkpoint
+from unicode_cmg.checkpoints import checkpoint_folders, newest_checkpoint
+from unicode_cmg.checkpoints.native import write_model
 from unicode_cmg.errors import InputError
 from unicode_cmg.methods import build_method, method_class
 
@@ -143,6 +146,24 @@ def test_a_run_stands_for_its_model_else_for_its_newest_complete_checkpoint(
         load_pretrained(run)
     save_pretrained(model, run / "model")
     load_pretrained(run)
+
+
+def test_a_run_and_toc_stand_for_the_same_checkpoint_the_complete_one_with_the_largest_step(
+    model: Any, tmp_path: Path
+) -> None:
+    """Steps are numbers: 10000 comes after 999, although its text comes before."""
+    model, steps = copy.deepcopy(model), tmp_path / "checkpoints"
+    make_run(model, tmp_path, steps=(999,))
+    for step in (1000, 10000, 20000, 999):
+        shutil.copytree(steps / "step-00000999", steps / f"step-{step}")
+        model.layer.codebook.embedding.fill_(step)
+        write_model(model, steps / f"step-{step}")
+    (steps / "step-20000/training_state.json").unlink()
+    shutil.rmtree(steps / "step-00000999")
+    assert [step for step, _ in checkpoint_folders(tmp_path)] == [999, 1000, 10000]
+    assert newest_checkpoint(tmp_path) == steps / "step-10000"
+    assert (load_pretrained(tmp_path).codebooks()["layer0"] == 10000).all()
+    assert (load_codebook(tmp_path).vectors == 10000).all()
 
 
 @pytest.mark.parametrize("name", ["released.pt", "released.pth", "released.ckpt"])

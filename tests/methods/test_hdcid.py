@@ -14,7 +14,7 @@ from unicode_cmg.config import load_yaml
 from unicode_cmg.errors import InputError
 from unicode_cmg.methods.dcid import DCID, DCIDConfig
 from unicode_cmg.methods.hdcid import HDCID, HDCIDConfig
-from unicode_cmg.methods.hdcid.inputs import Standardizer
+from unicode_cmg.methods.hdcid.standardizer import Standardizer
 from unicode_cmg.training import PretrainConfig
 from unicode_cmg.training.objective import LossWeights
 

@@ -6,14 +6,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from unicode_cmg.checkpoints.folders import MODEL_FILES
-from unicode_cmg.checkpoints.native import (
-    UNUSED_FILE,
-    load_folder,
-    model_folder,
-    read_description,
-    save_pretrained,
-)
+from unicode_cmg.checkpoints.folders import MODEL_FILES, UNUSED_FILE, model_folder
+from unicode_cmg.checkpoints.native import load_folder, read_description, save_pretrained
 from unicode_cmg.checkpoints.released.file import RELEASED_SUFFIXES, read_released, write_released
 from unicode_cmg.checkpoints.released.load import file_of, model_of
 from unicode_cmg.errors import InputError

@@ -16,14 +16,9 @@ from huggingface_hub.errors import (
 )
 
 from unicode_cmg import __version__
+from unicode_cmg.checkpoints.folders import CONFIG_FILE, UNUSED_FILE, WEIGHTS_FILE
 from unicode_cmg.checkpoints.model_card import LIBRARY, model_card
-from unicode_cmg.checkpoints.native import (
-    CONFIG_FILE,
-    UNUSED_FILE,
-    WEIGHTS_FILE,
-    load_pretrained,
-    save_in_place,
-)
+from unicode_cmg.checkpoints.native import load_pretrained, save_in_place
 from unicode_cmg.errors import InputError
 from unicode_cmg.model import Model
 

@@ -1,4 +1,4 @@
-"""Save and load a method: `config.json` says how to build it, `model.safetensors` holds its tensors."""
+"""Save and load a model: `config.json` says how to build it, `model.safetensors` holds its tensors."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from pydantic import Field
 
 from unicode_cmg import __version__
-from unicode_cmg.checkpoints.folders import MODEL_FILES, newest_checkpoint
+from unicode_cmg.checkpoints.folders import CONFIG_FILE, UNUSED_FILE, WEIGHTS_FILE, model_folder
 from unicode_cmg.checkpoints.released.file import RELEASED_SUFFIXES
 from unicode_cmg.checkpoints.released.load import load_released
 from unicode_cmg.checkpoints.tensors import keep_dtypes, load_exactly, read_tensors, write_tensors
@@ -22,16 +22,6 @@ from unicode_cmg.model import Model, ReleasedOrigin
 from unicode_cmg.registry import model_class
 
 FORMAT_VERSION = 1
-CONFIG_FILE, WEIGHTS_FILE = MODEL_FILES
-UNUSED_FILE = "released.safetensors"
-
-
-class ReleasedNotes(Config):
-    """What `extra.released` says of the released file a model was read from; see `ReleasedOrigin`."""
-
-    modules: tuple[str, ...] = Field(description="modules that the file held")
-    fresh: tuple[str, ...] = Field(default=(), description="beginnings of keys that none of them gave")
-    counters: dict[str, int] = Field(default_factory=dict, description="epoch and total_step of the file")
 
 
 class Description(Config):
@@ -49,7 +39,7 @@ def save_pretrained(model: Model, folder: Path | str, *, extra: Mapping[str, Any
     """Write a model folder atomically: a model that was there before stays whole until the new one is.
 
     Args:
-        model: The method, on any device.
+        model: The model, on any device.
         folder: Where to write; its parents are created.
         extra: JSON values about the model's origin, kept in `config.json` under `extra`. Only `released` is
             read back, which a model that came from a released checkpoint writes itself.
@@ -86,13 +76,8 @@ def write_model(model: Model, folder: Path, *, extra: Mapping[str, Any] | None =
     notes = dict(extra or {})
     (folder / UNUSED_FILE).unlink(missing_ok=True)
     if model.origin is not None:
-        origin = model.origin
-        notes["released"] = {
-            "modules": list(origin.modules),
-            "fresh": list(origin.fresh),
-            "counters": dict(origin.counters),
-        }
-        write_tensors(folder / UNUSED_FILE, origin.unused)
+        notes["released"] = model.origin.model_dump(mode="json")
+        write_tensors(folder / UNUSED_FILE, model.origin.unused)
     write_tensors(folder / WEIGHTS_FILE, model.state_dict())
     description = Description(
         format_version=FORMAT_VERSION,
@@ -155,9 +140,8 @@ def load_folder(folder: Path, *, dtype: torch.dtype | None) -> Model:
         model.to(dtype=dtype)
     load_exactly(model, tensors, where=folder / WEIGHTS_FILE)
     if description.extra is not None and "released" in description.extra:
-        notes = ReleasedNotes.parse(description.extra["released"], where=where)
-        unused = read_tensors(folder / UNUSED_FILE)
-        model.origin = ReleasedOrigin(notes.modules, notes.fresh, notes.counters, unused).to(dtype)
+        origin = ReleasedOrigin.parse(description.extra["released"], where=where)
+        model.origin = origin.with_unused(read_tensors(folder / UNUSED_FILE), dtype)
     return model
 
 
@@ -179,25 +163,3 @@ def read_description(folder: Path) -> Description:
             fix="update unicode-cmg" if newer else None,
         )
     return Description.parse(values, where=where)
-
-
-def model_folder(path: Path) -> Path:
-    """The folder with the model's files that `path` stands for.
-
-    Raises:
-        InputError: There is none.
-    """
-    if not path.exists():
-        raise InputError("no such folder", where=path, fix="check the path")
-    if not path.is_dir():
-        raise InputError(
-            "this is a file", where=path, expected=f"a folder with {CONFIG_FILE} and {WEIGHTS_FILE}"
-        )
-    for folder in (path, path / "model", newest_checkpoint(path)):
-        if folder is not None and (folder / CONFIG_FILE).is_file():
-            return folder
-    raise InputError(
-        f"there is no model here (no {CONFIG_FILE})",
-        where=path,
-        expected="a model folder or the folder of a run",
-    )

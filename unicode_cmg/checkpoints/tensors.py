@@ -82,25 +82,42 @@ def load_exactly(module: torch.nn.Module, tensors: Mapping[str, Tensor], *, wher
     Raises:
         InputError: A key is missing or left over, or a shape differs. The module is then unchanged.
     """
-    own = module.state_dict()
-    missing = [key for key in own if key not in tensors]
-    surplus = [key for key in tensors if key not in own]
-    for kind, keys in (("is missing", missing), ("does not belong to this model", surplus)):
+    own = {key: tuple(tensor.shape) for key, tensor in module.state_dict().items()}
+    problem = first_difference(tensors, own, "this model")
+    if problem is not None:
+        what, shape = problem
+        raise InputError(
+            what,
+            where=where,
+            expected=None if shape is None else f"{shape} by its config.json",
+            fix="its config.json may be of another model" if shape is None else None,
+        )
+    module.load_state_dict(tensors)
+
+
+def first_difference(
+    tensors: Mapping[str, Tensor], expected: Mapping[str, tuple[int, ...]], owner: str
+) -> tuple[str, list[int] | None] | None:
+    """What is wrong with the first of the tensors that differs, and the shape it should have.
+
+    Args:
+        tensors: The tensors given.
+        expected: Key -> shape of every tensor that must be there.
+        owner: What the tensors should belong to, as in "does not belong to this model".
+
+    Returns:
+        The shape is None for a tensor that is missing or left over; None instead of both if all fit.
+    """
+    missing = [key for key in expected if key not in tensors]
+    surplus = [key for key in tensors if key not in expected]
+    for kind, keys in (("is missing", missing), (f"does not belong to {owner}", surplus)):
         if keys:
             others = f" (and {len(keys) - 1} more)" if len(keys) > 1 else ""
-            raise InputError(
-                f"tensor '{keys[0]}' {kind}{others}",
-                where=where,
-                fix="its config.json may be of another model",
-            )
-    for key, tensor in own.items():
-        if tensors[key].shape != tensor.shape:
-            raise InputError(
-                f"tensor '{key}' has shape {list(tensors[key].shape)}",
-                where=where,
-                expected=f"{list(tensor.shape)} by its config.json",
-            )
-    module.load_state_dict(tensors)
+            return f"tensor '{keys[0]}' {kind}{others}", None
+    for key, shape in expected.items():
+        if tuple(tensors[key].shape) != shape:
+            return f"tensor '{key}' has shape {list(tensors[key].shape)}", list(shape)
+    return None
 
 
 def state_fingerprint(model: torch.nn.Module) -> str:

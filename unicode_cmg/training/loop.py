@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 
-from unicode_cmg.checkpoints.folders import checkpoint_folder
-from unicode_cmg.checkpoints.native import WEIGHTS_FILE, write_model
+from unicode_cmg.checkpoints.folders import WEIGHTS_FILE, checkpoint_folder
+from unicode_cmg.checkpoints.native import write_model
 from unicode_cmg.checkpoints.tensors import load_exactly, read_tensors
 from unicode_cmg.data.store import FeatureStore
 from unicode_cmg.errors import InputError

@@ -1,4 +1,4 @@
-"""Checkpoints of the released code as models, and models as such checkpoints."""
+"""Models from checkpoints of the released code, and such checkpoints from models."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 
 from unicode_cmg.checkpoints.released import LAYOUTS
 from unicode_cmg.checkpoints.released.file import ReleasedFile, read_released
-from unicode_cmg.checkpoints.tensors import keep_dtypes
+from unicode_cmg.checkpoints.tensors import first_difference, keep_dtypes
 from unicode_cmg.errors import InputError
 from unicode_cmg.model import Model, ReleasedOrigin
 from unicode_cmg.registry import model_class
@@ -65,7 +65,8 @@ def model_of(file: ReleasedFile, *, dtype: torch.dtype | None) -> Model:
     model.load_state_dict(state, strict=False)
     unused = {key: tensor for key, tensor in file.tensors.items() if file.layout.our_name(key) is None}
     fresh = _fresh(model.state_dict(), state)
-    model.origin = ReleasedOrigin(file.modules, fresh, file.counters, unused).to(dtype)
+    origin = ReleasedOrigin(modules=file.modules, fresh=fresh, counters=dict(file.counters))
+    model.origin = origin.with_unused(unused, dtype)
     return model
 
 
@@ -107,23 +108,13 @@ def _check(file: ReleasedFile, model: Model) -> None:
         model.config, model.state_dict(), modules=file.modules, unused=file.tensors, where=file.path
     )
     expected = {key: tuple(tensor.shape) for key, tensor in whole.items()}
-    missing = [key for key in expected if key not in file.tensors]
-    surplus = [key for key in file.tensors if key not in expected]
-    for kind, keys in (("is missing", missing), (f"does not belong to a released {layout.title}", surplus)):
-        if keys:
-            others = f" (and {len(keys) - 1} more)" if len(keys) > 1 else ""
-            raise InputError(
-                f"tensor '{keys[0]}' {kind}{others}",
-                where=file.path,
-                expected=f"every tensor of each module, as a released {layout.title} has them",
-            )
-    for key, shape in expected.items():
-        if tuple(file.tensors[key].shape) != shape:
-            raise InputError(
-                f"tensor '{key}' has shape {list(file.tensors[key].shape)}",
-                where=file.path,
-                expected=f"{list(shape)} by the other tensors",
-            )
+    problem = first_difference(file.tensors, expected, f"a released {layout.title}")
+    if problem is not None:
+        what, shape = problem
+        right = f"every tensor of each module, as a released {layout.title} has them"
+        if shape is not None:
+            right = f"{shape} by the other tensors"
+        raise InputError(what, where=file.path, expected=right)
 
 
 def _fresh(own: Collection[str], given: Collection[str]) -> tuple[str, ...]:

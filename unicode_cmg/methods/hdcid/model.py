@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import ClassVar
+from typing import ClassVar, cast
 
 import torch
 from jaxtyping import Bool, Float
@@ -17,7 +17,35 @@ from unicode_cmg.methods.dcid import Draws, LayerRepresentation, ModalityConfig
 from unicode_cmg.methods.dcid.layer import DisentanglingLayer, layer_view
 from unicode_cmg.methods.dcid.networks import Context
 from unicode_cmg.methods.hdcid.config import HDCIDConfig
-from unicode_cmg.methods.hdcid.inputs import Handover
+from unicode_cmg.methods.hdcid.standardizer import Standardizer
+
+
+class Handover(nn.ModuleDict):
+    """Hands the summaries of one layer to the next one as its inputs.
+
+    Args:
+        widths: Modality -> channels.
+        standardize: Whether to bring the channels to one scale; else they pass as they are.
+    """
+
+    def __init__(self, widths: Mapping[str, int], *, standardize: bool) -> None:
+        super().__init__({m: Standardizer(width) for m, width in widths.items() if standardize})
+
+    def read(
+        self, modality: str, summary: Float[Tensor, "batch time channels"]
+    ) -> Float[Tensor, "batch time channels"]:
+        """One modality as it enters the next layer."""
+        inputs: Tensor = self[modality](summary) if modality in self else summary
+        return inputs
+
+    def follow(
+        self,
+        summaries: Mapping[str, Float[Tensor, "batch time channels"]],
+        masks: Mapping[str, Bool[Tensor, "batch time"]],
+    ) -> None:
+        """Update the statistics, in training only."""
+        for m, standardizer in self.items():
+            cast(Standardizer, standardizer).update(summaries[m], masks[m])
 
 
 class HDCID(Method[tuple[LayerRepresentation, ...]]):
@@ -58,7 +86,7 @@ class HDCID(Method[tuple[LayerRepresentation, ...]]):
         return tuple(self.config.modalities)
 
     def begin_step(self, *, step: int, epoch: int) -> None:
-        """Let the layers in whose turn it is; a model that was never told of a step has all of them in."""
+        """Let layers join the training by schedule; before the first call all of them take part."""
         warm_steps = self.config.warm_start_steps
         done, each = (epoch, self.config.warm_start_epochs) if warm_steps is None else (step, warm_steps)
         self._joined = min(1 + done // each, len(self.layers)) if each else len(self.layers)

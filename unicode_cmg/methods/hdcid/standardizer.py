@@ -1,9 +1,6 @@
-"""What stands between two layers of H-DCID: inputs of one scale."""
+"""What can stand between two layers of H-DCID: each channel at mean 0 and deviation 1."""
 
 from __future__ import annotations
-
-from collections.abc import Mapping
-from typing import cast
 
 import torch
 from jaxtyping import Bool, Float
@@ -13,34 +10,6 @@ from unicode_cmg.ranks import sum_over_ranks
 
 _DECAY = 0.99  # of the running statistics, as of the codebooks'
 _EPSILON = 1e-6
-
-
-class Handover(nn.ModuleDict):
-    """The way from the summaries of a layer into the next one.
-
-    Args:
-        widths: Modality -> channels.
-        standardize: Whether to bring the channels to one scale; else they pass as they are.
-    """
-
-    def __init__(self, widths: Mapping[str, int], *, standardize: bool) -> None:
-        super().__init__({m: Standardizer(width) for m, width in widths.items() if standardize})
-
-    def read(
-        self, modality: str, summary: Float[Tensor, "batch time channels"]
-    ) -> Float[Tensor, "batch time channels"]:
-        """One modality as it enters the next layer."""
-        inputs: Tensor = self[modality](summary) if modality in self else summary
-        return inputs
-
-    def follow(
-        self,
-        summaries: Mapping[str, Float[Tensor, "batch time channels"]],
-        masks: Mapping[str, Bool[Tensor, "batch time"]],
-    ) -> None:
-        """Update the statistics, in training only."""
-        for m, standardizer in self.items():
-            cast(Standardizer, standardizer).update(summaries[m], masks[m])
 
 
 class Standardizer(nn.Module):
