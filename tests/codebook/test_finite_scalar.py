@@ -132,3 +132,16 @@ def test_the_configuration_chooses_the_quantizer_and_its_rule_before_the_default
         build_quantizer(
             CodebookConfig(init="data"), num_codes=7, dim=6, modalities=("audio",), rule="released"
         )
+
+
+@pytest.mark.parametrize("rule", ["corrected", "released"])
+def test_every_setting_of_the_configuration_reaches_the_codebook(rule: str) -> None:
+    values = {"decay": 0.5, "own_weight": 0.75, "revive_after": 7}
+    if rule == "corrected":
+        values["init"] = "data"
+    noise = (-0.5, 0.25)
+    made = build_quantizer(
+        CodebookConfig(**values), num_codes=7, dim=6, modalities=("audio",), rule=rule, revive_noise=noise
+    )
+    assert all(getattr(made, name) == value for name, value in values.items())
+    assert rule == "corrected" or made.revive_noise == noise

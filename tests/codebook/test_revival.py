@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from unicode_cmg.codebook import ReleasedSharedCodebook, SharedCodebook
+from unicode_cmg.codebook.revival import Places
 
 
 def line_of_codes(kind: type[SharedCodebook] = SharedCodebook, **options: object) -> SharedCodebook:
@@ -72,6 +73,12 @@ def test_codes_revived_together_start_at_different_places() -> None:
         assert len(torch.unique(codebook.embedding, dim=0)) == places
 
 
+def test_a_draw_that_rounds_up_to_one_still_finds_the_last_place() -> None:
+    places = Places(torch.ones(3, 1), torch.tensor([True, True, True]))
+    almost_one = torch.full((1000,), 1 - 2**-24)
+    assert places.drawn(torch.ones(1000, dtype=torch.bool), almost_one, torch.tensor([3.0])).all()
+
+
 def test_modalities_that_do_not_pull_each_other_revive_codes_on_single_features() -> None:
     codebook = SharedCodebook(8, 2, ["a", "b"], own_weight=1.0, init="data")
     features = {"a": batch()["a"], "b": batch(1)["b"][:, :2]}
@@ -118,6 +125,8 @@ def test_first_training_update_places_all_codes_on_the_data_once() -> None:
     assert torch.equal(codebook.embedding, start)
     assert not codebook.seeded
     codebook.train()
+    update(codebook, batch(0), masks={m: torch.zeros(4, 3, dtype=torch.bool) for m in ("a", "b")})
+    assert not codebook.seeded  # nothing to place them on
     features = batch(1)
     update(codebook, features)
     assert codebook.seeded

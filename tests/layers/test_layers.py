@@ -56,6 +56,12 @@ def test_spatial_attention_is_a_weighted_mean_of_the_gated_positions() -> None:
     constant = torch.randn(8).expand(1, 1, 3, 3, 8)
     gated = constant * (1 + pool.gate(constant))
     torch.testing.assert_close(pool(constant)[0, 0], gated[0, 0, 0, 0])
+    x = torch.randn(1, 1, 3, 3, 8)
+    positions = (x * (1 + pool.gate(x))).view(9, 8)
+    mean = pool.of_mean(sum(positions) / 9).relu()
+    scores = torch.stack([pool.score(torch.tanh(pool.of_position(p).relu() * mean)) for p in positions])
+    by_hand = sum(w * p for w, p in zip(scores.exp() / scores.exp().sum(), positions, strict=True))
+    torch.testing.assert_close(pool(x)[0, 0], by_hand)
 
 
 @pytest.mark.parametrize("relu_skip", [True, False])
@@ -88,14 +94,13 @@ def test_published_grid_shrinks_from_seven_to_three() -> None:
     assert GridEncoder(4, 8, (7, 7), relu_skip=True).out_grid == (3, 3)
 
 
-@given(valid=st.integers(1, 6))
-def test_padding_changes_nothing_in_the_transformer(valid: int) -> None:
+@given(valid=st.lists(st.booleans(), min_size=6, max_size=6).filter(any))
+def test_padding_changes_nothing_in_the_transformer(valid: list[bool]) -> None:
     torch.manual_seed(0)
     model = TemporalTransformer(5, 8, heads=2, layers=2, feedforward=16, dropout=0.0).eval()
-    x = torch.randn(2, 6, 5)
-    mask = (torch.arange(6) < valid).expand(2, 6)
-    padded = model(x, mask)[:, :valid]
-    torch.testing.assert_close(padded, model(x[:, :valid]), atol=1e-5, rtol=1e-4)
+    x, mask = torch.randn(2, 6, 5), torch.tensor(valid)
+    padded = model(x, mask.expand(2, 6))[:, mask]
+    torch.testing.assert_close(padded, model(x[:, mask]), atol=1e-5, rtol=1e-4)
 
 
 def test_a_clip_without_valid_steps_gives_finite_features() -> None:
@@ -104,12 +109,15 @@ def test_a_clip_without_valid_steps_gives_finite_features() -> None:
     assert out.isfinite().all()
 
 
-@given(valid=st.integers(1, 5))
-def test_padding_changes_nothing_in_the_context_lstm(valid: int) -> None:
+@given(valid=st.integers(1, 5), hole=st.integers(0, 4))
+def test_padding_changes_nothing_in_the_context_lstm(valid: int, hole: int) -> None:
     torch.manual_seed(0)
     model = ContextLSTM(3, 8)
     x = torch.randn(2, 5, 3)
-    mask = (torch.arange(5) < valid).expand(2, 5)
+    mask = (torch.arange(5) < valid).repeat(2, 1)
+    mask[:, min(hole, valid - 1)] = (
+        valid <= hole + 1
+    )  # a hole before the last valid step is read all the same
     out = model(x, mask)
     torch.testing.assert_close(out[:, :valid], model(x[:, :valid]), atol=1e-6, rtol=1e-5)
     assert (out[:, valid:] == 0).all()
