@@ -382,7 +382,7 @@ def codes(
         Path | None, typer.Option(help="Folder to write.", show_default="the folder codes of the run")
     ] = None,
     split: Annotated[str, typer.Option(help="Split of a data set in the AVE layout.")] = "test",
-    layer: Annotated[
+    code_layer: Annotated[
         str | None, typer.Option(help="Code layer, such as layer0.", show_default="the first")
     ] = None,
     level: Level = None,
@@ -402,7 +402,9 @@ def codes(
 
     to = codes_folder(checkpoint) if to is None else to
     clips = open_clips(features, split)
-    found = write_codes(_load(checkpoint), clips, to, layer=layer, level=level, raw=raw, progress=None)
+    found = write_codes(
+        _load(checkpoint), clips, to, code_layer=code_layer, level=level, raw=raw, progress=None
+    )
     console.finish(found.to_json(), f"{found.table()}\n\nwritten to {to}", as_json)
 
 

@@ -205,7 +205,9 @@ def _measure(
             and {"audio", "video"} <= set(model.modalities)
         ):
             clips = LabelledClips.open(data, sweep.report)
-            codes = describe_codes(model, clips, layer=layers[0], modalities=["audio", "video"], nearest=0)
+            codes = describe_codes(
+                model, clips, code_layer=layers[0], modalities=["audio", "video"], nearest=0
+            )
             results.same_code[read] = 100 * (codes.event_agreement[0].steps or 0.0)
         results.add(read, task, rows, refiners)
 

@@ -269,7 +269,7 @@ def described_codes(rng: np.random.Generator) -> dict[str, Any]:
         "checkpoint": "2" * 64,
         "features": "3" * 64,
         "clips": 800,
-        "layer": "layer0",
+        "code_layer": "layer0",
         "level": None,
         "num_codes": CODES,
         "shares": "per step",

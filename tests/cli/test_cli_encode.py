@@ -33,7 +33,7 @@ def test_encode_writes_what_is_asked_for(command, toy, tmp_path: Path) -> None:
         "rows": 96,
         "clips": 24,
         "modalities": ["video"],
-        "layers": {"layer0": 6},
+        "code_layers": {"layer0": 6},
         "vectors": True,
     }
     assert read_codes(file).vector.shape == (96, 8)
@@ -45,7 +45,9 @@ def test_codes_writes_table_record_and_picture(command, toy, tmp_path: Path) -> 
     assert done.out.startswith("layer0: 6 codes on 24 clips")
     assert done.out.endswith(f"written to {tmp_path / 'codes'}\n")
     assert {f.name for f in (tmp_path / "codes").iterdir()} == {"codes.csv", "codes.json", "codes.png"}
-    printed = command("codes", toy.run, toy.store, "--to", tmp_path / "codes", "--layer", "layer0", "--json")
+    printed = command(
+        "codes", toy.run, toy.store, "--to", tmp_path / "codes", "--code-layer", "layer0", "--json"
+    )
     assert json.loads(printed.out) == json.loads((tmp_path / "codes" / "codes.json").read_text())
     assert json.loads(printed.out)["shares"] == "per step"
     raw = command("codes", toy.run, toy.store, "--to", tmp_path / "codes", "--raw")
@@ -86,7 +88,7 @@ def test_a_bad_encoding_is_refused(command, toy, tmp_path: Path, arguments: list
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["--layer", "layer7"], "unknown code layer 'layer7'; expected one of layer0"),
+        (["--code-layer", "layer7"], "unknown code layer 'layer7'; expected one of layer0"),
         (["--level", "clip"], "no level 'clip'"),
         (["--to", "FILE"], "this is a file"),
     ],

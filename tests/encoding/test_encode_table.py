@@ -67,7 +67,7 @@ def test_the_columns_have_the_documented_types(store: FeatureStore, tmp_path: Pa
         "clip": pa.string(),
         "modality": pa.dictionary(pa.int8(), pa.string()),
         "step": pa.int32(),
-        "layer": pa.dictionary(pa.int8(), pa.string()),
+        "code_layer": pa.dictionary(pa.int8(), pa.string()),
         "index": pa.int32(),
         "vector": pa.list_(pa.float32(), 8),
     }
@@ -115,7 +115,7 @@ def test_the_file_tells_where_its_codes_come_from(store: FeatureStore, tmp_path:
         "checkpoint": state_fingerprint(model),
         "features": store.fingerprint,
         "modalities": ["audio", "text"],
-        "layers": {"layer0.0": 9, "layer0.1": 9},
+        "code_layers": {"layer0.0": 9, "layer0.1": 9},
         "level": None,
     }
 
@@ -137,16 +137,16 @@ def test_codes_are_read_back_as_grids(store: FeatureStore, tmp_path: Path) -> No
     codes = read_codes(tmp_path / "c.parquet")
     assert (codes.ids, codes.modalities) == (store.ids, model.modalities)
     assert (codes.method, codes.checkpoint, codes.level) == ("dcid", state_fingerprint(model), None)
-    assert codes.layers == model.code_layers()
+    assert codes.code_layers == model.code_layers()
     batch = store.batch(range(len(store)))
     for m in model.modalities:
         with torch.no_grad():
             indices = model.encode(m, batch.features[m], batch.masks[m]).indices
-        for k, layer in enumerate(codes.layers):
+        for k, layer in enumerate(codes.code_layers):
             expected = indices[..., k].masked_fill(~batch.masks[m], -1).numpy()
             np.testing.assert_array_equal(codes.indices(m, layer), expected)
     np.testing.assert_array_equal(codes.indices("audio"), codes.indices("audio", "layer0.0"))
-    rows = codes.layer == 1
+    rows = codes.code_layer == 1
     book = model.codebooks()["layer0.1"].numpy()
     np.testing.assert_array_equal(codes.vector[rows], book[codes.index[rows]])
 

@@ -27,11 +27,11 @@ class CodeTable:
     Attributes:
         ids: The clips, in the order of the feature store.
         modalities: Those that were encoded.
-        layers: Code layer -> number of its codes.
+        code_layers: Code layer -> number of its codes.
         clip: `[R]` positions in `ids`.
         modality: `[R]` positions in `modalities`.
         step: `[R]` steps of the clip, from 0.
-        layer: `[R]` positions in `layers`.
+        code_layer: `[R]` positions in `code_layers`.
         index: `[R]` the code, in `[0, number of codes)`.
         vector: `[R, D]` the code's vector, if the table has them.
         method: Name of the method that made the codes.
@@ -43,11 +43,11 @@ class CodeTable:
 
     ids: tuple[str, ...]
     modalities: tuple[str, ...]
-    layers: Mapping[str, int]
+    code_layers: Mapping[str, int]
     clip: Int64[np.ndarray, " rows"]
     modality: Int64[np.ndarray, " rows"]
     step: Int64[np.ndarray, " rows"]
-    layer: Int64[np.ndarray, " rows"]
+    code_layer: Int64[np.ndarray, " rows"]
     index: Int64[np.ndarray, " rows"]
     vector: Float32[np.ndarray, "rows dim"] | None
     method: str
@@ -56,26 +56,26 @@ class CodeTable:
     level: str | None
     library_version: str
 
-    def indices(self, modality: str, layer: str | None = None) -> Int64[np.ndarray, "clips time"]:
+    def indices(self, modality: str, code_layer: str | None = None) -> Int64[np.ndarray, "clips time"]:
         """The codes of one modality as a grid, -1 where a step is not valid.
 
         Args:
             modality: One of `modalities`.
-            layer: One of `layers`; the first by default.
+            code_layer: One of `code_layers`; the first by default.
 
         Raises:
             InputError: A name is unknown.
         """
-        layer = next(iter(self.layers)) if layer is None else layer
+        code_layer = next(iter(self.code_layers)) if code_layer is None else code_layer
         for kind, name, known in (
             ("modality", modality, self.modalities),
-            ("code layer", layer, tuple(self.layers)),
+            ("code layer", code_layer, tuple(self.code_layers)),
         ):
             if name not in known:
                 raise unknown(kind, name, known, where="table of codes")
         mine = self.modality == self.modalities.index(modality)
         grid = np.full((len(self.ids), int(self.step[mine].max(initial=-1)) + 1), NO_CODE, dtype=np.int64)
-        mine &= self.layer == list(self.layers).index(layer)
+        mine &= self.code_layer == list(self.code_layers).index(code_layer)
         grid[self.clip[mine], self.step[mine]] = self.index[mine]
         return grid
 
@@ -95,17 +95,17 @@ def read_codes(path: str | Path) -> CodeTable:
         reason = str(error).splitlines()[0]
         raise InputError(f"not a readable Parquet file ({reason})", where=path) from None
     notes = _notes(table, path)
-    modalities, layers = tuple(notes["modalities"]), notes["layers"]
+    modalities, layers = tuple(notes["modalities"]), notes["code_layers"]
     clips = table.column("clip").combine_chunks().dictionary_encode()
     vectors = table.column("vector").combine_chunks() if "vector" in table.column_names else None
     return CodeTable(
         ids=tuple(clips.dictionary.to_pylist()),
         modalities=modalities,
-        layers=layers,
+        code_layers=layers,
         clip=_integers(clips.indices),
         modality=_positions(table.column("modality"), modalities),
         step=_integers(table.column("step")),
-        layer=_positions(table.column("layer"), tuple(layers)),
+        code_layer=_positions(table.column("code_layer"), tuple(layers)),
         index=_integers(table.column("index")),
         vector=None
         if vectors is None

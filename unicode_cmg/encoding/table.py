@@ -42,7 +42,7 @@ class EncodedStore:
         rows: Its rows, one for each clip, modality, valid step and code layer.
         clips: Clips of the store.
         modalities: Those that were encoded.
-        layers: Code layer -> number of its codes.
+        code_layers: Code layer -> number of its codes.
         vectors: Whether the table has the column `vector`.
     """
 
@@ -50,7 +50,7 @@ class EncodedStore:
     rows: int
     clips: int
     modalities: tuple[str, ...]
-    layers: Mapping[str, int]
+    code_layers: Mapping[str, int]
     vectors: bool
 
     def to_json(self) -> dict[str, Any]:
@@ -59,7 +59,7 @@ class EncodedStore:
 
     def summary(self) -> str:
         """One line for people."""
-        layers = ", ".join(f"{name} of {size} codes" for name, size in self.layers.items())
+        layers = ", ".join(f"{name} of {size} codes" for name, size in self.code_layers.items())
         return f"{self.path}: {self.rows} rows, {self.clips} clips, {', '.join(self.modalities)}; {layers}"
 
 
@@ -76,15 +76,16 @@ def encode_store(
 ) -> EncodedStore:
     """Write the codes of all clips to a Parquet table, in memory that does not grow with the store.
 
-    Rows are ordered by clip as in the store, then by modality as in the model, step and layer, and the bytes
-    of the file do not depend on the batch size. Masked steps have no row. The columns are described in
+    Rows are ordered by clip as in the store, then by modality as in the model, step and code layer, and the
+    bytes of the file do not depend on the batch size. Masked steps have no row. The columns are described in
     docs/guide/codes.md. A file at `to` is replaced once the new one is complete, and not at all otherwise.
 
     Args:
         model: A trained method.
         store: Features with at least one modality of the model.
         to: The file to write.
-        vectors: Also write the code vector of each row: the codeword itself, where the layer has a codebook.
+        vectors: Also write the code vector of each row: the codeword itself, where there is a
+            codebook.
         modalities: Which to encode; by default all that model and store have in common.
         level: How fine the codes are, of a model that offers a choice.
         batch_size: Clips at a time.
@@ -119,7 +120,7 @@ def _metadata(
         "checkpoint": state_fingerprint(model),
         "features": store.fingerprint,
         "modalities": list(modalities),
-        "layers": model.code_layers(),
+        "code_layers": model.code_layers(),
         "level": level,
     }
     return {METADATA_KEY: json.dumps(values)}
@@ -173,7 +174,7 @@ def _table(
     codebooks: Mapping[str, Tensor],
     vectors: bool,
 ) -> pa.Table:
-    """The rows of a batch, by clip, modality, step and layer."""
+    """The rows of a batch, by clip, modality, step and code layer."""
     parts = []
     for position, modality in enumerate(modalities):
         encoding = batch.encodings[modality]
@@ -197,7 +198,7 @@ def _table(
         "clip": ids.take(pa.array(clip)),
         "modality": pa.DictionaryArray.from_arrays(modality_of, pa.array(list(modalities), pa.string())),
         "step": pa.array(step),
-        "layer": pa.DictionaryArray.from_arrays(layer_of, pa.array(list(layers), pa.string())),
+        "code_layer": pa.DictionaryArray.from_arrays(layer_of, pa.array(list(layers), pa.string())),
         "index": pa.array(index).cast(pa.int32()),
     }
     for vector in rest:
@@ -208,7 +209,7 @@ def _table(
 def _vectors(
     batch: CodeBatch, modality: str, layers: Sequence[str], codebooks: Mapping[str, Tensor]
 ) -> Float32[np.ndarray, "rows dim"]:
-    """Code vectors of the valid steps, layer by layer within a step.
+    """Code vectors of the valid steps, one code layer after the other within a step.
 
     Looked up where there is a codebook, because `encode` hands out straight-through codes z + (e - z), which
     carry the rounding of z.

@@ -94,7 +94,7 @@ def test_the_codes_of_a_layer_without_codebook_are_described_as_those_with(ave: 
     clips = LabelledClips.open(ave, "val")
     for layer, size in (("layer0", CODES), ("layer1", 6)):
         shown, hidden = (
-            describe_codes(model, clips, layer=layer)
+            describe_codes(model, clips, code_layer=layer)
             for model in (tiny_model(layers=2), bookless(tiny_model(layers=2)))
         )
         assert shown.num_codes == hidden.num_codes == size

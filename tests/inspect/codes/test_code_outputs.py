@@ -50,7 +50,7 @@ def test_the_folder_holds_the_record_and_a_picture(
 
 def test_a_refusal_leaves_no_folder(model: Lookup, store: FeatureStore, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="unknown code layer"):
-        write_codes(model, store, tmp_path / "codes", layer="layer9")
+        write_codes(model, store, tmp_path / "codes", code_layer="layer9")
     assert list(tmp_path.iterdir()) == []
     (tmp_path / "file").write_text("mine")
     with pytest.raises(InputError, match="this is a file"):

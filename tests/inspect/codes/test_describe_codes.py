@@ -93,7 +93,7 @@ def test_the_nearest_steps_are_members_then_others_by_distance(
 ) -> None:
     monkeypatch.setattr(nearest, "_AT_ONCE", at_once)
     model = residual_model
-    found = describe_codes(model, store, layer=f"layer0.{stage}", nearest=4)
+    found = describe_codes(model, store, code_layer=f"layer0.{stage}", nearest=4)
     steps = steps_by_hand(model, store, stage)
     for entry in found.codes:
         word = model.books[stage].embedding[entry.code]
@@ -212,10 +212,10 @@ def test_a_record_comes_back_from_json(model: Lookup, store: FeatureStore) -> No
 
 
 def test_a_layer_and_modalities_can_be_named(residual_model: Lookup, store: FeatureStore) -> None:
-    found = describe_codes(residual_model, store, layer="layer0.1", modalities=["text", "audio"])
-    assert (found.layer, list(found.modalities)) == ("layer0.1", ["audio", "text"])
+    found = describe_codes(residual_model, store, code_layer="layer0.1", modalities=["text", "audio"])
+    assert (found.code_layer, list(found.modalities)) == ("layer0.1", ["audio", "text"])
     with pytest.raises(InputError, match=r"unknown code layer 'layer1'; expected one of layer0\.0"):
-        describe_codes(residual_model, store, layer="layer1")
+        describe_codes(residual_model, store, code_layer="layer1")
 
 
 def test_the_summary_has_the_numbers(model: Lookup, store: FeatureStore) -> None:

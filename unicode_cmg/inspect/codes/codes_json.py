@@ -102,7 +102,7 @@ class DescribedCodes(Config):
     checkpoint: str = Field(description="SHA-256 of the model's parameters and buffers.")
     features: str = Field(description="Fingerprint of the feature store, or of the split of labelled data.")
     clips: int
-    layer: str = Field(description="Name of the code layer.")
+    code_layer: str = Field(description="Name of the code layer.")
     level: str | None
     num_codes: int
     shares: Literal["per step", "raw"] = Field(
@@ -158,7 +158,7 @@ class DescribedCodes(Config):
         if self.labels is not None:
             rows.append(["purity", "", *(percent(use.purity) for use in uses)])
         shares = ", shares of raw counts" if self.shares == "raw" else ""
-        head = f"{self.layer}: {self.num_codes} codes on {self.clips} clips{shares}; "
+        head = f"{self.code_layer}: {self.num_codes} codes on {self.clips} clips{shares}; "
         parts = [head + "percentages are of the steps of a modality", aligned(rows)]
         if self.agreement:
             parts.append(_agreement_table("same code", self.agreement))

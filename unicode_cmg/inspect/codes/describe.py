@@ -59,7 +59,7 @@ def describe_codes(
     model: Model,
     clips: Clips,
     *,
-    layer: str | None = None,
+    code_layer: str | None = None,
     modalities: Sequence[str] | None = None,
     level: str | None = None,
     raw: bool = False,
@@ -75,7 +75,7 @@ def describe_codes(
     Args:
         model: A trained method.
         clips: A feature store, or `LabelledClips`, with at least one modality of the model.
-        layer: One of `model.code_layers()`; the first by default.
+        code_layer: One of `model.code_layers()`; the first by default.
         modalities: Which to look at; by default all that model and clips have in common.
         level: How fine the codes are, of a model that offers a choice.
         raw: Take a code's shares of raw counts. By default they are corrected for the number of steps of each
@@ -87,9 +87,9 @@ def describe_codes(
         InputError: A name is unknown, or features and model do not fit.
     """
     layers = model.code_layers()
-    name = next(iter(layers)) if layer is None else layer
+    name = next(iter(layers)) if code_layer is None else code_layer
     if name not in layers:
-        raise unknown("code layer", name, layers, where="layer")
+        raise unknown("code layer", name, layers)
     names = common_modalities(model, clips, modalities)
 
     def stream() -> Iterator[CodeBatch]:
@@ -103,7 +103,7 @@ def describe_codes(
         checkpoint=state_fingerprint(model),
         features=clips.fingerprint,
         clips=len(clips),
-        layer=name,
+        code_layer=name,
         level=level,
         num_codes=layers[name],
         shares="raw" if raw else "per step",

@@ -61,7 +61,7 @@ def draw_codes(codes: DescribedCodes, path: str | Path | None = None) -> Figure:
     )
     raw = ", shares of raw counts" if codes.shares == "raw" else ""
     figure.suptitle(
-        f"{codes.method} {codes.layer}: {codes.num_codes} codes on {codes.clips} clips{raw}\n{counted}",
+        f"{codes.method} {codes.code_layer}: {codes.num_codes} codes on {codes.clips} clips{raw}\n{counted}",
         color=_INK,
         fontsize=12,
     )
