@@ -287,7 +287,7 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Train heads on one modality's codes, test them on another's."""
-    from benchmarks.evaluation.all_tasks import ALL, evaluate_all, file_name
+    from benchmarks.evaluation.evaluate import ALL, evaluate_all, file_name
     from unicode_cmg.files import write_json
 
     several = ALL in (task, protocol)

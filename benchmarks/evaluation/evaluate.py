@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from benchmarks.evaluation.layers import resolve_layers
+from benchmarks.evaluation.clip_codes import resolve_code_layers
+from benchmarks.evaluation.encode_task import encode_task
 from benchmarks.evaluation.protocols import DIMENSIONS_CHOSEN, Protocol
 from benchmarks.evaluation.results import TaskResult
-from benchmarks.evaluation.task_codes import encode_task
 from benchmarks.refinement import Refinement, Use, match_selections, refined, summary, view_of
-from benchmarks.tasks import resolve_protocol, resolve_task
+from benchmarks.tasks import available_protocols, available_tasks, read_task, resolve_protocol, resolve_task
 from unicode_cmg.checkpoints.tensors import state_fingerprint
 from unicode_cmg.errors import InputError
 from unicode_cmg.model import Model
 from unicode_cmg.results import (
     Bootstrap,
     CheckpointSummary,
-    DataSummary,
     DirectionResult,
     HeadConfig,
     Seconds,
 )
+
+ALL = "all"
 
 
 def evaluate(
@@ -81,57 +84,104 @@ def evaluate(
     if rule.head_config is None and head is not None:
         raise InputError(f"settings of a head for task {task}", expected="none: this task trains no head")
     known_layers = model.code_layers()
-    seen = resolve_layers(code_layers, known_layers)
+    seen = resolve_code_layers(code_layers, known_layers)
     selections = None if toc is None else match_selections(toc, model.codebooks(), seen)
     use = _resolve_use(toc_use, selections)
     encoded = encode_task(
         model, task, data_root, rule, directions, seen, exclude, with_unquantized=use == "requantize"
     )
-    setting = encoded.setting(
-        seeds, head, permute_codes_seed=permute_codes_seed, bootstrap=None if rule.leaks else Bootstrap()
+    encoded = replace(
+        encoded,
+        seeds=tuple(seeds),
+        head=rule.head_config if head is None else head,
+        permute_codes_seed=permute_codes_seed,
+        bootstrap=None if rule.leaks else Bootstrap(),
     )
-    codes = encoded.codes
     if selections is not None:
         views = [view_of(s, use, encoded.codebooks[layer]) for layer, s in selections.items()]
-        codes = {modality: refined(clips, views) for modality, clips in codes.items()}
+        encoded = replace(encoded, codes={m: refined(clips, views) for m, clips in encoded.codes.items()})
     encode_seconds = time.perf_counter() - started
 
     heads_started = time.perf_counter()
-    scored = encoded.data.score(setting, codes)
+    scored = encoded.score()
     heads_seconds = time.perf_counter() - heads_started
 
-    data, dropped = encoded.data, encoded.dropped
-    chance = rule.chance(len(data.classes))
-    used = {split: {m: len(r) for m, r in part.items()} for split, part in encoded.rows.items()}
-    differ = any(len(set(part.values())) > 1 for part in (*used.values(), *dropped.values()))
+    chance = rule.chance(len(encoded.classes))
     return TaskResult(
         task=task,
         protocol=rule.name,
         leaks=rule.leaks,
         departures=rule.departures,
         cautions=rule.cautions + (() if selections is None else DIMENSIONS_CHOSEN),
-        seeds=() if setting.head is None else tuple(seeds),
-        classes=data.classes,
+        seeds=() if encoded.head is None else encoded.seeds,
+        classes=encoded.classes,
         chance=chance,
         majority=None if chance is None else _common_constant(scored.directions),
         directions=scored.directions,
         joint=scored.joint,
-        bootstrap=setting.bootstrap,
+        bootstrap=encoded.bootstrap,
         permute_codes_seed=permute_codes_seed,
         code_layers=seen,
         toc=None if selections is None else tuple(summary(s, use) for s in selections.values()),
-        head=setting.head,
-        data=DataSummary(
-            root=data.root,
-            fingerprint=data.fingerprint(),
-            counts=_named(used, by_modality=differ),
-            dropped=_named(dropped, by_modality=differ),
-        ),
+        head=encoded.head,
+        data=encoded.data,
         checkpoint=CheckpointSummary(
             method=model.name, fingerprint=state_fingerprint(model), code_layers=known_layers
         ),
         seconds=Seconds(encode=encode_seconds, heads=heads_seconds, total=time.perf_counter() - started),
     )
+
+
+def evaluate_all(
+    model: Model,
+    task: str,
+    data_root: str | Path,
+    protocol: str = "held-out",
+    *,
+    skipped: Callable[[str, str], None],
+    **options: Any,
+) -> Iterator[TaskResult]:
+    """Evaluate a task, or all that the data root has, under a protocol, or all that the task has.
+
+    Args:
+        model: A pretrained method.
+        task: As for `evaluate`, or `"all"`.
+        data_root: Folder of the data sets.
+        protocol: As for `evaluate`, or `"all"`.
+        skipped: Of all tasks, told the name of each that cannot be evaluated, and why.
+        options: As for `evaluate`.
+
+    Raises:
+        InputError: As `evaluate`; or of all tasks none can be evaluated.
+    """
+    every = task == ALL
+    done = False
+    for name in available_tasks() if every else [resolve_task(task, data_root)]:
+        protocols = available_protocols(name) if protocol == ALL else [protocol]
+        try:
+            if every:
+                read_task(name, data_root)
+            for rule in protocols:
+                if every and rule not in available_protocols(name):
+                    continue
+                yield evaluate(model, name, data_root, rule, **options)
+                done = True
+        except InputError as error:
+            if not every:
+                raise
+            skipped(name, str(error))
+    if not done:
+        raise InputError("no task that this model can be evaluated on", where=data_root)
+
+
+def file_name(result: TaskResult) -> str:
+    """The name of its file in a folder of results, such as `ave.json` or `avvp-paper-f1.json`."""
+    parts = [result.task]
+    if result.protocol != "held-out":
+        parts.append(result.protocol)
+    if result.toc is not None:
+        parts += ["toc", "requantize"] if result.toc[0].use == "requantize" else ["toc"]
+    return "-".join(parts) + ".json"
 
 
 def _resolve_use(toc_use: str, selections: object) -> Use:
@@ -144,15 +194,6 @@ def _resolve_use(toc_use: str, selections: object) -> Use:
             "toc_use is 'requantize', and there is no TOC selection", fix="give the selection, or 'auto'"
         )
     return "requantize"
-
-
-def _named(counts: Mapping[str, Mapping[str, int]], *, by_modality: bool) -> dict[str, int]:
-    """Counts under the name of their split, or of split and modality."""
-    return {
-        f"{split} {modality}" if by_modality else split: count
-        for split, part in counts.items()
-        for modality, count in part.items()
-    }
 
 
 def _common_constant(results: Sequence[DirectionResult]) -> float | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -11,28 +10,23 @@ import torch
 from jaxtyping import Float64, Int64
 from torch import Tensor
 
-from benchmarks.evaluation.bootstrap import bootstrap_intervals
-from benchmarks.evaluation.clip_codes import EncodedClips
 from benchmarks.evaluation.directions import Direction
-from benchmarks.evaluation.metrics import mean_over_clips
+from benchmarks.evaluation.metrics import bootstrap_intervals, mean_over_clips
 from benchmarks.evaluation.ranking import Ranking, pooled, rank, released_ranks
-from benchmarks.evaluation.scoring import Scored, Setting, code_permutations, measure
+from benchmarks.evaluation.scoring import EncodedTask, Scored, code_permutations, measure
 from unicode_cmg.results import DirectionResult
 
 _METRIC, _DEPTHS = "R@10", (10, 1, 5)
 
 
-def retrieval_scores(
-    setting: Setting, encoded: Mapping[str, EncodedClips], *, released: bool = False
-) -> Scored:
+def retrieval_scores(task: EncodedTask, *, released: bool = False) -> Scored:
     """R@k in percent, median and mean place from 1, for each direction.
 
     Args:
-        setting: Its labels say what each row is about.
-        encoded: Modality -> codes.
+        task: Its labels say what each row is about.
         released: Places as the released script finds them, instead of what is expected of tied candidates.
     """
-    return Scored(tuple(_direction(pair, setting, encoded, released=released) for pair in setting.pairs))
+    return Scored(tuple(_direction(task, pair, released=released) for pair in task.pairs))
 
 
 @dataclass(frozen=True)
@@ -62,10 +56,8 @@ class _Found(NamedTuple):
         return shares | {"mean rank": self.place}
 
 
-def _direction(
-    pair: Direction, setting: Setting, encoded: Mapping[str, EncodedClips], *, released: bool
-) -> DirectionResult:
-    queries, candidates = (_side(setting, encoded[m], m, rename=m == pair.target) for m in pair)
+def _direction(task: EncodedTask, pair: Direction, *, released: bool) -> DirectionResult:
+    queries, candidates = (_side(task, m, rename=m == pair.target) for m in pair)
     if released:
         found = _released(queries, candidates)
     else:
@@ -77,7 +69,7 @@ def _direction(
         )
     right = torch.bincount(candidates.items, minlength=int(queries.items.max()) + 1)[queries.items]
     blind = _expected(Ranking.blind(right, len(candidates.items)))
-    intervals = _intervals(setting, found, queries.items)
+    intervals = _intervals(task, found, queries.items)
     constant = {name: values.mean().item() for name, values in blind.values().items()}
     measures = {
         name: measure([values.mean().item()], constant[name], intervals.get(name))
@@ -97,17 +89,17 @@ def _direction(
     )
 
 
-def _side(setting: Setting, clips: EncodedClips, modality: str, *, rename: bool) -> _Side:
+def _side(task: EncodedTask, modality: str, *, rename: bool) -> _Side:
     """The reported rows of a modality; for the control experiment the codes of the target are renamed."""
-    split = setting.rule.report
-    if rename and setting.permute_codes_seed is not None:
-        orders = code_permutations(clips, (0,), setting.permute_codes_seed)
+    clips, split = task.codes[modality], task.rule.report
+    if rename and task.permute_codes_seed is not None:
+        orders = code_permutations(clips, (0,), task.permute_codes_seed)
         renamed = [order[0][clips.indices[..., k]] for k, order in enumerate(orders)]
         clips = replace(clips, indices=torch.stack(renamed, dim=-1))
     device = clips.indices.device
-    where = torch.from_numpy(np.searchsorted(clips.rows, setting.rows[split][modality])).to(device)
+    where = torch.from_numpy(np.searchsorted(clips.rows, task.rows[split][modality])).to(device)
     vectors, which = pooled(clips.tables, clips.indices[where], clips.mask[where])
-    return _Side(vectors, which, torch.from_numpy(setting.labels[split][modality]).to(device))
+    return _Side(vectors, which, torch.from_numpy(task.labels[split][modality]).to(device))
 
 
 def _expected(ranking: Ranking) -> _Found:
@@ -122,10 +114,10 @@ def _released(queries: _Side, candidates: _Side) -> _Found:
 
 
 def _intervals(
-    setting: Setting, found: _Found, items: Int64[Tensor, " queries"]
+    task: EncodedTask, found: _Found, items: Int64[Tensor, " queries"]
 ) -> dict[str, tuple[float, float]]:
     """Items are drawn with all their queries, because captions of the same item are alike."""
-    if setting.bootstrap is None:
+    if task.bootstrap is None:
         return {}
     distinct, which = torch.unique(items, return_inverse=True)
     values = found.values()
@@ -133,4 +125,4 @@ def _intervals(
     def resampled(weights: Float64[Tensor, "resamples items"]) -> dict[str, Float64[Tensor, "resamples 1"]]:
         return {name: mean_over_clips(v[None], weights[:, which]) for name, v in values.items()}
 
-    return bootstrap_intervals(setting.bootstrap, len(distinct), resampled, items.device)
+    return bootstrap_intervals(task.bootstrap, len(distinct), resampled, items.device)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -12,52 +12,73 @@ from jaxtyping import Float, Int64, Shaped
 from numpy import ndarray
 from torch import Tensor
 
-from benchmarks.evaluation.bootstrap import bootstrap_intervals
 from benchmarks.evaluation.clip_codes import EncodedClips
 from benchmarks.evaluation.directions import Direction
 from benchmarks.evaluation.fitting import FittedHeads, fit_heads, head_logits
 from benchmarks.evaluation.heads import LabelledCodes
-from benchmarks.evaluation.metrics import mean_and_std, mean_over_clips
+from benchmarks.evaluation.metrics import bootstrap_intervals, mean_and_std, mean_over_clips
 from benchmarks.evaluation.protocols import HeadProtocol, Protocol
 from unicode_cmg.errors import InputError
-from unicode_cmg.results import Bootstrap, DirectionResult, HeadConfig, JointResult, Measure
+from unicode_cmg.results import Bootstrap, DataSummary, DirectionResult, HeadConfig, JointResult, Measure
 
 
 @dataclass(frozen=True)
-class Setting:
-    """Everything but the codes.
+class Scored:
+    """What judging the codes gave: a row for each direction, and what takes two of them."""
+
+    directions: tuple[DirectionResult, ...]
+    joint: tuple[JointResult, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncodedTask:
+    """The clips that a protocol reads, as codes; what is true of them; and how heads on them are run.
 
     Attributes:
         rule: The protocol.
-        classes: Number of classes.
+        judge: Scores the codes: the task's `score`.
+        data: Where the clips came from.
+        classes: Names of the classes.
         pairs: The directions.
-        rows: Split -> modality -> rows.
+        rows: Split -> modality -> rows of the data.
         labels: Split -> modality -> the labels of those rows.
         names: Modality -> names of the reported clips; two rows of the same clip have the same name.
+        codes: Modality -> codes of all its rows.
+        code_layers: The code layers in `codes`.
+        codebooks: Code layer -> codebook `[H, D]`, of those that have one.
         seeds: Of the heads.
         head: How heads are trained; None where there are none.
         permute_codes_seed: As for `evaluate`.
-        bootstrap: How intervals are made; None for a protocol that has none.
+        bootstrap: How intervals are made; None for none.
     """
 
     rule: Protocol
-    classes: int
-    pairs: Sequence[Direction]
+    judge: Callable[[EncodedTask], Scored]
+    data: DataSummary
+    classes: tuple[str, ...]
+    pairs: tuple[Direction, ...]
     rows: Mapping[str, Mapping[str, Int64[ndarray, " rows"]]]
     labels: Mapping[str, Mapping[str, Shaped[ndarray, " rows *axes"]]]
     names: Mapping[str, Sequence[str]]
-    seeds: Sequence[int]
-    head: HeadConfig | None
-    permute_codes_seed: int | None
-    bootstrap: Bootstrap | None
+    codes: Mapping[str, EncodedClips]
+    code_layers: tuple[str, ...]
+    codebooks: Mapping[str, Float[Tensor, "_ _"]]
+    seeds: tuple[int, ...] = (0,)
+    head: HeadConfig | None = None
+    permute_codes_seed: int | None = None
+    bootstrap: Bootstrap | None = None
 
-    def clips(self, encoded: Mapping[str, EncodedClips], split: str, modality: str) -> LabelledCodes:
+    def score(self) -> Scored:
+        """A row for each direction."""
+        return self.judge(self)
+
+    def clips(self, split: str, modality: str) -> LabelledCodes:
         """The clips of one split and modality.
 
         Raises:
             InputError: Each step has labels, but the model gives a clip one code.
         """
-        labels, codes = self.labels[split][modality], encoded[modality]
+        labels, codes = self.labels[split][modality], self.codes[modality]
         if labels.ndim > 1 and codes.indices.shape[1] != labels.shape[1]:
             raise InputError(
                 f"the model has {codes.indices.shape[1]} code for a clip of {modality},"
@@ -69,14 +90,6 @@ class Setting:
 
 
 @dataclass(frozen=True)
-class Scored:
-    """What judging the codes gave: a row for each direction, and what takes two of them."""
-
-    directions: tuple[DirectionResult, ...]
-    joint: tuple[JointResult, ...] = ()
-
-
-@dataclass(frozen=True)
 class _Judged:
     """What the heads of one direction say about the reported clips, and what is true of them."""
 
@@ -84,68 +97,53 @@ class _Judged:
     labels: Shaped[Tensor, " clips *_"]
 
 
-def head_scores(setting: Setting, encoded: Mapping[str, EncodedClips]) -> Scored:
+def head_scores(task: EncodedTask) -> Scored:
     """One row for each direction, from heads that learn on the source's codes."""
-    rule = setting.rule
-    if not isinstance(rule, HeadProtocol) or setting.head is None:
+    rule = task.rule
+    if not isinstance(rule, HeadProtocol) or task.head is None:
         raise RuntimeError(f"protocol {rule.name} has no heads; its task must override 'score'")
     fitted: dict[Direction, FittedHeads] = {}
-    for source in dict.fromkeys(pair.source for pair in setting.pairs):
-        fitted |= fit_source(source, rule, setting.head, setting, encoded)
-    judged = {pair: _judge(pair, rule, fitted[pair], setting, encoded) for pair in setting.pairs}
-    rows = tuple(_row(pair, rule, fitted[pair], judged[pair], setting, encoded) for pair in setting.pairs)
-    return Scored(rows, tuple(_joint(rule, judged, setting)) if rule.select_on == "source" else ())
+    for source in dict.fromkeys(pair.source for pair in task.pairs):
+        fitted |= fit_source(task, source, rule, task.head)
+    judged = {pair: _judge(task, pair, rule, fitted[pair]) for pair in task.pairs}
+    rows = tuple(_row(task, pair, rule, fitted[pair], judged[pair]) for pair in task.pairs)
+    return Scored(rows, tuple(_joint(task, rule, judged)) if rule.select_on == "source" else ())
 
 
 def fit_source(
-    source: str,
-    rule: HeadProtocol,
-    head: HeadConfig,
-    setting: Setting,
-    encoded: Mapping[str, EncodedClips],
+    task: EncodedTask, source: str, rule: HeadProtocol, head: HeadConfig
 ) -> dict[Direction, FittedHeads]:
     """The heads of one source; they are trained once, and each direction has its own choice of the epoch."""
-    pairs = [pair for pair in setting.pairs if pair.source == source]
+    pairs = [pair for pair in task.pairs if pair.source == source]
     chooser = {pair: pair.source if rule.select_on == "source" else pair.target for pair in pairs}
     by_chooser = fit_heads(
-        setting.clips(encoded, rule.train, source),
-        {m: setting.clips(encoded, rule.select, m) for m in dict.fromkeys(chooser.values())},
+        task.clips(rule.train, source),
+        {m: task.clips(rule.select, m) for m in dict.fromkeys(chooser.values())},
         objective=rule.objective,
-        classes=setting.classes,
-        seeds=setting.seeds,
+        classes=len(task.classes),
+        seeds=task.seeds,
         config=head,
     )
     return {pair: by_chooser[chooser[pair]] for pair in pairs}
 
 
-def _judge(
-    pair: Direction,
-    rule: HeadProtocol,
-    fitted: FittedHeads,
-    setting: Setting,
-    encoded: Mapping[str, EncodedClips],
-) -> _Judged:
+def _judge(task: EncodedTask, pair: Direction, rule: HeadProtocol, fitted: FittedHeads) -> _Judged:
     permutations = None
-    if pair.source != pair.target and setting.permute_codes_seed is not None:
-        permutations = code_permutations(encoded[pair.target], setting.seeds, setting.permute_codes_seed)
-    clips = setting.clips(encoded, rule.report, pair.target)
+    if pair.source != pair.target and task.permute_codes_seed is not None:
+        permutations = code_permutations(task.codes[pair.target], task.seeds, task.permute_codes_seed)
+    clips = task.clips(rule.report, pair.target)
     return _Judged(head_logits(rule.objective, fitted.heads, clips, permutations), clips.labels)
 
 
 def _row(
-    pair: Direction,
-    rule: HeadProtocol,
-    fitted: FittedHeads,
-    judged: _Judged,
-    setting: Setting,
-    encoded: Mapping[str, EncodedClips],
+    task: EncodedTask, pair: Direction, rule: HeadProtocol, fitted: FittedHeads, judged: _Judged
 ) -> DirectionResult:
     objective, labels = rule.objective, judged.labels
-    constant = objective.constant(setting.clips(encoded, rule.train, pair.source).labels, labels)
+    constant = objective.constant(task.clips(rule.train, pair.source).labels, labels)
     intervals = {}
-    if setting.bootstrap is not None:
+    if task.bootstrap is not None:
         intervals = bootstrap_intervals(
-            setting.bootstrap,
+            task.bootstrap,
             len(labels),
             lambda weights: objective.resampled(judged.logits, labels, weights),
             labels.device,
@@ -162,19 +160,19 @@ def _row(
         metric=objective.metric,
         epochs_selected=fitted.epochs,
         others=measures,
-        details=objective.details(judged.logits, labels, setting.names[pair.target]),
+        details=objective.details(judged.logits, labels, task.names[pair.target]),
         **dict(main),
     )
 
 
 def _joint(
-    rule: HeadProtocol, judged: Mapping[Direction, _Judged], setting: Setting
+    task: EncodedTask, rule: HeadProtocol, judged: Mapping[Direction, _Judged]
 ) -> Iterator[JointResult]:
     """What the heads of one source say about two modalities of the same clips."""
     for source in dict.fromkeys(pair.source for pair in judged):
         targets = [pair.target for pair in judged if pair.source == source]
         for first, second in combinations(sorted(targets), 2):
-            _, *rows = np.intersect1d(setting.names[first], setting.names[second], return_indices=True)
+            _, *rows = np.intersect1d(task.names[first], task.names[second], return_indices=True)
             if len(rows[0]) == 0:
                 continue
             both = [judged[Direction(source, target)] for target in (first, second)]
@@ -189,7 +187,7 @@ def _joint(
                     source=source,
                     targets=(first, second),
                     clips=len(rows[0]),
-                    measures=_clip_means(scores, setting.bootstrap),
+                    measures=_clip_means(scores, task.bootstrap),
                 )
 
 

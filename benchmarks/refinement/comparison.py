@@ -14,8 +14,7 @@ from benchmarks.evaluation.directions import Direction
 from benchmarks.evaluation.fitting import head_logits
 from benchmarks.evaluation.metrics import mean_and_std
 from benchmarks.evaluation.protocols import HeadProtocol
-from benchmarks.evaluation.scoring import Setting, fit_source
-from benchmarks.evaluation.task_codes import EncodedTask
+from benchmarks.evaluation.scoring import EncodedTask, fit_source
 from benchmarks.refinement.refiners import CodeLayer, Refiner, Size
 from benchmarks.refinement.views import LayerView, Requantized, refined
 from unicode_cmg.config import Config
@@ -70,7 +69,7 @@ def compare(
     _check(task, refiners)
     found: list[RefinedResult] = []
     for source in dict.fromkeys(pair.source for pair in task.pairs):
-        requests = [_Request(ALL, None, [[None] * len(task.layers)])]
+        requests = [_Request(ALL, None, [[None] * len(task.code_layers)])]
         requests += _requests(task, refiners, source) if refiners else []
         scores = iter(score_views(task, source, [views for r in requests for views in r.draws], seeds, head))
         for request in requests:
@@ -100,8 +99,10 @@ def _requests(task: EncodedTask, refiners: Mapping[str, Refiner], source: str) -
 def _materials(task: EncodedTask, source: str) -> list[CodeLayer]:
     training = None
     if isinstance(task.rule, HeadProtocol):
-        training = task.setting((0,), None).clips(task.codes, task.rule.train, source)
-    return [CodeLayer(name, place, task.codebooks[name], training) for place, name in enumerate(task.layers)]
+        training = task.clips(task.rule.train, source)
+    return [
+        CodeLayer(name, place, task.codebooks[name], training) for place, name in enumerate(task.code_layers)
+    ]
 
 
 def _row(task: EncodedTask, request: _Request, pair: Direction, draws: Sequence[Score]) -> RefinedResult:
@@ -129,7 +130,7 @@ def _row(task: EncodedTask, request: _Request, pair: Direction, draws: Sequence[
 def _check(task: EncodedTask, refiners: Mapping[str, Refiner]) -> None:
     if ALL in refiners:
         raise InputError(f"a refinement is called '{ALL}'", expected="another name: that one is always there")
-    without = [layer for layer in task.layers if layer not in task.codebooks]
+    without = [layer for layer in task.code_layers if layer not in task.codebooks]
     if refiners and without:
         raise InputError(
             f"the code layer '{without[0]}' has no codebook to refine",
@@ -176,22 +177,25 @@ def score_views(
         seeds: Of the heads.
         head: How they train; by default as the protocol says.
     """
-    setting = replace(
-        task.setting(seeds, head), pairs=tuple(pair for pair in task.pairs if pair.source == source)
+    task = replace(
+        task,
+        pairs=tuple(pair for pair in task.pairs if pair.source == source),
+        seeds=tuple(seeds),
+        head=task.head if head is None else head,
     )
-    if not isinstance(task.rule, HeadProtocol):
-        return [_judged(task, setting, chosen) for chosen in views]
+    if not isinstance(task.rule, HeadProtocol) or task.head is None:
+        return [_judged(task, chosen) for chosen in views]
     scores: dict[int, dict[Direction, Score]] = {}
     for places in _stacks(views, len(seeds)):
         codes = _stacked(task.codes, [views[i] for i in places], len(seeds))
-        stack = replace(setting, seeds=tuple(seeds) * len(places))
-        scores |= zip(places, _trained(task.rule, source, stack, codes, len(places)), strict=True)
+        stack = replace(task, codes=codes, seeds=tuple(seeds) * len(places))
+        scores |= zip(places, _trained(stack, source, task.rule, task.head, len(places)), strict=True)
     return [scores[i] for i in range(len(views))]
 
 
-def _judged(task: EncodedTask, setting: Setting, views: Views) -> dict[Direction, Score]:
+def _judged(task: EncodedTask, views: Views) -> dict[Direction, Score]:
     """Without heads."""
-    scored = task.data.score(setting, {m: refined(clips, views) for m, clips in task.codes.items()})
+    scored = replace(task, codes={m: refined(clips, views) for m, clips in task.codes.items()}).score()
     return {
         Direction(row.source, row.target): Score(row.metric, row.per_seed, ()) for row in scored.directions
     }
@@ -224,14 +228,13 @@ def _stacked(
 
 
 def _trained(
-    rule: HeadProtocol, source: str, setting: Setting, codes: Mapping[str, EncodedClips], views: int
+    task: EncodedTask, source: str, rule: HeadProtocol, head: HeadConfig, views: int
 ) -> list[dict[Direction, Score]]:
     """The heads of a stack, on every target."""
-    head = setting.head
-    fitted = fit_source(source, rule, rule.head if head is None else head, setting, codes)
+    fitted = fit_source(task, source, rule, head)
     scores: list[dict[Direction, Score]] = [{} for _ in range(views)]
     for pair, heads in fitted.items():
-        clips = setting.clips(codes, rule.report, pair.target)
+        clips = task.clips(rule.report, pair.target)
         reached = rule.objective.choose(head_logits(rule.objective, heads.heads, clips), clips.labels)
         parts = zip(_split(reached.tolist(), views), _split(heads.reached, views), strict=True)
         for score, (reported, selection) in zip(scores, parts, strict=True):

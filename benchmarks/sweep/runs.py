@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.evaluation.task_codes import encode_task
+from benchmarks.evaluation.encode_task import encode_task
 from benchmarks.refinement import ALL, RefinedResult, chosen, compare
 from benchmarks.sweep.config import SweepConfig
 from benchmarks.sweep.result_file import ResultFile

@@ -11,10 +11,9 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Bool, Float, Int64, Shaped
 
-from benchmarks.evaluation.clip_codes import EncodedClips
 from benchmarks.evaluation.directions import Direction
 from benchmarks.evaluation.protocols import Protocol
-from benchmarks.evaluation.scoring import Scored, Setting, head_scores
+from benchmarks.evaluation.scoring import EncodedTask, Scored, head_scores
 
 _SAMPLED_ROWS = 16  # features are gigabytes; ids, labels and splits are hashed whole
 
@@ -111,9 +110,9 @@ class Task(ABC):
     def fingerprint(self) -> str:
         """SHA-256 of what the clips are: equal for equal data, whatever the folder is called."""
 
-    def score(self, setting: Setting, encoded: Mapping[str, EncodedClips]) -> Scored:
-        """One row for each direction: by heads on the codes, unless a task judges codes in another way."""
-        return head_scores(setting, encoded)
+    def score(self, encoded: EncodedTask) -> Scored:
+        """One row for each direction: by heads on the codes, unless a task judges codes by another rule."""
+        return head_scores(encoded)
 
 
 def sampled(count: int) -> Int64[np.ndarray, " sampled"]:

@@ -16,11 +16,10 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Bool, Float, Int64, Shaped
 
-from benchmarks.evaluation.clip_codes import EncodedClips
 from benchmarks.evaluation.directions import Direction
 from benchmarks.evaluation.protocols import CHOSEN_BY_AVE, Protocol
 from benchmarks.evaluation.retrieval_scores import retrieval_scores
-from benchmarks.evaluation.scoring import Scored, Setting
+from benchmarks.evaluation.scoring import EncodedTask, Scored
 from benchmarks.tasks.base import Task, digest, sampled
 from unicode_cmg.data.layouts.retrieval import RetrievalData, read_retrieval
 from unicode_cmg.data.layouts.zips import PaddedClips
@@ -117,10 +116,10 @@ class RetrievalTask(Task):
     def fingerprint(self) -> str:
         return digest(self._identity())
 
-    def score(self, setting: Setting, encoded: Mapping[str, EncodedClips]) -> Scored:
-        rule = setting.rule
+    def score(self, encoded: EncodedTask) -> Scored:
+        rule = encoded.rule
         released = isinstance(rule, RetrievalProtocol) and rule.released
-        return retrieval_scores(setting, encoded, released=released)
+        return retrieval_scores(encoded, released=released)
 
     def _read(self, modality: str, rows: Int64[np.ndarray, " rows"]) -> PaddedClips:
         """Features and mask lie in one file and are asked for one after the other: it is read once."""

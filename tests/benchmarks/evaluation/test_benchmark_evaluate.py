@@ -240,7 +240,7 @@ def test_each_layer_of_codes_is_refined_by_its_own_selection(ave: Path) -> None:
     )
     result = evaluate(model, "ave", ave, toc=[second, first], head=FAST)
     assert result.toc is not None
-    assert [(t.layer, t.kept) for t in result.toc] == [("layer0", 6), ("layer1", 2)]
+    assert [(t.code_layer, t.kept) for t in result.toc] == [("layer0", 6), ("layer1", 2)]
     assert min(means(result).values()) > 60
     with pytest.raises(InputError, match="no TOC selection for layer 'layer1'"):
         evaluate(model, "ave", ave, toc=first)

@@ -11,9 +11,8 @@ from scipy.stats import bootstrap
 from torch import Tensor
 
 from benchmarks import HeadConfig, evaluate
-from benchmarks.evaluation.bootstrap import bootstrap_intervals, resample_weights
 from benchmarks.evaluation.localization import LocalizeAsReleased, LocalizeEvents
-from benchmarks.evaluation.metrics import clip_accuracy
+from benchmarks.evaluation.metrics import bootstrap_intervals, clip_accuracy, resample_weights
 from benchmarks.evaluation.objectives import ClassifyClips
 from benchmarks.evaluation.video_parsing import match_events, match_segments
 from unicode_cmg.results import Bootstrap
@@ -40,7 +39,7 @@ def test_every_resample_has_as_many_clips_as_there_are() -> None:
 
 def test_resamples_come_in_parts_when_there_are_many_clips(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = torch.cat(list(resample_weights(Bootstrap(resamples=10), 6)))
-    monkeypatch.setattr("benchmarks.evaluation.bootstrap._WEIGHTS_AT_ONCE", 20)
+    monkeypatch.setattr("benchmarks.evaluation.metrics._WEIGHTS_AT_ONCE", 20)
     parts = list(resample_weights(Bootstrap(resamples=10), 6))
     assert [len(part) for part in parts] == [3, 3, 3, 1]
     torch.testing.assert_close(torch.cat(parts), whole)

@@ -15,8 +15,7 @@ from tiny_avvp import tiny_localizer
 from tiny_codes_method import TinyMethod
 
 from benchmarks import HeadConfig, TaskResult, evaluate
-from benchmarks.evaluation.clip_codes import encode_clips
-from benchmarks.evaluation.code_tables import ObservedTable
+from benchmarks.evaluation.clip_codes import ObservedTable, encode_clips
 from toc import optimize
 from unicode_cmg.batch import Encoding
 from unicode_cmg.data import LabelledClips

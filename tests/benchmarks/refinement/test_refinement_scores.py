@@ -13,7 +13,8 @@ from tiny_avvp import tiny_localizer
 from tiny_codes_method import TinyMethod
 
 from benchmarks import HeadConfig, evaluate
-from benchmarks.evaluation.task_codes import EncodedTask, encode_task
+from benchmarks.evaluation.encode_task import encode_task
+from benchmarks.evaluation.scoring import EncodedTask
 from benchmarks.refinement import (
     ALL,
     Choice,
@@ -104,7 +105,7 @@ def test_all_layers_are_refined_each_by_its_own_dimensions(ave: Path) -> None:
         *(6, 4, 10)
     ]
     assert both["toc", 3, "video->audio"].n_dims == 2 * DIM
-    second = by_key(compare(encoded(tiny_model(layers=2), ave, layers=["layer1"]), asked, (0,), FAST))
+    second = by_key(compare(encoded(tiny_model(layers=2), ave, code_layers=["layer1"]), asked, (0,), FAST))
     assert second["toc", 3, "video->audio"].n_dims == DIM
 
 

@@ -3,79 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float, Int64, Shaped
-from torch import Tensor
+from jaxtyping import Int64
 
-from benchmarks.evaluation.clip_codes import EncodedClips, encode_clips
-from benchmarks.evaluation.directions import Direction, resolve_directions
-from benchmarks.evaluation.layers import resolve_layers
+from benchmarks.evaluation.clip_codes import encode_clips, resolve_code_layers
+from benchmarks.evaluation.directions import resolve_directions
 from benchmarks.evaluation.protocols import Protocol
-from benchmarks.evaluation.scoring import Setting
+from benchmarks.evaluation.scoring import EncodedTask
 from benchmarks.tasks import Task, read_task
 from unicode_cmg.errors import InputError
 from unicode_cmg.files import read_text
 from unicode_cmg.model import Model
-from unicode_cmg.results import Bootstrap, HeadConfig
+from unicode_cmg.results import DataSummary
 
 Rows = dict[str, dict[str, Int64[np.ndarray, " rows"]]]
 """Split -> modality -> rows."""
-
-
-@dataclass(frozen=True)
-class EncodedTask:
-    """The clips that a protocol reads, as codes, and what is true of them.
-
-    Attributes:
-        data: The task.
-        rule: The protocol.
-        pairs: The directions.
-        rows: Split -> modality -> rows of the data.
-        labels: Split -> modality -> the labels of those rows.
-        dropped: Split -> modality -> how many rows were left out.
-        codes: Modality -> codes of all its rows.
-        layers: The code layers in `codes`.
-        codebooks: Layer -> codebook `[H, D]`, of the layers that have one.
-    """
-
-    data: Task
-    rule: Protocol
-    pairs: tuple[Direction, ...]
-    rows: Rows
-    labels: Mapping[str, Mapping[str, Shaped[np.ndarray, " rows *axes"]]]
-    dropped: Mapping[str, Mapping[str, int]]
-    codes: Mapping[str, EncodedClips]
-    layers: tuple[str, ...]
-    codebooks: Mapping[str, Float[Tensor, "_ _"]]
-
-    def setting(
-        self,
-        seeds: Sequence[int],
-        head: HeadConfig | None,
-        *,
-        permute_codes_seed: int | None = None,
-        bootstrap: Bootstrap | None = None,
-    ) -> Setting:
-        """Everything a score needs but the codes; arguments as in `evaluate`."""
-        return Setting(
-            rule=self.rule,
-            classes=len(self.data.classes),
-            pairs=self.pairs,
-            rows=self.rows,
-            labels=self.labels,
-            names={m: self._names(m, reported) for m, reported in self.rows[self.rule.report].items()},
-            seeds=seeds,
-            head=self.rule.head_config if head is None else head,
-            permute_codes_seed=permute_codes_seed,
-            bootstrap=bootstrap,
-        )
-
-    def _names(self, modality: str, rows: Int64[np.ndarray, " rows"]) -> list[str]:
-        names = self.data.names(modality)
-        return [names[row] for row in rows]
 
 
 def encode_task(
@@ -84,7 +28,7 @@ def encode_task(
     data_root: str | Path,
     rule: Protocol,
     directions: Sequence[str | tuple[str, str]] | None = None,
-    layers: Sequence[str] | None = None,
+    code_layers: Sequence[str] | None = None,
     exclude: Collection[str] | str | Path = (),
     *,
     with_unquantized: bool = False,
@@ -92,14 +36,14 @@ def encode_task(
     """Read the clips and run the frozen encoder once for each modality.
 
     Args:
-        model, task, data_root, directions, layers, exclude: As for `evaluate`.
+        model, task, data_root, directions, code_layers, exclude: As for `evaluate`.
         rule: The protocol.
         with_unquantized: Also keep what was quantized.
 
     Raises:
         InputError: A name is unknown, or the data is damaged or does not fit the model.
     """
-    seen = resolve_layers(layers, model.code_layers())
+    seen = resolve_code_layers(code_layers, model.code_layers())
     data = read_task(task, data_root).under(rule)
     pairs = data.directions(resolve_directions(directions, model.modalities, data.modalities))
     modalities = tuple(dict.fromkeys(modality for pair in pairs for modality in pair))
@@ -117,16 +61,27 @@ def encode_task(
             with_unquantized=with_unquantized,
             source=data.source(modality),
         )
+    used = {split: {m: len(r) for m, r in part.items()} for split, part in rows.items()}
+    differ = any(len(set(part.values())) > 1 for part in (*used.values(), *dropped.values()))
+    names = {m: data.names(m) for m in modalities}
     return EncodedTask(
-        data=data,
         rule=rule,
+        judge=data.score,
+        data=DataSummary(
+            root=data.root,
+            fingerprint=data.fingerprint(),
+            counts=_named(used, by_modality=differ),
+            dropped=_named(dropped, by_modality=differ),
+        ),
+        classes=data.classes,
         pairs=pairs,
         rows=rows,
         labels={split: {m: data.labels(m, r) for m, r in part.items()} for split, part in rows.items()},
-        dropped=dropped,
+        names={m: [names[m][row] for row in reported] for m, reported in rows[rule.report].items()},
         codes=codes,
-        layers=seen,
+        code_layers=seen,
         codebooks={name: book.detach() for name, book in model.codebooks().items() if name in seen},
+        head=rule.head_config,
     )
 
 
@@ -157,3 +112,12 @@ def _ids(exclude: Collection[str] | str | Path) -> frozenset[str]:
     if isinstance(exclude, (str, Path)):
         return frozenset(line.strip() for line in read_text(Path(exclude)).splitlines() if line.strip())
     return frozenset(exclude)
+
+
+def _named(counts: Mapping[str, Mapping[str, int]], *, by_modality: bool) -> dict[str, int]:
+    """Counts under the name of their split, or of split and modality."""
+    return {
+        f"{split} {modality}" if by_modality else split: count
+        for split, part in counts.items()
+        for modality, count in part.items()
+    }
