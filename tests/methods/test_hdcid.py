@@ -131,7 +131,7 @@ def test_the_second_layer_reads_the_summaries_of_the_first(standardize: bool) ->
         if standardize:
             summary = (summary - summary.mean((0, 1))) / (summary.var((0, 1), correction=0) + 1e-6).sqrt()
         torch.testing.assert_close(second.inputs[m], summary)
-        alone = model.encode(m, batch.features[m], layers=[1])
+        alone = model.encode(m, batch.features[m], code_layers=[1])
         torch.testing.assert_close(alone.general, second.general[m])
         assert torch.equal(alone.indices[..., 0], second.quantized[m].lookups[0].indices)
     assert first.summary["video"].shape == (3, 4, 6)
@@ -188,14 +188,14 @@ def test_chosen_layers_are_slices_of_all_layers() -> None:
     x = batch_of(model).features["video"]
     whole = model.encode("video", x)
     for layers in ([0], [1], [2], [0, 2], [2, 0]):
-        part = model.encode("video", x, layers=layers)
+        part = model.encode("video", x, code_layers=layers)
         assert torch.equal(part.indices, whole.indices[..., layers])
         assert torch.equal(part.codes, torch.cat([whole.codes[..., 8 * k : 8 * k + 8] for k in layers], -1))
-        assert torch.equal(part.general, model.encode("video", x, layers=layers[:1]).general)
-    assert torch.equal(whole.general, model.encode("video", x, layers=[0]).general)
+        assert torch.equal(part.general, model.encode("video", x, code_layers=layers[:1]).general)
+    assert torch.equal(whole.general, model.encode("video", x, code_layers=[0]).general)
     for layers in ([], [3], [-1], [0, 0]):
         with pytest.raises(InputError, match=r"layers are .*0, 1, 2"):
-            model.encode("video", x, layers=layers)
+            model.encode("video", x, code_layers=layers)
 
 
 def test_layers_join_one_after_another() -> None:
@@ -292,8 +292,8 @@ def test_what_stands_in_the_padding_does_not_matter(valid: int) -> None:
     for m in model.modalities:
         clean, dirty = (model.encode(m, x[m], mask) for x in (batch.features, filled))
         assert torch.equal(clean.indices[:, :valid], dirty.indices[:, :valid])
-        cut = model.encode(m, batch.features[m][:, :valid], layers=[1])
-        one = model.encode(m, batch.features[m], mask, layers=[1])
+        cut = model.encode(m, batch.features[m][:, :valid], code_layers=[1])
+        one = model.encode(m, batch.features[m], mask, code_layers=[1])
         torch.testing.assert_close(cut.general, one.general[:, :valid], atol=1e-5, rtol=1e-4)
     generator = torch.Generator().manual_seed(1)
     draws = [layer.draw(r, generator) for layer, r in zip(model.layers, model.represent(batch), strict=True)]

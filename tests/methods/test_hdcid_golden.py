@@ -54,7 +54,7 @@ def test_encode_matches_the_released_downstream_entry_point(modality: str) -> No
     features = golden_batch(io).features[modality]
     with torch.no_grad():
         encoding = model.encode(modality, features)
-        parts = [model.encode(modality, features, layers=[layer]) for layer in LAYERS]
+        parts = [model.encode(modality, features, code_layers=[layer]) for layer in LAYERS]
     name = f"out/{modality.capitalize()}_VQ_Encoder"
     expected = io[name] if modality == "text" else np.concatenate([io[f"{name}/vq"], io[f"{name}/vq_2"]], -1)
     assert relative_error(encoding.codes, expected) < TOLERANCE

@@ -194,25 +194,25 @@ class HDCID(Method[tuple[LayerRepresentation, ...]]):
         features: Float[Tensor, "batch time ..."],
         mask: Bool[Tensor, "batch time"] | None = None,
         *,
-        layers: Sequence[int] | None = None,
+        code_layers: Sequence[int] | None = None,
     ) -> Encoding:
-        """Codes of one modality, those of all layers side by side.
+        """Codes of one modality, those of all code layers side by side.
 
         Args:
             modality: Its name in the config.
             features: `[B, T, C]`, or `[B, T, H, W, C]` for a modality with a grid.
             mask: `[B, T]` True where a step is valid; default: all.
-            layers: Which layers' codes, from 0 and in this order; default: all. Table 1 of the TOC paper has
-                those of the first alone, and those of both.
+            code_layers: Numbers of the code layers, from 0 and in this order; default: all. Table 1 of the
+                TOC paper has the codes of the first alone, and those of both.
 
         Returns:
-            `general` is that of the first of these layers.
+            `general` is that of the first of these code layers.
 
         Raises:
-            InputError: The modality or a layer is unknown, or the features do not fit the config.
+            InputError: The modality or a code layer is unknown, or the features do not fit the config.
         """
         check_features(modality, features, self.config.modalities)
-        chosen = tuple(range(len(self.layers))) if layers is None else self._known(layers)
+        chosen = tuple(range(len(self.layers))) if code_layers is None else self._known(code_layers)
         inputs = self.context.read(modality, features, mask)
         encodings: dict[int, Encoding] = {}
         for k, layer in enumerate(self._layers()[: max(chosen) + 1]):
@@ -246,7 +246,7 @@ class HDCID(Method[tuple[LayerRepresentation, ...]]):
     def _known(self, layers: Sequence[int]) -> tuple[int, ...]:
         if not layers or len(set(layers)) < len(layers) or not set(layers) <= set(range(len(self.layers))):
             raise InputError(
-                f"layers are {list(layers)}",
+                f"code_layers are {list(layers)}",
                 where="encode",
                 expected=f"one or more different of {', '.join(map(str, range(len(self.layers))))}",
             )
