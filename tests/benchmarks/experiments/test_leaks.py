@@ -1,4 +1,4 @@
-"""The way from `held-out` to `paper`, one change at a time."""
+"""The steps from `held-out` to `paper`, one change at a time."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def cells(table: str) -> list[list[str]]:
     ("task", "paper"),
     [(task, paper) for task in available_tasks() for paper in available_protocols(task)[1:]],
 )
-def test_the_way_begins_at_held_out_and_ends_at_the_paper(task: str, paper: str) -> None:
+def test_the_steps_begin_at_held_out_and_end_at_the_paper(task: str, paper: str) -> None:
     found = list(steps(task, paper))
     assert found[0].rule == resolve_protocol("held-out", task)
     last = found[-1].rule

@@ -12,7 +12,8 @@ from unicode_cmg.errors import InputError
 
 SMALL = """\
 method:
-  {name: dcid, dim: 8, num_codes: 12, heads: 2, layers: 1, feedforward: 16, pooling_dim: 4, critic_hidden: 8,
+  {name: dcid, dim: 8, num_codes: 12, heads: 2, transformer_layers: 1, feedforward: 16, pooling_dim: 4,
+   critic_hidden: 8,
    modalities: {audio: {dim: 128, specific_dim: 8}, video: {dim: 512, grid: [7, 7], specific_dim: 8},
                 text: {dim: 768, specific_dim: 8}}}
 data: {store: unused}
