@@ -10,9 +10,11 @@ import torch
 from accelerate import Accelerator
 from tiny_method import Tiny, TinyConfig, tiny_config, write_tiny_store
 
-from unicode_cmg.batch import FeatureBatch
+from unicode_cmg.batch import FeatureBatch, StepView
 from unicode_cmg.data.store import FeatureStore
 from unicode_cmg.errors import InputError
+from unicode_cmg.regularizers import ParameterGroup, Regularizer, RegularizerConfig, Regularizers
+from unicode_cmg.training.optimizers import Optimizers
 from unicode_cmg.training.run_folder import check_unchanged
 from unicode_cmg.training.trainer import Trainer
 
@@ -59,6 +61,39 @@ def test_each_module_is_clipped_alone_and_its_norm_is_logged_before_clipping(tmp
         torch.testing.assert_close(logged[0.01][name], whole.norm())
         torch.testing.assert_close(logged[None][name], whole.norm())
         torch.testing.assert_close(gradients[0.01][name], whole * 0.01 / whole.norm(), rtol=1e-3, atol=1e-7)
+
+
+class Held(Regularizer):
+    """Parameters with a rate, a warm-up and a decay of their own."""
+
+    name = "held"
+    config_class = RegularizerConfig
+
+    def __init__(self) -> None:
+        super().__init__(RegularizerConfig(), StepView({}, {}, {}, {}, {}, {}))
+        self.map = torch.nn.Linear(2, 2)
+
+    def losses(self, view: StepView, *, generator: torch.Generator) -> dict[str, torch.Tensor]:
+        return {}
+
+    def parameter_groups(self) -> list[ParameterGroup]:
+        return [ParameterGroup(tuple(self.parameters()), lr=0.4, weight_decay=0.5, warmup=0.5)]
+
+
+def test_weight_decay_and_rate_are_those_of_the_run_or_of_a_group_of_its_own() -> None:
+    method, held = Tiny(TinyConfig()), Held()
+    config = tiny_config(Path("unused"), optimizer__weight_decay=0.2)
+    optimizers = Optimizers(method, Regularizers({"held": held}), config, Accelerator())
+    before = {p: p.detach().clone() for p in (*method.trained_parameters(), *held.parameters())}
+    for parameter in before:
+        parameter.grad = torch.zeros_like(parameter)
+    optimizers.step(lr=0.1, share=0.25)
+    for parameters, rest in (
+        (method.trained_parameters(), 1 - 0.1 * 0.2),
+        (held.parameters(), 1 - 0.2 * 0.5),
+    ):
+        for parameter in parameters:
+            torch.testing.assert_close(parameter.detach(), before[parameter] * rest)
 
 
 def test_critics_learn_only_from_their_own_losses(tmp_path: Path) -> None:
