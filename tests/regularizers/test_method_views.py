@@ -2,46 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 import torch
+from step_views import METHODS, batch_of, method_of
 
 from unicode_cmg.batch import FeatureBatch
-from unicode_cmg.methods import build_method
-
-SIZES = {
-    "modalities": {
-        "audio": {"dim": 6},
-        "video": {"dim": 4, "grid": [3, 3]},
-        "text": {"dim": 5, "context": 8},
-    },
-    "dim": 8,
-    "num_codes": 12,
-    "heads": 2,
-    "transformer_layers": 1,
-    "feedforward": 16,
-}
-METHODS = {
-    "dcid": {},
-    "hdcid": {"warm_start_epochs": 0},
-    "fcid": {"fine": ["video", "audio"], "coarse": ["text"]},
-}
-
-
-def batch() -> FeatureBatch:
-    torch.manual_seed(0)
-    made = FeatureBatch.of(
-        {"audio": torch.randn(4, 5, 6), "video": torch.randn(4, 5, 3, 3, 4), "text": torch.randn(4, 5, 5)}
-    )
-    made.masks["text"][0, 3:] = False
-    return made
 
 
 @pytest.mark.parametrize("name", METHODS)
 def test_a_view_holds_every_tensor_with_its_graph(name: str) -> None:
-    settings: dict[str, Any] = {**SIZES, **METHODS[name]}
-    method, clips = build_method(name, settings, where="test"), batch()
+    method = method_of(name)
+    clips = batch_of(method)
     view = method.view(clips, method.represent(clips))
     assert view.features is clips.features
     steps = 1 if name == "fcid" else 5
@@ -57,7 +28,8 @@ def test_a_view_holds_every_tensor_with_its_graph(name: str) -> None:
 
 
 def test_columns_join_a_view_but_never_replace_what_the_method_read() -> None:
-    method, clips = build_method("dcid", SIZES, where="test"), batch()
+    method = method_of("dcid")
+    clips = batch_of(method)
     more = FeatureBatch.of({"audio": torch.zeros(4, 5, 6), "depth": torch.zeros(4, 7, 2)})
     view = method.view(clips, method.represent(clips)).with_columns(more)
     assert set(view.features) == {"audio", "video", "text", "depth"}

@@ -15,41 +15,37 @@ from unicode_cmg.training.config import OptimizerConfig
 from unicode_cmg.training.objective import LossWeights
 from unicode_cmg.training.optimizers import learning_rate
 
+FEWEST: dict[str, Any] = {"method": {"name": "tiny"}, "data": {"store": "s"}}
+
 
 @pytest.mark.parametrize(
     ("values", "message"),
     [
         ({}, "'method' is missing"),
-        ({"method": {}, "data": {"store": "s"}}, r"x: 'method.name' is missing; expected one of dcid"),
-        ({"method": {"name": 3}, "data": {"store": "s"}}, r"x: 'method.name' is 3; expected one of dcid"),
+        ({**FEWEST, "method": {}}, r"x: 'method.name' is missing; expected one of dcid"),
+        ({**FEWEST, "method": {"name": 3}}, r"x: 'method.name' is 3; expected one of dcid"),
+        ({**FEWEST, "method": {"name": "tyni"}}, r"x: method: unknown method 'tyni'.*did you mean 'tiny'\?"),
         (
-            {"method": {"name": "tyni"}, "data": {"store": "s"}},
-            r"x: method: unknown method 'tyni'.*did you mean 'tiny'\?",
-        ),
-        (
-            {"method": {"name": "tiny", "dimm": 3}, "data": {"store": "s"}},
+            {**FEWEST, "method": {"name": "tiny", "dimm": 3}},
             r"x: method 'tiny': unknown key 'dimm'; did you mean 'dim'\?",
         ),
         ({"method": {"name": "tiny"}}, "'data' is missing"),
         ({"method": {"name": "tiny"}, "data": {}}, "'data.store' is missing"),
+        ({**FEWEST, "trainig": {}}, r"unknown key 'trainig'; did you mean 'training'\?"),
         (
-            {"method": {"name": "tiny"}, "data": {"store": "s"}, "trainig": {}},
-            r"unknown key 'trainig'; did you mean 'training'\?",
-        ),
-        (
-            {"method": {"name": "tiny"}, "data": {"store": "s"}, "training": {"epoch": 3}},
+            {**FEWEST, "training": {"epoch": 3}},
             r"unknown key 'training.epoch'; did you mean 'training.epochs'\?",
         ),
         (
-            {"method": {"name": "tiny"}, "data": {"store": "s"}, "optimizer": {"milestones": [3, 2]}},
+            {**FEWEST, "optimizer": {"milestones": [3, 2]}},
             r"x: optimizer.milestones: \[3, 2\] is not a rising list of epochs",
         ),
         (
-            {"method": {"name": "tiny"}, "data": {"store": "s"}, "loss_weights": {"club": -1}},
+            {**FEWEST, "loss_weights": {"club": -1}},
             r"'loss_weights.club' is -1; expected greater than or equal to 0",
         ),
         (
-            {"method": {"name": "tiny"}, "data": {"store": "s"}, "training": {"precision": "fp8"}},
+            {**FEWEST, "training": {"precision": "fp8"}},
             r"'training.precision' is 'fp8'; expected 'no', 'bf16' or 'fp16'",
         ),
     ],
@@ -60,12 +56,12 @@ def test_a_wrong_configuration_names_the_key(values: dict[str, Any], message: st
 
 
 def test_a_bare_no_of_yaml_is_the_precision_no() -> None:
-    values = {"method": {"name": "tiny"}, "data": {"store": "s"}, "training": {"precision": False}}
+    values = {**FEWEST, "training": {"precision": False}}
     assert PretrainConfig.parse(values, where="x").training.precision == "no"
 
 
 def test_the_defaults_are_the_released_recipe() -> None:
-    config = PretrainConfig.parse({"method": {"name": "tiny"}, "data": {"store": "s"}}, where="x")
+    config = PretrainConfig.parse(FEWEST, where="x")
     assert (config.method.name, config.method.settings) == ("tiny", TinyConfig())
     assert config.optimizer.model_dump() == {
         "lr": 4e-4,
