@@ -107,7 +107,7 @@ def test_it_is_found_by_its_name_and_has_nothing_to_train() -> None:
 
 def test_what_does_not_fit_the_method_is_named() -> None:
     view = view_of(method_of("dcid", 2))
-    with pytest.raises(InputError, match="'anchor' is 'smell'; expected one of audio, video, each"):
+    with pytest.raises(InputError, match="unknown anchor 'smell'; expected one of audio, video, each"):
         gram(view, anchor="smell")
     flat = {"general": {m: z[..., :1] for m, z in view.general.items()}}
     flat |= {"codes": {m: z[..., :1] for m, z in view.codes.items()}}

@@ -11,7 +11,7 @@ from pydantic import Field
 from torch import Tensor
 
 from unicode_cmg.batch import StepView
-from unicode_cmg.errors import InputError
+from unicode_cmg.errors import InputError, unknown
 from unicode_cmg.losses import gram_loss
 from unicode_cmg.regularizers.base import (
     Regularizer,
@@ -62,18 +62,10 @@ class Gram(Regularizer):
         super().__init__(config, example)
         values, _ = represented(example, config.representation)
         modalities, where = tuple(values), "regularizers: gram"
-        if config.anchor is None:
-            self.anchors = modalities[:1]
-        elif config.anchor in modalities:
-            self.anchors = (config.anchor,)
-        elif config.anchor == _EACH:
-            self.anchors = modalities
-        else:
-            raise InputError(
-                f"'anchor' is '{config.anchor}'",
-                where=where,
-                expected=f"one of {', '.join((*modalities, _EACH))}",
-            )
+        anchor = modalities[0] if config.anchor is None else config.anchor
+        if anchor not in (*modalities, _EACH):
+            raise unknown("anchor", anchor, (*modalities, _EACH), where=where)
+        self.anchors = (anchor,) if anchor in modalities else modalities
         width = values[modalities[0]].shape[-1]
         if not 2 <= len(modalities) <= width:
             raise InputError(
