@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,8 +16,15 @@ from unicode_cmg.data.store import FeatureStore
 from unicode_cmg.errors import InputError
 from unicode_cmg.regularizers import ParameterGroup, Regularizer, RegularizerConfig, Regularizers
 from unicode_cmg.training.optimizers import Optimizers
+from unicode_cmg.training.process import accelerated
 from unicode_cmg.training.run_folder import check_unchanged
 from unicode_cmg.training.trainer import Trainer
+
+
+@pytest.fixture(autouse=True)
+def accelerate_is_left_as_found() -> Iterator[None]:
+    with accelerated("no"):
+        yield
 
 
 def one_step(batch: FeatureBatch, scale: float | None) -> tuple[Tiny, dict[str, float]]:
