@@ -108,16 +108,6 @@ def test_loss_is_that_of_the_loops(
     assert ours.item() == pytest.approx(slow(tokens, masks, distance, queries, 0.5), rel=1e-4)
 
 
-def test_all_queries_are_the_mean_of_asking_with_each() -> None:
-    tokens = some()
-    each = [
-        slot_retrieval_loss({q: tokens[q], **tokens}, distance="exact", generator=generator()).item()
-        for q in tokens
-    ]
-    ours = slot_retrieval_loss(tokens, distance="exact", queries="all", generator=generator())
-    assert ours.item() == pytest.approx(sum(each) / 3, rel=1e-12)
-
-
 @every_distance
 def test_gradients(distance: str) -> None:
     tokens, masks = some(3, (3, 2), 2), some_masks(3)
