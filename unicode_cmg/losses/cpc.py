@@ -37,11 +37,14 @@ def cpc_losses(
             the predictions of other clips for one target, as in the released code.
     """
     (number, batch), dim = targets.shape[1:3], -2 if normalize == "target" else -1
+    rounds = []
     with torch.autocast(targets.device.type, enabled=False):
-        rows, columns = (at_least_float32(x).flatten(1, 2) for x in (targets, predictions))
-        scores = (rows @ columns.mT).view(-1, number, batch, number, batch).transpose(2, 3)
-        losses, accuracies = contrast(scores, valid, dim)
-    return losses.mean(0), accuracies.mean(0)
+        for r, (z, p) in enumerate(zip(targets, predictions, strict=True)):
+            rows, columns = (at_least_float32(x).flatten(0, 1) for x in (z, p))
+            scores = (rows @ columns.t()).view(number, batch, number, batch).transpose(1, 2)
+            rounds.append(contrast(scores, None if valid is None else valid[r], dim))
+    losses, accuracies = (torch.stack(values).mean(0) for values in zip(*rounds, strict=True))
+    return losses, accuracies
 
 
 @dataclass(frozen=True)
