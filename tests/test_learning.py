@@ -7,12 +7,9 @@ from pathlib import Path
 import pytest
 from places import CONFIGS
 
-from benchmarks import evaluate
-from unicode_cmg import load_pretrained
+import unicode_cmg as uc
 from unicode_cmg.config import apply_overrides, load_yaml
 from unicode_cmg.data.digits import write_digits
-from unicode_cmg.methods.base import Method
-from unicode_cmg.training import PretrainConfig, fit
 
 pytestmark = pytest.mark.timeout(1200)
 CONFIG = CONFIGS / "digits" / "dcid.yaml"
@@ -27,21 +24,21 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def model(data: Path) -> Method:
+def model(data: Path) -> uc.Method:
     """The quickstart's model after a third of its steps."""
     changes = [f"data.store={data / 'pretrain'}", "training.epochs=4"]
-    config = PretrainConfig.parse(apply_overrides(load_yaml(CONFIG), changes), where=CONFIG)
-    return load_pretrained(fit(config, data.parent / "run", progress=False).model)
+    config = uc.PretrainConfig.parse(apply_overrides(load_yaml(CONFIG), changes), where=CONFIG)
+    return uc.load_pretrained(uc.fit(config, data.parent / "run", progress=False).model)
 
 
-def test_heads_transfer_between_sound_and_picture(model: Method, data: Path) -> None:
-    result = evaluate(model, "ave", data, directions=DIRECTIONS)
+def test_heads_transfer_between_sound_and_picture(model: uc.Method, data: Path) -> None:
+    result = uc.evaluate(model, "ave", data, directions=DIRECTIONS)
     assert result.chance == 10
     assert all(direction.mean > 60 for direction in result.directions), result.table()
 
 
 def test_transfer_falls_to_chance_when_the_codes_are_permuted_between_modalities(
-    model: Method, data: Path
+    model: uc.Method, data: Path
 ) -> None:
-    result = evaluate(model, "ave", data, directions=DIRECTIONS, permute_codes_seed=0, seeds=range(8))
+    result = uc.evaluate(model, "ave", data, directions=DIRECTIONS, permute_codes_seed=0, seeds=range(8))
     assert all(direction.mean < 25 for direction in result.directions), result.table()

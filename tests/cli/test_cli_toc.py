@@ -13,12 +13,11 @@ import numpy as np
 import pytest
 import torch
 from places import DOCS, GOLDEN
-from toy_world import CLIPS, STEPS
+from toy_world import CLIPS, STEPS, write_toy_ave
 from vector_quantize_pytorch import ResidualVQ
 
 from toc import TOCSelection
 from unicode_cmg.console import dimensions_in
-from unicode_cmg.data.layouts.ave import Annotation, write_ave
 
 CODES = np.random.default_rng(0).normal(0.3, 1, size=(10, 8)).astype(np.float32)
 SUMMARY = r"{name}: 4 of 8 dimensions kept; mean cosine similarity of codes "
@@ -28,16 +27,14 @@ SUMMARY = r"{name}: 4 of 8 dimensions kept; mean cosine similarity of codes "
 def released_ave(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An AVE folder in the feature sizes of the released checkpoints in `tests/golden`."""
     root, rng = tmp_path_factory.mktemp("released"), np.random.default_rng(0)
-    sign = np.where(np.arange(CLIPS) % 2, 1.0, -1.0)
-    features = {
-        "audio": sign[:, None, None] + rng.normal(0, 0.2, (CLIPS, STEPS, 16)),
-        "video": sign[:, None, None, None, None] + rng.normal(0, 0.2, (CLIPS, STEPS, 7, 7, 24)),
-    }
-    labels = np.zeros((CLIPS, STEPS, 3), dtype=np.float32)
-    labels[np.arange(CLIPS), :, np.arange(CLIPS) % 2] = 1
-    splits = {"train": np.arange(0, 12), "val": np.arange(12, 18), "test": np.arange(18, 24)}
-    notes = [Annotation(("bell", "drum")[i % 2], f"video-{i}", 0, STEPS) for i in range(CLIPS)]
-    write_ave(root, {m: x.astype(np.float32) for m, x in features.items()}, labels, splits, notes)
+    sign, shapes = np.where(np.arange(CLIPS) % 2, 1.0, -1.0), {"audio": (16,), "video": (7, 7, 24)}
+    write_toy_ave(
+        root,
+        {
+            m: (sign[:, *(None,) * (len(s) + 1)] + rng.normal(0, 0.2, (CLIPS, STEPS, *s))).astype(np.float32)
+            for m, s in shapes.items()
+        },
+    )
     return root
 
 
@@ -113,7 +110,7 @@ def test_a_selection_of_a_released_file_is_accepted_by_its_evaluation(
     refinements = [part for name in names for part in ("--toc", tmp_path / "toc" / name)]
     arguments = ("evaluate", file, "--task", "ave", "--data", released_ave, "--seeds", "0", "--json")
     result = json.loads(command(*arguments, *refinements).out)
-    assert [(used["layer"], used["kept"], used["n_dims"]) for used in result["toc"]] == [
+    assert [(used["code_layer"], used["kept"], used["n_dims"]) for used in result["toc"]] == [
         (n, 5, 16) for n in names
     ]
 

@@ -9,6 +9,7 @@ import numpy as np
 import yaml
 
 from unicode_cmg.data import FeatureStore
+from unicode_cmg.data.layouts.ave import Annotation, write_ave
 
 CLIPS, STEPS, AUDIO, VIDEO = 24, 4, 6, 5
 
@@ -74,3 +75,12 @@ def write_config(path: Path, store: Path, **training: int) -> Path:
     }
     path.write_text(yaml.safe_dump(values), encoding="utf-8")
     return path
+
+
+def write_toy_ave(root: Path, arrays: dict[str, np.ndarray]) -> None:
+    """An AVE folder of `arrays`, with one event over all steps of each clip."""
+    labels = np.zeros((CLIPS, STEPS, 3), dtype=np.float32)
+    labels[np.arange(CLIPS), :, np.arange(CLIPS) % 2] = 1
+    splits = {"train": np.arange(0, 12), "val": np.arange(12, 18), "test": np.arange(18, 24)}
+    notes = [Annotation(("bell", "drum")[i % 2], f"video-{i}", 0, STEPS) for i in range(CLIPS)]
+    write_ave(root, arrays, labels, splits, notes)

@@ -51,6 +51,12 @@ def test_any_precision_gives_the_loops_codes(dtype: type) -> None:
     assert requantize(vectors, codes, dims).tolist() == by_the_loop(vectors, codes, dims)
 
 
+def test_a_large_common_offset_does_not_hide_the_nearest_code() -> None:
+    rng = np.random.default_rng(0)
+    codes, vectors = 1e8 + rng.normal(size=(50, 16)), 1e8 + rng.normal(size=(100, 16))
+    assert requantize(vectors, codes, [3, 1, 8, 15]).tolist() == by_the_loop(vectors, codes, [3, 1, 8, 15])
+
+
 def test_codes_that_differ_in_dropped_dimensions_alone_tie_exactly() -> None:
     rng = np.random.default_rng(0)
     codes = rng.normal(size=(200, 6)).astype(np.float32)

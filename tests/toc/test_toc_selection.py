@@ -27,7 +27,8 @@ def test_equal_scores_are_ordered_by_index(score: list[float], data: st.DataObje
 
 
 @pytest.mark.parametrize(
-    ("n_dims", "kept"), [(1, 1), (10, 10), (0.5, 5), (1.0, 10), (0.34, 3), (0.01, 1), (np.int64(4), 4)]
+    ("n_dims", "kept"),
+    [(1, 1), (10, 10), (0.5, 5), (1.0, 10), (0.34, 3), (0.36, 4), (0.01, 1), (np.int64(4), 4)],
 )
 def test_dimensions_are_counted_or_a_fraction(n_dims: float, kept: int) -> None:
     assert len(best_dims(np.arange(10.0), n_dims)) == kept
