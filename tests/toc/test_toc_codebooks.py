@@ -40,12 +40,13 @@ def test_the_codebook_of_a_checkpoint_of_its_weights_and_of_its_run(tmp_path: Pa
 
 
 def test_a_run_without_a_model_gives_its_complete_checkpoint_with_the_most_steps(tmp_path: Path) -> None:
-    for step in ("00000900", "100000000", "99999999", "100000001"):  # the last one is not complete
-        folder = checkpoint(tmp_path / "checkpoints" / f"step-{step}", layer0=int(step) * CODES)
+    steps = ("00000900", "100000000", "99999999", "100000001")  # the last one is not complete
+    for at, step in enumerate(steps):
+        folder = checkpoint(tmp_path / "checkpoints" / f"step-{step}", layer0=CODES + at)
         (folder / "training_state.json").touch()
         if step != "100000001":
             (folder / "training_state.safetensors").touch()
-    np.testing.assert_array_equal(load_codebook(tmp_path).vectors, 100000000 * CODES)
+    np.testing.assert_array_equal(load_codebook(tmp_path).vectors, CODES + 1)
 
 
 def test_of_several_codebooks_one_must_be_chosen(tmp_path: Path) -> None:
