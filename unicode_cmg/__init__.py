@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from benchmarks import evaluate
     from benchmarks.report import build_report as report
     from toc import optimize
-    from unicode_cmg.checkpoints import load_pretrained, load_released, save_pretrained
+    from unicode_cmg.checkpoints import load_pretrained, load_published, save_pretrained
     from unicode_cmg.data import FeatureStore
     from unicode_cmg.encoding import encode_store as encode
     from unicode_cmg.errors import InputError
@@ -37,7 +37,7 @@ __all__ = [
     "evaluate",
     "fit",
     "load_pretrained",
-    "load_released",
+    "load_published",
     "optimize",
     "report",
     "save_pretrained",
@@ -55,7 +55,7 @@ _HOMES = {
     "evaluate": "benchmarks",
     "fit": "unicode_cmg.training",
     "load_pretrained": "unicode_cmg.checkpoints",
-    "load_released": "unicode_cmg.checkpoints",
+    "load_published": "unicode_cmg.checkpoints",
     "optimize": "toc",
     "report": "benchmarks.report:build_report",
     "save_pretrained": "unicode_cmg.checkpoints",

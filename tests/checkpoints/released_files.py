@@ -12,7 +12,7 @@ import torch
 from places import GOLDEN
 from torch import Tensor
 
-from unicode_cmg import Method, load_released
+from unicode_cmg import Method, load_published
 from unicode_cmg.checkpoints.released import LAYOUTS
 
 RELEASED = tuple(sorted(LAYOUTS))
@@ -39,7 +39,7 @@ def _read(path: Path) -> dict[str, Any]:
 @cache
 def loaded(method: str, dtype: torch.dtype = torch.float64) -> Method[Any]:
     """The model of the golden checkpoint; shared by tests, so not to be changed."""
-    return load_released(golden_file(method), dtype=dtype)
+    return load_published(golden_file(method), dtype=dtype)
 
 
 def state_dicts(path: Path) -> dict[str, dict[str, Tensor]]:

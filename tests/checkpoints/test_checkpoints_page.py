@@ -15,7 +15,7 @@ from result_files import evaluation, written
 from small_hub import SmallHub
 
 import cli
-from unicode_cmg import load_pretrained, load_released, save_pretrained
+from unicode_cmg import load_pretrained, load_published, save_pretrained
 from unicode_cmg.methods import build_method
 
 PAGE = DOCS / "guide" / "checkpoints.md"
@@ -30,7 +30,7 @@ def blocks(language: str) -> list[str]:
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with the files the page speaks of."""
     monkeypatch.chdir(tmp_path)
-    model = load_released(golden_file("dcid"))
+    model = load_published(golden_file("dcid"))
     save_pretrained(model, tmp_path / "runs/mine/model", extra={"step": 7})
     written(tmp_path / "runs/mine/evaluation/ave.json", evaluation(model))
     shutil.copy(golden_file("dcid"), tmp_path / "DCID-model-5.pt")

@@ -22,7 +22,7 @@ from released_files import (
 )
 from safetensors.torch import load_file
 
-from unicode_cmg import InputError, Method, load_pretrained, load_released, save_pretrained
+from unicode_cmg import InputError, Method, load_pretrained, load_published, save_pretrained
 from unicode_cmg.checkpoints import convert
 from unicode_cmg.checkpoints.native import load_folder
 from unicode_cmg.methods import build_method
@@ -118,7 +118,7 @@ def test_the_folder_says_where_the_model_is_from(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("method", RELEASED)
 def test_saving_a_loaded_checkpoint_again_loses_nothing(method: str, tmp_path: Path) -> None:
-    save_pretrained(load_released(golden_file(method), dtype=torch.float64), tmp_path / "first")
+    save_pretrained(load_published(golden_file(method), dtype=torch.float64), tmp_path / "first")
     save_pretrained(load_pretrained(tmp_path / "first", dtype=torch.float64), tmp_path / "second")
     convert(tmp_path / "second", tmp_path / "back.pt")
     same_tensors(state_dicts(tmp_path / "back.pt"), state_dicts(golden_file(method)))

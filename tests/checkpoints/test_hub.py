@@ -12,7 +12,7 @@ from huggingface_hub import ModelCard, constants
 from released_files import golden_file
 from small_hub import SmallHub
 
-from unicode_cmg import InputError, Method, load_pretrained, load_released, save_pretrained
+from unicode_cmg import InputError, Method, load_pretrained, load_published, save_pretrained
 from unicode_cmg.checkpoints import convert
 from unicode_cmg.methods import build_method
 from unicode_cmg.methods.dcid import DCID
@@ -62,7 +62,7 @@ def test_what_is_saved_is_the_native_checkpoint_and_a_card(model: Method[Any], t
 def test_saving_leaves_the_other_files_of_a_folder_alone(model: Method[Any], tmp_path: Path) -> None:
     (tmp_path / "README.md").write_text("written by hand")
     (tmp_path / "notes.txt").write_text("keep")
-    load_released(golden_file("fcid")).save_pretrained(tmp_path)
+    load_published(golden_file("fcid")).save_pretrained(tmp_path)
     assert (tmp_path / "released.safetensors").is_file()
     model.save_pretrained(tmp_path)
     assert not (tmp_path / "released.safetensors").exists()
@@ -129,7 +129,7 @@ def test_a_model_goes_to_the_hub_and_comes_back(model: Method[Any], hub: SmallHu
 
 
 def test_a_released_model_comes_back_from_the_hub_whole(hub: SmallHub, tmp_path: Path) -> None:
-    load_released(golden_file("fcid"), dtype=torch.float64).push_to_hub("someone/released", token="hf_test")
+    load_published(golden_file("fcid"), dtype=torch.float64).push_to_hub("someone/released", token="hf_test")
     assert "released.safetensors" in hub.models["someone/released"]
     loaded = Method.from_pretrained("someone/released", dtype=torch.float64, token=False)
     save_pretrained(loaded, tmp_path / "model")

@@ -25,7 +25,7 @@ from released_files import (
 )
 from safetensors.torch import save_file
 
-from unicode_cmg import InputError, Method, load_pretrained, load_released
+from unicode_cmg import InputError, Method, load_pretrained, load_published
 from unicode_cmg.batch import FeatureBatch
 
 Change = Callable[[dict[str, Any]], object]
@@ -43,7 +43,7 @@ def changed(tmp_path: Path, method: str, change: Change) -> Path:
 def refusal(path: Path) -> str:
     """The one line that a file is refused with."""
     with pytest.raises(InputError) as caught:
-        load_released(path)
+        load_published(path)
     message = str(caught.value)
     assert message.startswith(f"{path}: ")
     assert "\n" not in message
@@ -67,7 +67,7 @@ def test_codes_are_those_of_the_released_code(
 
 @pytest.mark.parametrize("method", RELEASED)
 def test_float32_is_the_default_although_released_files_hold_float64(method: str) -> None:
-    ours = {p.dtype for p in load_released(golden_file(method)).parameters()}
+    ours = {p.dtype for p in load_published(golden_file(method)).parameters()}
     theirs = {t.dtype for t in state_dicts(golden_file(method))["Encoder_parameters"].values()}
     assert (ours, theirs) == ({torch.float32}, {torch.float64})
 
@@ -94,7 +94,7 @@ def test_load_pretrained_takes_the_file_too(method: str) -> None:
 @pytest.mark.parametrize("method", RELEASED)
 def test_the_whole_training_state_leaves_nothing_fresh(method: str, tmp_path: Path) -> None:
     torch.save({**whole_state(method), "epoch": 3}, tmp_path / "whole.pt")
-    model = load_released(tmp_path / "whole.pt", dtype=torch.float64)
+    model = load_published(tmp_path / "whole.pt", dtype=torch.float64)
     assert model.origin is not None
     assert model.origin.fresh == ()
     hidden = model.config.model_dump()["critic_hidden"]
@@ -106,10 +106,10 @@ def test_what_a_file_does_not_hold_is_fresh_reproducible_and_named(method: str, 
     keep = {"Encoder_parameters": state_dicts(golden_file(method))["Encoder_parameters"]}
     torch.save(keep, tmp_path / "encoder.pt")
     torch.manual_seed(1)
-    first = load_released(tmp_path / "encoder.pt")
+    first = load_published(tmp_path / "encoder.pt")
     state = torch.get_rng_state()
     torch.manual_seed(2)
-    second = load_released(tmp_path / "encoder.pt")
+    second = load_published(tmp_path / "encoder.pt")
     assert not torch.equal(torch.get_rng_state(), state)  # the seeds did make a difference outside
     assert first.origin is not None
     assert first.origin.modules == ("Encoder",)
@@ -123,7 +123,7 @@ def test_what_a_file_does_not_hold_is_fresh_reproducible_and_named(method: str, 
 
 def test_loading_leaves_the_random_state_alone() -> None:
     before = torch.get_rng_state()
-    load_released(golden_file("dcid"))
+    load_published(golden_file("dcid"))
     assert torch.equal(torch.get_rng_state(), before)
 
 
@@ -148,7 +148,7 @@ def _bare_parallel(values: dict[str, Any]) -> Any:
 @pytest.mark.parametrize("method", RELEASED)
 def test_other_forms_of_the_file_encode_the_same(method: str, form: Change, tmp_path: Path) -> None:
     torch.save(form(content(golden_file(method))), tmp_path / "other.pt")
-    model = load_released(tmp_path / "other.pt", dtype=torch.float64)
+    model = load_published(tmp_path / "other.pt", dtype=torch.float64)
     for modality in ("audio", "video"):
         expected = released_codes(method, modality)
         assert (our_codes(model, method, modality) - expected).abs().max() <= 1e-6
@@ -156,7 +156,7 @@ def test_other_forms_of_the_file_encode_the_same(method: str, form: Change, tmp_
 
 def test_without_its_lstm_text_is_read_as_the_output_of_it(tmp_path: Path) -> None:
     path = changed(tmp_path, "dcid", lambda values: values.pop("Text_ar_lstm_parameters"))
-    model = load_released(path, dtype=torch.float64)
+    model = load_published(path, dtype=torch.float64)
     with np.load(golden_file("dcid").with_name("dcid_io_public.npz")) as arrays, torch.no_grad():
         codes = model.encode("text", torch.from_numpy(arrays["out/text_feature"])).codes
     assert (codes - released_codes("dcid", "text")).abs().max() <= 1e-6
@@ -166,7 +166,7 @@ def test_without_its_lstm_text_is_read_as_the_output_of_it(tmp_path: Path) -> No
 
 def test_modules_may_be_missing_one_by_one(tmp_path: Path) -> None:
     path = changed(tmp_path, "dcid", lambda values: values.pop("Audio_mi_net_parameters"))
-    model = load_released(path)
+    model = load_published(path)
     assert model.origin is not None
     assert model.origin.fresh == ("layer.critic.audio",)
 
@@ -309,12 +309,12 @@ def test_a_path_without_a_file_is_refused(tmp_path: Path) -> None:
 
 def test_an_old_form_of_torchs_files_is_read(tmp_path: Path) -> None:
     torch.save(content(golden_file("fcid")), tmp_path / "old.pt", _use_new_zipfile_serialization=False)
-    assert load_released(tmp_path / "old.pt").name == "fcid"
+    assert load_published(tmp_path / "old.pt").name == "fcid"
 
 
 @pytest.mark.parametrize("method", RELEASED)
 def test_a_batch_goes_through_a_loaded_model_in_training(method: str) -> None:
-    model: Method[Any] = load_released(golden_file(method)).train()
+    model: Method[Any] = load_published(golden_file(method)).train()
     batch = FeatureBatch.of({m: x.float() for m, x in features(method).items()})
     losses = model.training_losses(batch, generator=torch.Generator())
     assert all(torch.isfinite(loss) for loss in losses.values())

@@ -13,7 +13,7 @@ from pydantic import Field
 from unicode_cmg import __version__
 from unicode_cmg.checkpoints.folders import CONFIG_FILE, UNUSED_FILE, WEIGHTS_FILE, model_folder
 from unicode_cmg.checkpoints.released.file import RELEASED_SUFFIXES
-from unicode_cmg.checkpoints.released.load import load_released
+from unicode_cmg.checkpoints.released.load import load_published
 from unicode_cmg.checkpoints.tensors import keep_dtypes, load_exactly, read_tensors, write_tensors
 from unicode_cmg.config import Config
 from unicode_cmg.errors import InputError
@@ -104,7 +104,7 @@ def load_pretrained(
 
     Args:
         path: A model folder, a run folder (its `model/`, else its newest complete checkpoint), one checkpoint
-            of a run, or a released .pt file (see `load_released`).
+            of a run, or a released .pt file (see `load_published`).
         map_location: Device to put the model on.
         dtype: Floating type of the parameters; None is float32, whatever type the file holds.
 
@@ -114,7 +114,7 @@ def load_pretrained(
     """
     path = Path(path)
     if path.suffix in RELEASED_SUFFIXES and path.is_file():
-        return load_released(path, map_location=map_location, dtype=dtype)
+        return load_published(path, map_location=map_location, dtype=dtype)
     model = load_folder(model_folder(path), dtype=dtype or torch.float32)
     return model.to(device=map_location).eval()
 

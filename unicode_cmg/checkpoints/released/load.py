@@ -19,7 +19,7 @@ _SEED = 0
 """Seed of the parameters that a file does not hold."""
 
 
-def load_released(
+def load_published(
     path: Path | str, *, map_location: torch.device | str = "cpu", dtype: torch.dtype | None = None
 ) -> Model:
     """Load a checkpoint of the released DCID, H-DCID or FCID code, in evaluation mode.
