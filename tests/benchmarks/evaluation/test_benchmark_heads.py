@@ -10,6 +10,7 @@ from torch import nn
 from benchmarks.evaluation.clip_codes import EncodedClips
 from benchmarks.evaluation.fitting import head_logits
 from benchmarks.evaluation.heads import Heads, LabelledCodes
+from benchmarks.evaluation.scoring import code_permutations
 
 KINDS = pytest.mark.parametrize("kind", ["clips", "events"])
 
@@ -66,6 +67,21 @@ def test_permuted_codes_are_looked_up_under_their_new_number(kind: str) -> None:
     for seed in range(2):
         renamed = LabelledCodes(this.data.tables, permutation[seed][this.data.indices], this.data.labels)
         torch.testing.assert_close(logits[seed], head_logits(this.objective, heads, renamed)[seed])
+
+
+def test_every_head_has_its_own_permutation_of_the_codes() -> None:
+    clips = EncodedClips(
+        (torch.zeros(30, 2),),
+        (torch.arange(30),),
+        torch.zeros(1, TIME, 1, dtype=torch.int64),
+        torch.ones(1, TIME, dtype=torch.bool),
+        torch.arange(1).numpy(),
+    )
+    (orders,) = code_permutations(clips, (0, 1), 3)
+    assert not torch.equal(orders[0], orders[1])
+    assert torch.equal(orders.sort(dim=1).values, torch.arange(30).expand(2, -1))
+    assert torch.equal(code_permutations(clips, (1,), 3)[0][0], orders[1])
+    assert not torch.equal(code_permutations(clips, (1,), 4)[0][0], orders[1])
 
 
 @settings(max_examples=40)
