@@ -35,6 +35,7 @@ def test_every_resample_has_as_many_clips_as_there_are() -> None:
     assert weights.shape == (50, 7)
     assert (weights.sum(dim=1) == 7).all()
     assert len(weights.unique(dim=0)) > 45
+    assert not torch.equal(weights, torch.cat(list(resample_weights(Bootstrap(resamples=50, seed=1), 7))))
 
 
 def test_resamples_come_in_parts_when_there_are_many_clips(monkeypatch: pytest.MonkeyPatch) -> None:
