@@ -22,8 +22,7 @@ if TYPE_CHECKING:
     from unicode_cmg.registry import available_methods
     from unicode_cmg.training.config import PretrainConfig
     from unicode_cmg.training.fit import fit
-
-    __version__: str
+    from unicode_cmg.version import VERSION as __version__
 
 __all__ = [
     "FeatureStore",
@@ -45,6 +44,7 @@ __all__ = [
 
 # Torch takes seconds to import, and `unicode-cmg --help` must not wait for it.
 _HOMES = {
+    "__version__": "unicode_cmg.version:VERSION",
     "FeatureStore": "unicode_cmg.data",
     "InputError": "unicode_cmg.errors",
     "Method": "unicode_cmg.methods.base",
@@ -63,8 +63,6 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    if name == "__version__":
-        return _version()
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
@@ -79,12 +77,3 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return __all__
-
-
-def _version() -> str:
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version("unicode-cmg")
-    except PackageNotFoundError:  # a source tree that was never installed
-        return "0.1.0"

@@ -11,7 +11,6 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import unicode_cmg
 from benchmarks.evaluation.results import TaskResult
 from toc import TOCSelection
 from unicode_cmg.config import load_yaml
@@ -19,6 +18,7 @@ from unicode_cmg.errors import InputError
 from unicode_cmg.files import read_json, read_text
 from unicode_cmg.inspect import DescribedCodes
 from unicode_cmg.inspect.codes.describe import CODES_FOLDER, CODES_JSON
+from unicode_cmg.version import VERSION
 
 Json = dict[str, Any]
 STAGES_FILE = "quickstart.json"
@@ -130,7 +130,7 @@ def results_of(run: RunFiles, slots: Json | None) -> Json:
     training = ("step", "epoch", "seconds", "loss", "codebook")
     return {
         "format_version": 1,
-        "library_version": unicode_cmg.__version__,
+        "library_version": VERSION,
         "run": run.path.resolve().name,
         "config": run.config,
         "training": {key: run.last_loss[key] for key in training if key in run.last_loss}

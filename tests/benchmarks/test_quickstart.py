@@ -44,7 +44,7 @@ def outcome(tmp_path_factory: pytest.TempPathFactory) -> QuickstartResult:
     return result
 
 
-def test_it_leaves_everything_the_architecture_names(outcome: QuickstartResult) -> None:
+def test_it_leaves_every_file_that_the_documentation_names(outcome: QuickstartResult) -> None:
     run = outcome.page.parent
     for name in (
         *("config.yaml", "metrics.jsonl", "model/model.safetensors", "results.json", "report.html"),

@@ -15,12 +15,12 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
-from unicode_cmg import __version__
 from unicode_cmg.checkpoints.folders import CONFIG_FILE, UNUSED_FILE, WEIGHTS_FILE
 from unicode_cmg.checkpoints.model_card import LIBRARY, model_card
 from unicode_cmg.checkpoints.native import load_pretrained, save_in_place
 from unicode_cmg.errors import InputError
 from unicode_cmg.model import Model
+from unicode_cmg.version import VERSION
 
 HubModelT = TypeVar("HubModelT", bound="HubModel")
 
@@ -111,7 +111,7 @@ def _download(name: str, *, revision: str | None, **options: Any) -> Path:
             name,
             allow_patterns=[CONFIG_FILE, WEIGHTS_FILE, UNUSED_FILE],
             library_name=LIBRARY,
-            library_version=__version__,
+            library_version=VERSION,
             revision=revision,
             **options,
         )

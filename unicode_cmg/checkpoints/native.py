@@ -10,7 +10,6 @@ from typing import Any
 import torch
 from pydantic import Field
 
-from unicode_cmg import __version__
 from unicode_cmg.checkpoints.folders import CONFIG_FILE, UNUSED_FILE, WEIGHTS_FILE, model_folder
 from unicode_cmg.checkpoints.released.file import RELEASED_SUFFIXES
 from unicode_cmg.checkpoints.released.load import load_published
@@ -20,6 +19,7 @@ from unicode_cmg.errors import InputError
 from unicode_cmg.files import atomic_directory, disk_errors, read_json
 from unicode_cmg.model import Model, ReleasedOrigin
 from unicode_cmg.registry import model_class
+from unicode_cmg.version import VERSION
 
 FORMAT_VERSION = 1
 
@@ -81,7 +81,7 @@ def write_model(model: Model, folder: Path, *, extra: Mapping[str, Any] | None =
     write_tensors(folder / WEIGHTS_FILE, model.state_dict())
     description = Description(
         format_version=FORMAT_VERSION,
-        library_version=__version__,
+        library_version=VERSION,
         method=model.name,
         config=model.config.model_dump(mode="json"),
         codebooks=model.codebook_keys(),

@@ -1,6 +1,6 @@
 """A folder of memory-mapped arrays: features of many clips, read a batch at a time.
 
-The layout on disk is described in `docs/architecture.md`.
+The layout on disk is described in `docs/reference/files.md`.
 """
 
 from __future__ import annotations

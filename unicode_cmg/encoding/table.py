@@ -14,7 +14,6 @@ import pyarrow.parquet as pq
 from jaxtyping import Float32
 from torch import Tensor
 
-import unicode_cmg
 from unicode_cmg.checkpoints.tensors import state_fingerprint
 from unicode_cmg.data.store import FeatureStore
 from unicode_cmg.encoding.stream import (
@@ -27,6 +26,7 @@ from unicode_cmg.encoding.stream import (
 from unicode_cmg.errors import InputError
 from unicode_cmg.files import atomic_file
 from unicode_cmg.model import Model
+from unicode_cmg.version import VERSION
 
 FORMAT_VERSION = 1
 METADATA_KEY = "unicode_cmg"
@@ -115,7 +115,7 @@ def _metadata(
 ) -> dict[str, str]:
     values: dict[str, Any] = {
         "format_version": FORMAT_VERSION,
-        "library_version": unicode_cmg.__version__,
+        "library_version": VERSION,
         "method": model.name,
         "checkpoint": state_fingerprint(model),
         "features": store.fingerprint,

@@ -64,7 +64,7 @@ class RunResult:
 def fit(
     config: PretrainConfig, run: Path | str, *, resume: Resume = "never", progress: bool | None = None
 ) -> RunResult:
-    """Pretrain a method and write the run's folder (layout in docs/architecture.md).
+    """Pretrain a method and write the run's folder (layout in docs/reference/files.md).
 
     On the CPU a run that was interrupted and resumed ends with the same bits, in model, optimizers and
     metrics, as one that was not. The global random states are left as they were found.

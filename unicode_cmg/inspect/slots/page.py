@@ -11,7 +11,6 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-import unicode_cmg
 from unicode_cmg.data.store import FeatureStore
 from unicode_cmg.errors import InputError
 from unicode_cmg.files import atomic_file, write_text
@@ -20,6 +19,7 @@ from unicode_cmg.inspect.slots.figure import draw_slots
 from unicode_cmg.inspect.slots.matching import matched_slots
 from unicode_cmg.inspect.slots.scene import Claim, Images, Part, Scene, Sentence, Word, scenes
 from unicode_cmg.inspect.slots.slots_json import MatchedSlots
+from unicode_cmg.version import VERSION
 
 LOADER = PackageLoader("unicode_cmg.inspect")
 """Finds `clips.html.j2`, whose macro `clip` draws a scene."""
@@ -93,7 +93,7 @@ def render_page(found: MatchedSlots, scenes: Sequence[Scene]) -> str:
         css=Markup(stylesheet("page.css", "slots.css")),
         found=found,
         clips=clip_views(scenes),
-        version=unicode_cmg.__version__,
+        version=VERSION,
     )
 
 
