@@ -116,7 +116,7 @@ def test_the_example_works_with_every_method_and_is_steady_in_evaluation(name: s
 def test_the_example_refuses_a_column_on_a_grid(installed: Path) -> None:
     view = view_of(method_of("dcid"))
     kind = regularizer_class("distil", where="test")
-    with pytest.raises(InputError, match=r"column 'video' has shape .*expected one vector a step"):
+    with pytest.raises(InputError, match=r"column 'video' has shape .*expected one vector per step"):
         kind(kind.config_class.parse({"column": "video"}, where="test"), view)
 
 
