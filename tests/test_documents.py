@@ -43,6 +43,15 @@ def test_pages_of_the_site_link_only_to_pages_of_the_site(page: Path) -> None:
     assert [t for t in targets if not (page.parent / t).resolve().is_relative_to(DOCS)] == []
 
 
+@pytest.mark.parametrize("document", DOCUMENTS, ids=[path.relative_to(ROOT).as_posix() for path in DOCUMENTS])
+def test_source_files_that_a_document_names_exist(document: Path) -> None:
+    named = re.findall(
+        r"`((?:benchmarks|configs|examples|tests|toc|unicode_cmg)/[\w/.-]+\.(?:py|yaml))`",
+        document.read_text(encoding="utf-8"),
+    )
+    assert [name for name in named if not (ROOT / name).is_file() and "NAME" not in name] == []
+
+
 def _anchors(page: Path) -> set[str]:
     """Anchors of the headings of a page, as sites and code hosts make them."""
     headings = re.findall(r"^#+ +(.+)$", page.read_text(encoding="utf-8"), flags=re.MULTILINE)
