@@ -72,5 +72,5 @@ def residual_codes(general: Tensor, books: Iterable[nn.Module], *, rounded: bool
         general,
         torch.cat(codes, -1),
         torch.cat([q.indices for q in found], -1),
-        unquantized=torch.cat([q.unquantized for q in found], -1),
+        unquantized=torch.cat([q.lookups[0].unquantized for q in found], -1),
     )

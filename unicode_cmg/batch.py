@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
@@ -118,13 +118,15 @@ class FeatureShape(Protocol):
         """Height and width; None for one vector a step."""
 
 
-def check_batch(batch: FeatureBatch, shapes: Mapping[str, FeatureShape], *, aligned: bool = True) -> None:
+def check_batch(
+    batch: FeatureBatch, shapes: Mapping[str, FeatureShape], *, aligned: Collection[str] | None = None
+) -> None:
     """Refuse a batch that lacks a modality or whose features have another shape.
 
     Args:
         batch: The batch.
         shapes: Modality -> what the method was configured for.
-        aligned: Whether all modalities must have the same number of steps.
+        aligned: Modalities that must have the same number of steps; default: all.
 
     Raises:
         InputError: It does not fit.
@@ -139,8 +141,8 @@ def check_batch(batch: FeatureBatch, shapes: Mapping[str, FeatureShape], *, alig
         )
     for m, x in batch.features.items():
         check_features(m, x, shapes)
-    lengths = {m: x.shape[1] for m, x in batch.features.items()}
-    if aligned and len(set(lengths.values())) > 1:
+    lengths = {m: x.shape[1] for m, x in batch.features.items() if aligned is None or m in aligned}
+    if len(set(lengths.values())) > 1:
         raise InputError(
             f"clips have different lengths: {', '.join(f'{m} {n}' for m, n in lengths.items())} steps",
             where="batch",

@@ -20,7 +20,8 @@ from unicode_cmg.config import apply_overrides, load_yaml
 from unicode_cmg.data.store import FeatureStore
 from unicode_cmg.errors import InputError
 from unicode_cmg.losses import info_nce
-from unicode_cmg.methods.fcid import FCID, Draws, FCIDConfig
+from unicode_cmg.methods.dcid import Draws
+from unicode_cmg.methods.fcid import FCID, FCIDConfig
 from unicode_cmg.training import PretrainConfig, fit
 
 SIZES = {
@@ -84,11 +85,9 @@ def losses_of(model: FCID, batch: FeatureBatch, seed: int = 0, **options: Any) -
 
 def draws_of(model: FCID, clips: int = 3) -> Draws:
     """The same negatives every time; CPC predicts from the first step."""
-    return Draws(
-        fine={m: torch.arange(clips).roll(1) for m in model.config.fine},
-        coarse={g: torch.arange(len(ms) * clips).roll(1) for g, ms in model.config.groups.items()},
-        step=0,
-    )
+    fine = {m: torch.arange(clips).roll(1) for m in model.config.fine}
+    coarse = {g: torch.arange(len(ms) * clips).roll(1) for g, ms in model.config.groups.items()}
+    return Draws(fine | coarse, step=0)
 
 
 def terms_of(fine: tuple[str, ...], coarse: tuple[str, ...]) -> set[str]:
@@ -297,7 +296,7 @@ def test_fine_features_are_decoded_as_they_are_and_as_codes_where_nothing_coarse
         prediction = model.fine.decoder["speech"](*kept)
         if decoded_as_codes:
             prediction = model.fine.decoder["speech"](r.quantized["speech"].codes, kept[1])
-        loss = (prediction - r.inputs["speech"]).square().mean()
+        loss = (prediction - r.fine.inputs["speech"]).square().mean()
         assert torch.equal(
             losses_of(model, batch_of(model), representation=r)["reconstruction/fine/speech"], loss
         )

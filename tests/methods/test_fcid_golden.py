@@ -18,7 +18,8 @@ from released_models import (
 )
 
 from unicode_cmg.checkpoints.released import LAYOUTS
-from unicode_cmg.methods.fcid import FCID, Draws
+from unicode_cmg.methods.dcid import Draws
+from unicode_cmg.methods.fcid import FCID
 
 SHORT = {"video": "v", "audio": "a", "text": "t"}
 FINE = ("video", "audio")
@@ -64,7 +65,7 @@ def test_representations_match_the_released_forward_pass() -> None:
         r = model.represent(golden_batch(io))
     for m, s in SHORT.items():
         clip = {"gen": r.coarse.general, "spe": r.coarse.specific}
-        assert relative_error(r.coarse.projected[m][:, 0], io[f"forward/coarse_{s}_result"]) < TOLERANCE
+        assert relative_error(r.coarse.inputs[m][:, 0], io[f"forward/coarse_{s}_result"]) < TOLERANCE
         for kind, ours in clip.items():
             assert relative_error(ours[m][:, 0], io[f"forward/coarse_{s}_{kind}_result"]) < TOLERANCE
         assert relative_error(r.quantized[m].codes, io[f"forward/c_{s}_vq"]) < TOLERANCE
@@ -124,8 +125,7 @@ def step() -> dict[str, Any]:
     arrays = golden("fcid_train_step_public")
     video, audio, text, audiovisual = (torch.from_numpy(arrays[f"epoch0/draw/randperm{i}"]) for i in range(4))
     draws = Draws(
-        fine={"video": video, "audio": audio},
-        coarse={"video+audio": audiovisual, "text": text},
+        permutations={"video": video, "audio": audio, "video+audio": audiovisual, "text": text},
         step=int(arrays["epoch0/draw/randint0"][0]) + 1,
     )
     return released_step(released_model("fcid").train(), arrays, draws)

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import torch
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-from unicode_cmg.codebook.quantizer import Lookup, Quantized, Quantizer, squared_distances
+from unicode_cmg.codebook.quantizer import (
+    Features,
+    Generator,
+    Indices,
+    Lookup,
+    Masks,
+    Quantized,
+    Quantizer,
+    squared_distances,
+)
 from unicode_cmg.errors import InputError
 
 
@@ -63,12 +72,7 @@ class FiniteScalar(Quantizer):
         return Quantized(codes.to(z.dtype), (Lookup(exact, codewords, indices, distances),))
 
     def update(
-        self,
-        features: Mapping[str, Float[Tensor, "batch _ dim"]],
-        indices: Mapping[str, Int64[Tensor, "batch _ ..."]],
-        masks: Mapping[str, Bool[Tensor, "batch _"]] | None = None,
-        *,
-        generator: torch.Generator | None = None,
+        self, features: Features, indices: Indices, masks: Masks = None, *, generator: Generator = None
     ) -> None:
         """Nothing: the projections learn by gradient."""
 

@@ -11,7 +11,19 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
+from unicode_cmg.batch import Encoding
 from unicode_cmg.errors import InputError
+
+Features = Mapping[str, Float[Tensor, "batch _ dim"]]
+"""Modality -> `[B, T, D]` what `quantize` was given."""
+
+Indices = Mapping[str, Int64[Tensor, "batch _ ..."]]
+"""Modality -> `[B, T, K]`, or `[B, T]` if K is 1: which codewords `quantize` chose."""
+
+Masks = Mapping[str, Bool[Tensor, "batch _"]] | None
+"""Modality -> `[B, T]` True where a step is real; modalities left out are real throughout."""
+
+Generator = torch.Generator | None
 
 
 @dataclass(frozen=True)
@@ -62,11 +74,6 @@ class Quantized:
             return self.codes
         return torch.cat([lookup.codewords for lookup in self.lookups], dim=-1).to(self.codes.dtype)
 
-    @property
-    def unquantized(self) -> Float[Tensor, "batch time code_dim"]:
-        """`[B, T, K*D]` what each of the K codebooks quantized, concatenated."""
-        return torch.cat([lookup.unquantized for lookup in self.lookups], dim=-1)
-
 
 class Quantizer(nn.Module, ABC):
     """Turns features into codes: `quantize` reads the state, `update` writes it, and nothing else does.
@@ -85,21 +92,22 @@ class Quantizer(nn.Module, ABC):
             InputError: The width of `z` is not `dim`.
         """
 
+    def encode(self, z: Float[Tensor, "batch time dim"]) -> Encoding:
+        """The codes of every step, those of the K code layers side by side; errors as for `quantize`."""
+        quantized = self.quantize(z)
+        unquantized = torch.cat([lookup.unquantized for lookup in quantized.lookups], dim=-1)
+        return Encoding(z, quantized.side_by_side, quantized.indices, unquantized)
+
     @abstractmethod
     def update(
-        self,
-        features: Mapping[str, Float[Tensor, "batch _ dim"]],
-        indices: Mapping[str, Int64[Tensor, "batch _ ..."]],
-        masks: Mapping[str, Bool[Tensor, "batch _"]] | None = None,
-        *,
-        generator: torch.Generator | None = None,
+        self, features: Features, indices: Indices, masks: Masks = None, *, generator: Generator = None
     ) -> None:
         """Learn from a batch without gradient. Under torch.distributed every rank must call it.
 
         Args:
             features: `[B, T, D]` by modality, what `quantize` was given; all or some of the modalities.
-            indices: `[B, T, K]`, or `[B, T]` if K is 1, by modality, what `quantize` returned.
-            masks: `[B, T]` by modality, True where a step is real; modalities left out are real throughout.
+            indices: `[B, T, K]`, or `[B, T]` if K is 1, what `quantize` returned.
+            masks: `[B, T]`, True where a step is real; modalities left out are real throughout.
             generator: Source of random choices; under several ranks the draws of rank 0 count.
 
         Raises:

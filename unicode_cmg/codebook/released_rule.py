@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import torch
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Float
 from torch import Tensor
 
+from unicode_cmg.codebook.quantizer import Features, Generator, Indices, Masks
 from unicode_cmg.codebook.revival import draws_of_rank_0
 from unicode_cmg.codebook.shared import SharedCodebook, laplace_smoothing, pulls
 from unicode_cmg.ranks import sum_over_ranks
@@ -63,12 +64,7 @@ class ReleasedSharedCodebook(SharedCodebook):
 
     @torch.no_grad()
     def update(
-        self,
-        features: Mapping[str, Float[Tensor, "batch _ dim"]],
-        indices: Mapping[str, Int64[Tensor, "batch _ ..."]],
-        masks: Mapping[str, Bool[Tensor, "batch _"]] | None = None,
-        *,
-        generator: torch.Generator | None = None,
+        self, features: Features, indices: Indices, masks: Masks = None, *, generator: Generator = None
     ) -> None:
         """Move the codes one modality after the other in training; count idle codes and revive always.
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import torch
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Float
 from torch import Tensor, nn
 
-from unicode_cmg.codebook.quantizer import Quantized, Quantizer
+from unicode_cmg.codebook.quantizer import Features, Generator, Indices, Masks, Quantized, Quantizer
 from unicode_cmg.codebook.shared import SharedCodebook
 from unicode_cmg.errors import InputError
 
@@ -56,12 +56,7 @@ class ResidualCodebook(Quantizer):
 
     @torch.no_grad()
     def update(
-        self,
-        features: Mapping[str, Float[Tensor, "batch _ dim"]],
-        indices: Mapping[str, Int64[Tensor, "batch _ ..."]],
-        masks: Mapping[str, Bool[Tensor, "batch _"]] | None = None,
-        *,
-        generator: torch.Generator | None = None,
+        self, features: Features, indices: Indices, masks: Masks = None, *, generator: Generator = None
     ) -> None:
         """Update every codebook with the residuals that chose its codes.
 

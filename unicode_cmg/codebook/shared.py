@@ -12,7 +12,16 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 from torch.nn import functional
 
-from unicode_cmg.codebook.quantizer import Lookup, Quantized, Quantizer, squared_distances
+from unicode_cmg.codebook.quantizer import (
+    Features,
+    Generator,
+    Indices,
+    Lookup,
+    Masks,
+    Quantized,
+    Quantizer,
+    squared_distances,
+)
 from unicode_cmg.codebook.revival import Places, draws_of_rank_0
 from unicode_cmg.errors import InputError, at_least, one_of, positive, unknown
 from unicode_cmg.ranks import sum_over_ranks
@@ -127,12 +136,7 @@ class SharedCodebook(Quantizer):
 
     @torch.no_grad()
     def update(
-        self,
-        features: Mapping[str, Float[Tensor, "batch _ dim"]],
-        indices: Mapping[str, Int64[Tensor, "batch _ ..."]],
-        masks: Mapping[str, Bool[Tensor, "batch _"]] | None = None,
-        *,
-        generator: torch.Generator | None = None,
+        self, features: Features, indices: Indices, masks: Masks = None, *, generator: Generator = None
     ) -> None:
         """Move the codes towards what pulls them, and revive dead codes; in eval mode nothing happens.
 

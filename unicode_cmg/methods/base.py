@@ -16,6 +16,7 @@ from unicode_cmg.codebook import Quantized, usage_statistics
 from unicode_cmg.errors import InputError
 
 RepresentationT = TypeVar("RepresentationT")
+ValueT = TypeVar("ValueT")
 
 
 @runtime_checkable
@@ -159,6 +160,11 @@ class Method(HubModel, Generic[RepresentationT]):
         """Parameters of all modules of the main optimizer."""
         for module in self.trained_modules().values():
             yield from module.parameters()
+
+
+def prefixed(prefix: str, values: Mapping[str, ValueT]) -> dict[str, ValueT]:
+    """The same values, their names behind a prefix: `audio` becomes `club/audio`."""
+    return {prefix + name: value for name, value in values.items()}
 
 
 def with_parameters(modules: Mapping[str, nn.Module | None]) -> dict[str, nn.Module]:

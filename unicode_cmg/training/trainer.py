@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import repeat
@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from unicode_cmg.batch import FeatureBatch
-from unicode_cmg.methods.base import Method
+from unicode_cmg.methods.base import Method, prefixed
 from unicode_cmg.regularizers import Regularizers
 from unicode_cmg.training.config import PretrainConfig
 from unicode_cmg.training.metrics import FiniteGuard
@@ -107,12 +107,12 @@ class Trainer:
             self.guard.watch({**terms, "total": total}, step=step)
             norms = optimizers.gradients(total)
         if self._accelerator.scaler is None:  # with a scaler an overflow is normal: it skips the step
-            self.guard.watch(_prefixed("gradient of ", norms), step=step)
+            self.guard.watch(prefixed("gradient of ", norms), step=step)
         optimizers.step(lr=lr, share=share)
         method.update_codebooks(representation, generator=generator)
         logged = {"total": total, **terms, **critic}
         return StepResult(
-            {**_prefixed("loss/", logged), **_prefixed("gradient_norm/", norms)},
+            {**prefixed("loss/", logged), **prefixed("gradient_norm/", norms)},
             method.codebook_statistics(representation) if statistics else None,
         )
 
@@ -151,7 +151,3 @@ def _constant(parameters: Sequence[nn.Parameter]) -> Iterator[None]:
     finally:
         for parameter in parameters:
             parameter.requires_grad_(True)
-
-
-def _prefixed(prefix: str, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {prefix + name: value for name, value in values.items()}

@@ -1,4 +1,4 @@
-"""What parts the general from the specific features: encoders, decoders, critics and predictors."""
+"""What parts general from specific features: encoders, decoders, critics, predictors, and their losses."""
 
 from __future__ import annotations
 
@@ -20,19 +20,111 @@ class Disentangled:
     """General and specific features of one batch; every mapping goes from modality to tensor.
 
     Attributes:
+        inputs: `[B, T, ...]` features as they enter the encoders.
         general: `[B, T, D]` general features z^m (f^m in the FCID paper).
         specific: `[B, T, S]` or `[B, T, h, w, S]` specific features zbar^m.
         summary: `[B, T, S']` one vector a step of zbar^m, what CLUB's critic predicts.
         masks: `[B, T]` True where a step is valid.
     """
 
+    inputs: Mapping[str, Float[Tensor, "batch time ..."]]
     general: Mapping[str, Float[Tensor, "batch time dim"]]
     specific: Mapping[str, Float[Tensor, "batch time ..."]]
     summary: Mapping[str, Float[Tensor, "batch time ..."]]
     masks: Mapping[str, Bool[Tensor, "batch time"]]
 
 
-class Disentangler(nn.Module):
+@dataclass(frozen=True)
+class Draws:
+    """The random choices of the losses in one step.
+
+    Attributes:
+        permutations: Critic -> `[B]` order of the clips that gives CLUB its negatives.
+        step: The step t that CPC predicts from.
+    """
+
+    permutations: Mapping[str, Int64[Tensor, " _"]]
+    step: int
+
+
+class Parting(nn.Module):
+    """Decoders and critics, which part general from specific features whatever has encoded them.
+
+    Attributes:
+        config: Sizes and switches.
+        decoder: Modality -> its decoder.
+        critic: Name -> CLUB's critic; each modality has its own here.
+    """
+
+    config: DCIDConfig
+    decoder: nn.ModuleDict
+    critic: nn.ModuleDict
+
+    def critic_losses(
+        self, r: Disentangled, shared: Mapping[str, Float[Tensor, "batch time dim"]]
+    ) -> dict[str, Float[Tensor, ""]]:
+        """Critic -> its negative log-likelihood log q(zbar | shared), on constants."""
+        return {
+            name: -critic.log_likelihood(
+                self._clips(shared, name).detach(),
+                self._clips(r.summary, name).detach(),
+                mask=self._clips(r.masks, name),
+            )
+            for name, critic in self._critics()
+        }
+
+    def reconstruction_losses(
+        self,
+        r: Disentangled,
+        decoded: Mapping[str, Float[Tensor, "batch time dim"]],
+        targets: Mapping[str, Float[Tensor, "batch time ..."]],
+    ) -> dict[str, Float[Tensor, ""]]:
+        """Modality -> error of its decoder (TOC paper, appendix A, eq 4; FCID paper, eq 18).
+
+        Args:
+            r: The features, parted.
+            decoded: What the decoders get beside the specific features: codes, or general features.
+            targets: What the decoders are to reconstruct: the inputs, or constants equal to them.
+        """
+        return {
+            m: reconstruction_loss(self.decoder[m](decoded[m], x), targets[m], mask=r.masks[m])
+            for m, x in r.specific.items()
+        }
+
+    def club_losses(
+        self,
+        r: Disentangled,
+        shared: Mapping[str, Float[Tensor, "batch time dim"]],
+        permutations: Mapping[str, Int64[Tensor, " _"]],
+    ) -> dict[str, Float[Tensor, ""]]:
+        """Critic -> upper bound on I(shared; zbar) (TOC paper, appendix A, eq 8; FCID paper, eqs 12 and 15).
+
+        Args:
+            r: The features, parted.
+            shared: What the critics predict from: codes, or general features.
+            permutations: Critic -> order of its clips that gives CLUB its negatives.
+        """
+        losses = {}
+        for name, critic in self._critics():
+            given = self._clips(shared, name)
+            losses[name] = critic.mutual_information(
+                given,
+                self._clips(r.summary, name),
+                permutation=permutations[name].to(given.device),
+                mask=self._clips(r.masks, name),
+                form=self.config.club_form,
+            )
+        return losses
+
+    def _critics(self) -> list[tuple[str, CLUB]]:
+        return [(name, cast(CLUB, critic)) for name, critic in self.critic.items()]
+
+    def _clips(self, values: Mapping[str, Tensor], critic: str) -> Tensor:
+        """What a critic sees of the values of its modalities."""
+        return values[critic]
+
+
+class Disentangler(Parting):
     """Specific encoders, decoders, critics and predictors of modalities whose steps happen together.
 
     Args:
@@ -78,20 +170,12 @@ class Disentangler(nn.Module):
         """
         specific = {m: self.specific[m](inputs[m]) for m in self.modalities}
         return Disentangled(
+            inputs={m: inputs[m] for m in self.modalities},
             general={m: general[m] for m in self.modalities},
             specific=specific,
             summary={m: self._specific(m).summarize(specific[m]) for m in self.modalities},
             masks={m: masks[m] for m in self.modalities},
         )
-
-    def critic_losses(
-        self, r: Disentangled, shared: Mapping[str, Float[Tensor, "batch time dim"]]
-    ) -> dict[str, Float[Tensor, ""]]:
-        """Modality -> negative log-likelihood log q(zbar^m | shared^m) of its critic, on constants."""
-        return {
-            m: -self._critic(m).log_likelihood(shared[m].detach(), r.summary[m].detach(), mask=r.masks[m])
-            for m in self.modalities
-        }
 
     def draw_step(self, r: Disentangled, generator: torch.Generator) -> int:
         """The step t that CPC predicts from."""
@@ -99,54 +183,9 @@ class Disentangler(nn.Module):
             return 0
         return self.cpc.draw_step(r.general[self.modalities[0]].shape[1], generator)
 
-    def reconstruction_losses(
-        self,
-        r: Disentangled,
-        decoded: Mapping[str, Float[Tensor, "batch time dim"]],
-        targets: Mapping[str, Float[Tensor, "batch time ..."]],
-    ) -> dict[str, Float[Tensor, ""]]:
-        """Modality -> error of its decoder (TOC paper, appendix A, eq 4).
-
-        Args:
-            r: What `part` returned.
-            decoded: What the decoders get beside the specific features: codes, or general features.
-            targets: What the decoders are to reconstruct: the inputs, or constants equal to them.
-        """
-        return {
-            m: reconstruction_loss(self.decoder[m](decoded[m], r.specific[m]), targets[m], mask=r.masks[m])
-            for m in self.modalities
-        }
-
-    def club_losses(
-        self,
-        r: Disentangled,
-        shared: Mapping[str, Float[Tensor, "batch time dim"]],
-        permutations: Mapping[str, Int64[Tensor, " _"]],
-    ) -> dict[str, Float[Tensor, ""]]:
-        """Modality -> upper bound on I(shared^m; zbar^m).
-
-        Args:
-            r: What `part` returned.
-            shared: What the critics predict from: codes, or general features.
-            permutations: Modality -> order of the clips that gives CLUB its negatives.
-        """
-        return {
-            m: self._critic(m).mutual_information(
-                shared[m],
-                r.summary[m],
-                permutation=permutations[m].to(shared[m].device),
-                mask=r.masks[m],
-                form=self.config.club_form,
-            )
-            for m in self.modalities
-        }
-
     def cpc_losses(self, r: Disentangled, step: int) -> dict[str, Float[Tensor, ""]]:
         """`cpc`, cross-modal CPC on the general features; nothing without modalities."""
         return {} if self.cpc is None else {"cpc": self.cpc(r.general, step=step, masks=r.masks).loss}
 
     def _specific(self, modality: str) -> SpecificEncoder:
         return cast(SpecificEncoder, self.specific[modality])
-
-    def _critic(self, modality: str) -> CLUB:
-        return cast(CLUB, self.critic[modality])

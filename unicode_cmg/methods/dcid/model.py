@@ -8,11 +8,12 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from unicode_cmg.batch import Encoding, FeatureBatch, StepView, check_batch, check_features
+from unicode_cmg.batch import Encoding, FeatureBatch, StepView
 from unicode_cmg.config import Config
-from unicode_cmg.methods.base import Method, with_parameters
+from unicode_cmg.methods.base import Method, prefixed, with_parameters
 from unicode_cmg.methods.dcid.config import DCIDConfig
-from unicode_cmg.methods.dcid.layer import DisentanglingLayer, Draws, LayerRepresentation, layer_view
+from unicode_cmg.methods.dcid.disentangler import Draws
+from unicode_cmg.methods.dcid.layer import DisentanglingLayer, LayerRepresentation
 from unicode_cmg.methods.dcid.networks import Context
 
 
@@ -48,17 +49,11 @@ class DCID(Method[LayerRepresentation]):
         Raises:
             InputError: A modality is missing or unknown, or its features do not fit the config.
         """
-        check_batch(batch, self.config.modalities)
-        masks = {m: batch.masks[m] for m in self.modalities}
-        inputs = {m: self.context.read(m, batch.features[m], masks[m]) for m in self.modalities}
-        return self.layer.represent(inputs, masks)
+        return self.layer.represent(*self.context.read_batch(batch))
 
     def critic_losses(self, representation: LayerRepresentation) -> dict[str, Float[Tensor, ""]]:
         """Negative log-likelihood log q(zbar^m | zhat^m) of each critic, on constants."""
-        return {
-            f"critic/{m}": loss
-            for m, loss in self.layer.critic_losses(representation, representation.codes).items()
-        }
+        return prefixed("critic/", self.layer.critic_losses(representation, representation.codes))
 
     def training_losses(
         self,
@@ -80,12 +75,8 @@ class DCID(Method[LayerRepresentation]):
             `reconstruction/m`, `commitment/m` and `club/m` for each modality m, `cpc` and `cmcm`.
         """
         r = self.represent(batch) if representation is None else representation
-        constant = self.config.detach_context
-        return self.layer.training_losses(
-            r,
-            draws=draws or self.layer.draw(r, generator),
-            targets={m: self.context.target(m, x, constant=constant) for m, x in r.inputs.items()},
-        )
+        targets = self.context.targets(r.inputs, constant=self.config.detach_context)
+        return self.layer.training_losses(r, draws=draws or self.layer.draw(r, generator), targets=targets)
 
     def quantized_batches(self, representation: LayerRepresentation) -> dict[str, LayerRepresentation]:
         """The one shared codebook quantizes every modality."""
@@ -93,17 +84,14 @@ class DCID(Method[LayerRepresentation]):
 
     def view(self, batch: FeatureBatch, representation: LayerRepresentation) -> StepView:
         """z, zbar (what CLUB sees of it) and zhat of every modality."""
-        return layer_view(batch, representation)
+        return representation.view(batch)
 
     def trained_modules(self) -> dict[str, nn.Module]:
         """The groups whose gradients the released code clips one by one."""
-        modules: dict[str, nn.Module | None] = {
-            "context": self.context,
-            "encoder": self.layer.encoders(),
-            "cpc": self.layer.cpc,
-            "decoder": self.layer.decoder,
-        }
-        return with_parameters(modules)
+        layer = self.layer
+        return with_parameters(
+            {"context": self.context, "encoder": layer.encoders(), "cpc": layer.cpc, "decoder": layer.decoder}
+        )
 
     def critic_modules(self) -> dict[str, nn.Module]:
         """CLUB's critics."""
@@ -125,7 +113,6 @@ class DCID(Method[LayerRepresentation]):
         Raises:
             InputError: The modality is unknown or the features do not fit its config.
         """
-        check_features(modality, features, self.config.modalities)
         return self.layer.encode(modality, self.context.read(modality, features, mask), mask)
 
     def quantizers(self) -> dict[str, str]:

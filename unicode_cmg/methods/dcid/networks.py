@@ -4,13 +4,14 @@ grid, and the recurrent front end of words.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from unicode_cmg.batch import FeatureBatch, check_batch, check_features
 from unicode_cmg.layers import (
     ContextLSTM,
     ConvPooling,
@@ -124,7 +125,7 @@ class Decoder(nn.Module):
 
 
 class Context(nn.ModuleDict):
-    """The LSTMs in front of the modalities that have one (`context` in their settings).
+    """Reads features as they enter the encoders, through the LSTM of each modality that has one (`context`).
 
     Args:
         modalities: Settings by modality.
@@ -138,6 +139,23 @@ class Context(nn.ModuleDict):
                 if spec.context is not None
             }
         )
+        self._shapes = modalities
+
+    def read_batch(
+        self, batch: FeatureBatch, *, aligned: Collection[str] | None = None
+    ) -> tuple[dict[str, Float[Tensor, "batch _ ..."]], dict[str, Bool[Tensor, "batch _"]]]:
+        """Features of every modality as they enter the encoders, and which of their steps are valid.
+
+        Args:
+            batch: Features by modality.
+            aligned: Modalities that must have the same number of steps; default: all.
+
+        Raises:
+            InputError: A modality is missing or unknown, or its features do not fit the config.
+        """
+        check_batch(batch, self._shapes, aligned=aligned)
+        masks = {m: batch.masks[m] for m in self._shapes}
+        return {m: self.read(m, batch.features[m], masks[m]) for m in self._shapes}, masks
 
     def read(
         self,
@@ -145,7 +163,12 @@ class Context(nn.ModuleDict):
         features: Float[Tensor, "batch time ..."],
         mask: Bool[Tensor, "batch time"] | None,
     ) -> Float[Tensor, "batch time ..."]:
-        """Features as they enter the encoders."""
+        """Features of one modality as they enter the encoders.
+
+        Raises:
+            InputError: The modality is unknown, or the features do not fit the config.
+        """
+        check_features(modality, features, self._shapes)
         if modality not in self:
             return features
         # A front end that sees only valid steps must know where they end; a full clip needs no packing.
@@ -153,8 +176,8 @@ class Context(nn.ModuleDict):
         contextual: Tensor = self[modality](features, None if full else mask)
         return contextual
 
-    def target(
-        self, modality: str, inputs: Float[Tensor, "batch time ..."], *, constant: bool
-    ) -> Float[Tensor, "batch time ..."]:
-        """What a decoder is to reconstruct; an LSTM's output can be a constant to it."""
-        return inputs.detach() if constant and modality in self else inputs
+    def targets(
+        self, inputs: Mapping[str, Float[Tensor, "batch time ..."]], *, constant: bool
+    ) -> dict[str, Float[Tensor, "batch time ..."]]:
+        """What the decoders are to reconstruct; an LSTM's output can be a constant to them."""
+        return {m: x.detach() if constant and m in self else x for m, x in inputs.items()}

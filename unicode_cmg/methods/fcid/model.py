@@ -7,19 +7,18 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from unicode_cmg.batch import Encoding, FeatureBatch, StepView, check_batch, check_features
+from unicode_cmg.batch import Encoding, FeatureBatch, StepView
 from unicode_cmg.codebook import Quantized, build_quantizer
 from unicode_cmg.config import Config
 from unicode_cmg.errors import InputError, unknown
-from unicode_cmg.losses import commitment_loss
-from unicode_cmg.methods.base import Method, with_parameters
-from unicode_cmg.methods.dcid.disentangler import Disentangled, Disentangler
-from unicode_cmg.methods.dcid.layer import code_matching, codebook_losses
+from unicode_cmg.methods.base import Method, prefixed, with_parameters
+from unicode_cmg.methods.dcid.disentangler import Disentangled, Disentangler, Draws
+from unicode_cmg.methods.dcid.layer import code_matching, commitment_losses
 from unicode_cmg.methods.dcid.networks import Context, GeneralEncoder
-from unicode_cmg.methods.fcid.coarse import CoarseRepresentation, CoarseStage, clip_mean
+from unicode_cmg.methods.fcid.coarse import CoarseStage, clip_mean
 from unicode_cmg.methods.fcid.config import FCIDConfig
 
 
@@ -28,21 +27,19 @@ class FCIDRepresentation:
     """One encoder pass.
 
     Attributes:
-        inputs: Modality -> `[B, T, ...]` features as they enter the encoders.
         steps: Modality -> `[B, T, D]` general features of every step.
         fine: The fine modalities, step by step; empty without the fine half.
-        coarse: All modalities, clip by clip; empty without the coarse half.
+        coarse: All modalities, clip by clip, T = 1; empty without the coarse half.
         quantized: Modality -> codes of the clips, or of the steps where there is no coarse half.
     """
 
-    inputs: Mapping[str, Float[Tensor, "batch _ ..."]]
     steps: Mapping[str, Float[Tensor, "batch _ dim"]]
     fine: Disentangled
-    coarse: CoarseRepresentation
+    coarse: Disentangled
     quantized: Mapping[str, Quantized]
 
     @property
-    def coded(self) -> Disentangled | CoarseRepresentation:
+    def coded(self) -> Disentangled:
         """The half whose general features are quantized."""
         return self.coarse if self.coarse.general else self.fine
 
@@ -50,21 +47,6 @@ class FCIDRepresentation:
     def masks(self) -> Mapping[str, Bool[Tensor, "batch _"]]:
         """Modality -> True where a code is valid."""
         return self.coded.masks
-
-
-@dataclass(frozen=True)
-class Draws:
-    """The random choices of the losses of one step.
-
-    Attributes:
-        fine: Fine modality -> `[B]` order of its clips, which gives CLUB its negatives.
-        coarse: Group -> `[modalities * B]` order of its clips, likewise.
-        step: The step t that CPC predicts from.
-    """
-
-    fine: Mapping[str, Int64[Tensor, " _"]]
-    coarse: Mapping[str, Int64[Tensor, " _"]]
-    step: int
 
 
 class FCID(Method[FCIDRepresentation]):
@@ -119,25 +101,19 @@ class FCID(Method[FCIDRepresentation]):
         Raises:
             InputError: A modality is missing or unknown, or its features do not fit the config.
         """
-        shapes = self.config.modalities
-        check_batch(batch, shapes, aligned=False)
-        fine = {m: batch.features[m] for m in self.config.fine}
-        check_batch(FeatureBatch(fine, {}), {m: shapes[m] for m in fine}, aligned=True)
-        masks = {m: batch.masks[m] for m in shapes}
-        inputs = {m: self.context.read(m, batch.features[m], masks[m]) for m in shapes}
-        steps = {m: self.general[m](inputs[m], masks[m]) for m in shapes}
-        halves = self.fine.part(inputs, steps, masks), self.coarse.represent(steps, masks)
+        inputs, masks = self.context.read_batch(batch, aligned=self.config.fine)
+        steps = {m: self.general[m](x, masks[m]) for m, x in inputs.items()}
+        halves = self.fine.part(inputs, steps, masks), self.coarse.part(steps, masks)
         coded = halves[1] if self.config.coarse else halves[0]
         quantized = {m: self.codebook.quantize(z) for m, z in coded.general.items()}
-        return FCIDRepresentation(inputs, steps, *halves, quantized)
+        return FCIDRepresentation(steps, *halves, quantized)
 
     def critic_losses(self, representation: FCIDRepresentation) -> dict[str, Float[Tensor, ""]]:
         """Negative log-likelihood of each critic, on constants: `critic/fine/m` and `critic/coarse/g`."""
-        fine = self.fine.critic_losses(representation.fine, representation.fine.general)
-        coarse = self.coarse.critic_losses(representation.coarse)
+        fine, coarse = representation.fine, representation.coarse
         return {
-            **{f"critic/fine/{m}": loss for m, loss in fine.items()},
-            **{f"critic/coarse/{group}": loss for group, loss in coarse.items()},
+            **prefixed("critic/fine/", self.fine.critic_losses(fine, fine.general)),
+            **prefixed("critic/coarse/", self.coarse.critic_losses(coarse, coarse.general)),
         }
 
     def training_losses(
@@ -154,7 +130,8 @@ class FCID(Method[FCIDRepresentation]):
             batch: Features by modality.
             generator: CPU generator of the random choices.
             representation: What `represent(batch)` returned, to spare a second encoder pass.
-            draws: The random choices themselves, instead of drawing them.
+            draws: The random choices themselves, instead of drawing them. Critics are the fine modalities
+                and the groups of clips, `[modalities * B]` in each, modality after modality.
 
         Returns:
             `reconstruction/fine/m`, `club/fine/m` (eq 12) for each fine modality m; `cpc` (eq 13); those of
@@ -164,34 +141,18 @@ class FCID(Method[FCIDRepresentation]):
         r = self.represent(batch) if representation is None else representation
         draws = self._draw(len(batch), r, generator) if draws is None else draws
         codes = {m: q.codes for m, q in r.quantized.items()}
-        constant = self.config.detach_context
-        reconstruction = self.fine.reconstruction_losses(
-            r.fine,
-            r.fine.general if self.config.coarse else codes,
-            {m: self.context.target(m, r.inputs[m], constant=constant) for m in self.config.fine},
-        )
-        club = self.fine.club_losses(r.fine, r.fine.general, draws.fine)
-        cpc = self.fine.cpc_losses(r.fine, draws.step)
-        coarse = self.coarse.training_losses(r.coarse, codes=codes, permutations=draws.coarse)
-        commitment = commitment_loss(
-            r.coded.general,
-            {m: q.codewords for m, q in r.quantized.items()},
-            own_weight=self.config.commitment_own,
-            cross_weight=self.config.commitment_cross,
-            masks=r.masks,
-        )
-        vq = codebook_losses(self.codebook, r.coded.general, r.masks)
-        losses = {
-            **{f"reconstruction/fine/{m}": loss for m, loss in reconstruction.items()},
-            **{f"club/fine/{m}": loss for m, loss in club.items()},
-            **cpc,
-            **coarse,
-            **{f"commitment/{m}": loss for m, loss in commitment.items()},
-            **{f"codebook/{m}": loss for m, loss in vq.items()},
+        decoded = r.fine.general if self.config.coarse else codes
+        targets = self.context.targets(r.fine.inputs, constant=self.config.detach_context)
+        reconstruction = self.fine.reconstruction_losses(r.fine, decoded, targets)
+        club = self.fine.club_losses(r.fine, r.fine.general, draws.permutations)
+        return {
+            **prefixed("reconstruction/fine/", reconstruction),
+            **prefixed("club/fine/", club),
+            **self.fine.cpc_losses(r.fine, draws.step),
+            **self.coarse.training_losses(r.coarse, codes=codes, permutations=draws.permutations),
+            **commitment_losses(self.config, self.codebook, r.coded, r.quantized),
+            **code_matching(self.config, r.coded, r.quantized),
         }
-        if self.config.cmcm_form != "none":
-            losses["cmcm"] = code_matching(r.quantized, r.masks, self.config.cmcm_form)
-        return losses
 
     def quantized_batches(self, representation: FCIDRepresentation) -> dict[str, FCIDRepresentation]:
         """The one shared codebook quantizes every modality."""
@@ -212,13 +173,14 @@ class FCID(Method[FCIDRepresentation]):
     def trained_modules(self) -> dict[str, nn.Module]:
         """The groups whose gradients the released code clips one by one."""
         encoders = (self.general, self.fine.specific, self.coarse.project, self.coarse.general)
-        modules: dict[str, nn.Module | None] = {
-            "context": self.context,
-            "encoder": nn.ModuleList([*encoders, self.coarse.specific, self.codebook]),
-            "cpc": self.fine.cpc,
-            "decoder": nn.ModuleList([self.fine.decoder, self.coarse.decoder]),
-        }
-        return with_parameters(modules)
+        return with_parameters(
+            {
+                "context": self.context,
+                "encoder": nn.ModuleList([*encoders, self.coarse.specific, self.codebook]),
+                "cpc": self.fine.cpc,
+                "decoder": nn.ModuleList([self.fine.decoder, self.coarse.decoder]),
+            }
+        )
 
     def critic_modules(self) -> dict[str, nn.Module]:
         """CLUB's critics."""
@@ -251,13 +213,7 @@ class FCID(Method[FCIDRepresentation]):
         if level == "clip":
             steps = clip_mean(steps, mask)
         general = self.coarse.encode(modality, steps) if self.config.coarse else steps
-        quantized = self.codebook.quantize(general)
-        return Encoding(
-            general=general,
-            codes=quantized.side_by_side,
-            indices=quantized.indices,
-            unquantized=quantized.unquantized,
-        )
+        return self.codebook.encode(general)
 
     def encode_fine(
         self,
@@ -294,15 +250,13 @@ class FCID(Method[FCIDRepresentation]):
         mask: Bool[Tensor, "batch time"] | None,
     ) -> Float[Tensor, "batch time dim"]:
         """General features of every step."""
-        check_features(modality, features, self.config.modalities)
-        steps: Tensor = self.general[modality](self.context.read(modality, features, mask), mask)
+        inputs = self.context.read(modality, features, mask)
+        steps: Tensor = self.general[modality](inputs, mask)
         return steps
 
     def _draw(self, clips: int, r: FCIDRepresentation, generator: torch.Generator) -> Draws:
         """Random choices for the losses of a batch."""
-        groups = self.config.groups.items()
-        return Draws(
-            fine={m: torch.randperm(clips, generator=generator) for m in self.config.fine},
-            coarse={g: torch.randperm(len(ms) * clips, generator=generator) for g, ms in groups},
-            step=self.fine.draw_step(r.fine, generator),
-        )
+        critics = dict.fromkeys(self.config.fine, clips)
+        critics |= {group: clips * len(members) for group, members in self.config.groups.items()}
+        permutations = {name: torch.randperm(n, generator=generator) for name, n in critics.items()}
+        return Draws(permutations, self.fine.draw_step(r.fine, generator))

@@ -9,12 +9,12 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from unicode_cmg.batch import Encoding, FeatureBatch, StepView, check_batch, check_features
+from unicode_cmg.batch import Encoding, FeatureBatch, StepView
 from unicode_cmg.config import Config
 from unicode_cmg.errors import InputError
 from unicode_cmg.methods.base import Method, with_parameters
 from unicode_cmg.methods.dcid import Draws, LayerRepresentation, ModalityConfig
-from unicode_cmg.methods.dcid.layer import DisentanglingLayer, layer_view
+from unicode_cmg.methods.dcid.layer import DisentanglingLayer
 from unicode_cmg.methods.dcid.networks import Context
 from unicode_cmg.methods.hdcid.config import HDCIDConfig
 from unicode_cmg.methods.hdcid.standardizer import Standardizer
@@ -111,9 +111,7 @@ class HDCID(Method[tuple[LayerRepresentation, ...]]):
         Raises:
             InputError: A modality is missing or unknown, or its features do not fit the config.
         """
-        check_batch(batch, self.config.modalities)
-        masks = {m: batch.masks[m] for m in self.modalities}
-        inputs = {m: self.context.read(m, batch.features[m], masks[m]) for m in self.modalities}
+        inputs, masks = self.context.read_batch(batch)
         running = self._layers()[: self._joined if self.config.waiting_code_layers == "rest" else None]
         representations = [running[0].represent(inputs, masks)]
         for layer, handover in zip(running[1:], self._between(), strict=False):
@@ -172,17 +170,18 @@ class HDCID(Method[tuple[LayerRepresentation, ...]]):
 
     def view(self, batch: FeatureBatch, representation: tuple[LayerRepresentation, ...]) -> StepView:
         """z, zbar and zhat of the first layer, which aligns the events that all modalities share."""
-        return layer_view(batch, representation[0])
+        return representation[0].view(batch)
 
     def trained_modules(self) -> dict[str, nn.Module]:
         """The groups whose gradients the released code clips one by one."""
-        modules: dict[str, nn.Module | None] = {
-            "context": self.context,
-            "encoder": nn.ModuleList(layer.encoders() for layer in self._layers()),
-            **{f"cpc/layer{k}": layer.cpc for k, layer in enumerate(self._layers())},
-            "decoder": nn.ModuleList(layer.decoder for layer in self._layers()),
-        }
-        return with_parameters(modules)
+        return with_parameters(
+            {
+                "context": self.context,
+                "encoder": nn.ModuleList(layer.encoders() for layer in self._layers()),
+                **{f"cpc/layer{k}": layer.cpc for k, layer in enumerate(self._layers())},
+                "decoder": nn.ModuleList(layer.decoder for layer in self._layers()),
+            }
+        )
 
     def critic_modules(self) -> dict[str, nn.Module]:
         """CLUB's critics of every layer."""
@@ -211,7 +210,6 @@ class HDCID(Method[tuple[LayerRepresentation, ...]]):
         Raises:
             InputError: The modality or a code layer is unknown, or the features do not fit the config.
         """
-        check_features(modality, features, self.config.modalities)
         chosen = tuple(range(len(self.layers))) if code_layers is None else self._known(code_layers)
         inputs = self.context.read(modality, features, mask)
         encodings: dict[int, Encoding] = {}
@@ -239,8 +237,7 @@ class HDCID(Method[tuple[LayerRepresentation, ...]]):
 
     def _targets(self, k: int, r: LayerRepresentation) -> Mapping[str, Float[Tensor, "batch time ..."]]:
         if k == 0:
-            constant = self.config.detach_context
-            return {m: self.context.target(m, x, constant=constant) for m, x in r.inputs.items()}
+            return self.context.targets(r.inputs, constant=self.config.detach_context)
         return {m: x.detach() for m, x in r.inputs.items()} if self.config.detach_deeper else r.inputs
 
     def _known(self, layers: Sequence[int]) -> tuple[int, ...]:
