@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from unicode_cmg.errors import unknown
 
 if TYPE_CHECKING:
-    from unicode_cmg.model import Model
+    from unicode_cmg.methods.base import Method
 
 METHODS = {
     "dcid": ("unicode_cmg.methods.dcid", "DCID"),
@@ -23,8 +23,8 @@ def available_methods() -> tuple[str, ...]:
     return tuple(METHODS)
 
 
-def model_class(name: str, *, where: object | None = None) -> type[Model]:
-    """The class of the models of a method.
+def method_class(name: str, *, where: object | None = None) -> type[Method[Any]]:
+    """The class of a method; its `from_values` builds a method from plain values of its configuration.
 
     Args:
         name: Name of the method.
@@ -36,4 +36,4 @@ def model_class(name: str, *, where: object | None = None) -> type[Model]:
     if name not in METHODS:
         raise unknown("method", name, METHODS, where=where)
     module, attribute = METHODS[name]
-    return cast("type[Model]", getattr(import_module(module), attribute))
+    return cast("type[Method[Any]]", getattr(import_module(module), attribute))

@@ -16,7 +16,7 @@ from small_hub import SmallHub
 
 import cli
 from unicode_cmg import load_pretrained, load_published, save_pretrained
-from unicode_cmg.methods import build_method
+from unicode_cmg.methods import method_class
 
 PAGE = DOCS / "guide" / "checkpoints.md"
 
@@ -68,7 +68,9 @@ def test_its_errors_are_those_of_the_program(world: Path, capfd: pytest.CaptureF
     del values["Encoder_parameters"]["Cross_quantizer.ema_weight"]
     torch.save(values, "model.pt")
     settings = loaded("dcid").config.model_dump(mode="json")
-    save_pretrained(build_method("dcid", {**settings, "pooling": "conv"}, "test"), "runs/mine/model")
+    save_pretrained(
+        method_class("dcid").from_values({**settings, "pooling": "conv"}, where="test"), "runs/mine/model"
+    )
     shown = [line for block in blocks("text") for line in block.splitlines() if line.startswith("error: ")]
     assert cli.run(["convert", "model.pt", "--to", "models/x"]) == 2
     assert capfd.readouterr().err.strip() == shown[0]

@@ -25,7 +25,7 @@ from safetensors.torch import load_file
 from unicode_cmg import InputError, Method, load_pretrained, load_published, save_pretrained
 from unicode_cmg.checkpoints import convert
 from unicode_cmg.checkpoints.native import load_folder
-from unicode_cmg.methods import build_method
+from unicode_cmg.methods import method_class
 
 SIZES = {"dim": 16, "num_codes": 32, "feedforward": 32, "critic_hidden": 32, "fidelity": "released"}
 
@@ -50,7 +50,7 @@ def native(method: str, **changes: Any) -> Method[Any]:
         for section in sections:
             node = node.setdefault(section, {})
         node[last] = value
-    return build_method(method, values, "test").eval()
+    return method_class(method).from_values(values, where="test").eval()
 
 
 @pytest.mark.parametrize("method", RELEASED)

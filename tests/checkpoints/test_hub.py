@@ -14,7 +14,7 @@ from small_hub import SmallHub
 
 from unicode_cmg import InputError, Method, load_pretrained, load_published, save_pretrained
 from unicode_cmg.checkpoints import convert
-from unicode_cmg.methods import build_method
+from unicode_cmg.methods import method_class
 from unicode_cmg.methods.dcid import DCID
 from unicode_cmg.methods.hdcid import HDCID
 
@@ -32,7 +32,7 @@ CONFIG = {
 @pytest.fixture(scope="module")
 def model() -> Method[Any]:
     torch.manual_seed(0)
-    return build_method("dcid", CONFIG, "test").eval()
+    return method_class("dcid").from_values(CONFIG, where="test").eval()
 
 
 def same(a: Method[Any], b: Method[Any]) -> bool:

@@ -14,7 +14,7 @@ from released_files import RELEASED, loaded
 from result_files import evaluation, written
 
 from unicode_cmg import InputError, Method
-from unicode_cmg.methods import build_method
+from unicode_cmg.methods import method_class
 
 CONFIG = {
     "modalities": {"audio": {"dim": 6}, "video": {"dim": 4, "grid": [2, 3]}},
@@ -29,7 +29,7 @@ CONFIG = {
 
 def built(**changes: Any) -> Method[Any]:
     torch.manual_seed(0)
-    return build_method("dcid", {**CONFIG, **changes}, "test").eval()
+    return method_class("dcid").from_values({**CONFIG, **changes}, where="test").eval()
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ from unicode_cmg import available_methods, load_pretrained, save_pretrained
 from unicode_cmg.checkpoints import checkpoint_folders, newest_checkpoint
 from unicode_cmg.checkpoints.native import write_model
 from unicode_cmg.errors import InputError
-from unicode_cmg.methods import build_method, method_class
+from unicode_cmg.methods import method_class
 
 CONFIG = {
     "modalities": {
@@ -40,7 +40,7 @@ CONFIG = {
 @pytest.fixture(scope="module")
 def model() -> Any:
     torch.manual_seed(0)
-    return build_method("dcid", CONFIG, "test").eval()
+    return method_class("dcid").from_values(CONFIG, where="test").eval()
 
 
 @pytest.fixture
@@ -175,7 +175,7 @@ def test_a_file_with_the_name_of_a_released_checkpoint_is_read_as_one(name: str,
 
 @pytest.mark.parametrize("kind", [torch.float64, torch.float16])
 def test_a_folder_keeps_its_types_and_loads_as_float32_or_as_asked(kind: torch.dtype, tmp_path: Path) -> None:
-    model = build_method("dcid", CONFIG, "test").to(kind)
+    model = method_class("dcid").from_values(CONFIG, where="test").to(kind)
     save_pretrained(model, tmp_path / "m")
     stored = load_file(tmp_path / "m/model.safetensors")
     assert stored["layer.cpc.predictors.audio.0.weight"].dtype == kind
@@ -287,7 +287,7 @@ def test_the_registry_knows_its_methods() -> None:
     for name in available_methods():
         assert method_class(name).config_class.model_fields
     with pytest.raises(InputError, match=r"unknown method 'dicd'.*did you mean 'dcid'\?"):
-        build_method("dicd", {}, "here")
+        method_class("dicd", where="here")
 
 
 def test_the_public_names_are_there_and_importing_them_does_not_load_torch() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from lookup_method import Lookup, LookupConfig, LookupWithLevels
 
-from unicode_cmg.methods import build_method
+from unicode_cmg.methods import method_class
 from unicode_cmg.methods.base import Method
 
 
@@ -29,7 +29,7 @@ def dcid(**codebook: Any) -> Method[Any]:
     }
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        return build_method("dcid", settings, "test")
+        return method_class("dcid").from_values(settings, where="test")
 
 
 def lookup(levels: bool = False, **settings: Any) -> Lookup:

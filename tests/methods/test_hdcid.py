@@ -365,7 +365,7 @@ def test_presets_set_every_switch_and_single_settings_override_them() -> None:
     assert (corrected.waiting_code_layers, released.waiting_code_layers) == ("rest", "run")
     assert (corrected.repeat_encoding, released.repeat_encoding) == (False, True)
     assert (corrected.detach_deeper, released.detach_deeper) == (True, False)
-    assert released.pooling == DCIDConfig.presets["released"]["pooling"]
+    assert released.pooling == DCIDConfig.switches["pooling"][1]
     mixed = config_of(modalities, fidelity="released", repeat_encoding=False)
     assert (mixed.repeat_encoding, mixed.waiting_code_layers) == (False, "run")
     assert HDCIDConfig.parse(mixed.model_dump(mode="json"), where="round trip") == mixed

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from unicode_cmg.batch import FeatureBatch, StepView
-from unicode_cmg.methods import build_method
+from unicode_cmg.methods import method_class
 from unicode_cmg.methods.base import Method
 
 MODALITIES: dict[str, dict[str, Any]] = {
@@ -29,7 +29,7 @@ def method_of(name: str, modalities: int = 3) -> Method[Any]:
     if name == "fcid":
         extra = {"fine": ["audio", "video"], "coarse": list(chosen)[2:]}
     torch.manual_seed(0)
-    return build_method(name, {**SIZES, **extra, "modalities": chosen}, where="test")
+    return method_class(name).from_values({**SIZES, **extra, "modalities": chosen}, where="test")
 
 
 def batch_of(method: Method[Any], clips: int = 4, seed: int = 0) -> FeatureBatch:

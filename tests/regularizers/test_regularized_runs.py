@@ -188,10 +188,10 @@ def test_a_rate_of_its_own_warms_up_and_stays() -> None:
 def test_building_regularizers_leaves_the_global_random_state_alone(store: Path) -> None:
     opened = FeatureStore.open(store)
     batch = opened.batch([0])
-    from unicode_cmg.methods import build_method
+    from unicode_cmg.methods import method_class
 
     config = pull_run(store, PULL)
-    method = build_method("dcid", config.method.settings.model_dump(), where="test").eval()
+    method = method_class("dcid").from_values(config.method.settings.model_dump(), where="test").eval()
     view = method.view(batch, method.represent(batch.only(method.modalities))).with_columns(batch)
     before = torch.get_rng_state()
     one, two, other = (Regularizers.build(config.regularizers, view, seed=seed) for seed in (0, 0, 1))

@@ -13,7 +13,7 @@ from toc import codebook_sha256
 from toc.codebooks import find_codebooks, load_codebook
 from unicode_cmg import load_pretrained
 from unicode_cmg.checkpoints import convert, save_pretrained
-from unicode_cmg.methods import build_method
+from unicode_cmg.methods import method_class
 
 RELEASED = {"dcid": ["layer0"], "hdcid": ["layer0", "layer1"], "fcid": ["layer0"]}
 
@@ -66,7 +66,7 @@ def test_residual_codebooks_of_our_own_go_by_the_names_of_the_model(
         "feedforward": 16,
         "codebook": {"quantizer": "rvq", "codebooks": 2},
     }
-    model = build_method(method, values, "test")
+    model = method_class(method).from_values(values, where="test")
     save_pretrained(model, tmp_path / "model")
     found = find_codebooks(tmp_path / "model")
     assert [f.name for f in found.codebooks] == list(model.codebooks())
@@ -84,7 +84,7 @@ def test_finite_scalars_of_our_own_have_no_codebook(tmp_path: Path) -> None:
         "feedforward": 16,
         "codebook": {"quantizer": "fsq", "levels": [4, 4]},
     }
-    save_pretrained(build_method("dcid", values, "test"), tmp_path / "model")
+    save_pretrained(method_class("dcid").from_values(values, where="test"), tmp_path / "model")
     found = find_codebooks(tmp_path / "model")
     assert (found.codebooks, found.candidates) == ((), ())
     assert "finite scalars" in found.table()

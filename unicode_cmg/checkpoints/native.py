@@ -18,7 +18,7 @@ from unicode_cmg.config import Config
 from unicode_cmg.errors import InputError
 from unicode_cmg.files import atomic_directory, disk_errors, read_json
 from unicode_cmg.model import Model, ReleasedOrigin
-from unicode_cmg.registry import model_class
+from unicode_cmg.registry import method_class
 from unicode_cmg.version import VERSION
 
 FORMAT_VERSION = 1
@@ -132,7 +132,7 @@ def load_folder(folder: Path, *, dtype: torch.dtype | None) -> Model:
     description = read_description(folder)
     where = folder / CONFIG_FILE
     with torch.random.fork_rng(devices=[]):
-        model = model_class(description.method, where=where).from_values(description.config, where=where)
+        model = method_class(description.method, where=where).from_values(description.config, where=where)
     tensors = read_tensors(folder / WEIGHTS_FILE)
     if dtype is None:
         keep_dtypes(model, tensors)

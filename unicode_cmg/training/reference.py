@@ -13,7 +13,8 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from unicode_cmg.config import NamedConfig
-from unicode_cmg.methods import available_methods, method_class
+from unicode_cmg.methods.dcid.config import FIDELITIES
+from unicode_cmg.registry import available_methods, method_class
 from unicode_cmg.regularizers.registry import OURS, regularizer_class
 from unicode_cmg.training.config import PretrainConfig
 
@@ -46,9 +47,10 @@ def reference() -> str:
 
 def _table(model: type[BaseModel]) -> str:
     lines = ["| key | default | meaning |", "| --- | --- | --- |"]
-    presets: Mapping[str, Mapping[str, Any]] = getattr(model, "presets", {})
+    switches: Mapping[str, tuple[Any, Any]] = getattr(model, "switches", {})
     for key, field in _leaves(model):
-        chosen = [f"{_written(values[key])} ({name})" for name, values in presets.items() if key in values]
+        options = zip(FIDELITIES, switches.get(key, ()), strict=False)
+        chosen = [f"{_written(value)} ({fidelity})" for fidelity, value in options]
         lines.append(f"| `{key}` | {', '.join(chosen) or _default(field)} | {_meaning(field)} |")
     return "\n".join(lines) + "\n"
 

@@ -21,7 +21,7 @@ from unicode_cmg.batch import Encoding
 from unicode_cmg.data import LabelledClips
 from unicode_cmg.errors import InputError
 from unicode_cmg.inspect import describe_codes
-from unicode_cmg.methods import build_method
+from unicode_cmg.methods import method_class
 
 FAST = HeadConfig(lr=0.02, epochs=8, batch_size=16)
 QUANTIZERS = {
@@ -48,7 +48,7 @@ def test_tables_and_indices_give_back_the_codes_of_the_encoder(quantizer: str) -
         **{"dim": 8, "num_codes": 36, "heads": 2, "transformer_layers": 1, "feedforward": 16},
         "codebook": QUANTIZERS[quantizer],
     }
-    model = build_method("dcid", values, where="test")
+    model = method_class("dcid").from_values(values, where="test")
     assert (quantizer == "fsq") == (model.codebooks() == {})
     x = 3 * np.random.default_rng(0).normal(size=(150, 4, 6)).astype(np.float32)
     mask = np.ones((150, 4), dtype=bool)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from benchmarks.evaluation.clip_codes import EncodedClips, encode_clips
 from benchmarks.refinement.views import KeptDims, Projected, Requantized, refined
 from toc import requantize
-from unicode_cmg.methods import build_method
+from unicode_cmg.methods import method_class
 
 SIZES = {"dim": 8, "num_codes": 36, "heads": 2, "transformer_layers": 1, "feedforward": 16}
 MODALITIES = {"audio": {"dim": 6}, "video": {"dim": 5}, "text": {"dim": 4}}
@@ -37,7 +37,7 @@ def encoded_by(name: str) -> tuple[Any, EncodedClips, torch.Tensor]:
     """A model with random codebooks, its codes of some clips, and the clips."""
     torch.manual_seed(0)
     method, values = METHODS[name]
-    model = build_method(method, {**values, "modalities": MODALITIES}, where="test").eval()
+    model = method_class(method).from_values({**values, "modalities": MODALITIES}, where="test").eval()
     for book in model.codebooks().values():
         book.normal_()
     x = 3 * np.random.default_rng(0).normal(size=(CLIPS, STEPS, 6)).astype(np.float32)

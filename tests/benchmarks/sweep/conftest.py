@@ -10,7 +10,7 @@ from tiny_ave import DIM, STEPS, write_tiny_ave
 
 from unicode_cmg.checkpoints import save_pretrained
 from unicode_cmg.data import FeatureStore
-from unicode_cmg.methods import build_method
+from unicode_cmg.methods import method_class
 
 
 @pytest.fixture(scope="session")
@@ -45,5 +45,5 @@ def models(method: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> 
     root = tmp_path_factory.mktemp("models")
     for seed, name in enumerate(("one", "two")):
         torch.manual_seed(seed)
-        save_pretrained(build_method("dcid", method, where="test"), root / name)
+        save_pretrained(method_class("dcid").from_values(method, where="test"), root / name)
     return root

@@ -16,7 +16,7 @@ from unicode_cmg.data import FeatureStore
 from unicode_cmg.errors import InputError
 from unicode_cmg.inspect import DescribedCodes, describe_codes
 from unicode_cmg.inspect.codes import nearest
-from unicode_cmg.methods import build_method
+from unicode_cmg.methods import method_class
 
 Steps = dict[str, list[list[tuple[int, torch.Tensor, str | None] | None]]]
 
@@ -179,7 +179,7 @@ def dcid(store: FeatureStore, **codebook: Any) -> Any:
     }
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        return build_method("dcid", settings, "test").eval()
+        return method_class("dcid").from_values(settings, where="test").eval()
 
 
 def test_without_a_codebook_the_codes_that_occur_are_listed(store: FeatureStore) -> None:

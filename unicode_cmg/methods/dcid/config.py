@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, get_args
 
 from pydantic import Field, field_validator, model_validator
 
@@ -12,32 +12,7 @@ from unicode_cmg.codebook import CodebookConfig
 from unicode_cmg.config import Config
 
 Fidelity = Literal["corrected", "released"]
-
-PRESETS: dict[str, dict[str, Any]] = {
-    "corrected": {
-        "pooling": "conv",
-        "relu_skip": False,
-        "cpc_normalize": "target",
-        "club_form": "paper",
-        "club_summary": "mean",
-        "cmcm_form": "corrected",
-        "commitment_own": 0.25,
-        "commitment_cross": 0.125,
-        "detach_context": True,
-    },
-    "released": {
-        "pooling": "sum",
-        "relu_skip": True,
-        "cpc_normalize": "prediction",
-        "club_form": "released",
-        "club_summary": "learned",
-        "cmcm_form": "released",
-        "commitment_own": 0.5,
-        "commitment_cross": 0.25,
-        "detach_context": False,
-    },
-}
-"""What `fidelity` sets where the config says nothing else; see docs/reference/deviations.md."""
+FIDELITIES: tuple[Fidelity, ...] = get_args(Fidelity)
 
 
 class ModalityConfig(Config):
@@ -83,10 +58,21 @@ class DCIDConfig(Config):
     """Sizes and switches of DCID; the defaults of the sizes are those of the papers.
 
     Attributes:
-        presets: What each `fidelity` sets.
+        switches: What `fidelity: corrected` and `fidelity: released` set where the config says nothing else;
+            see docs/reference/deviations.md.
     """
 
-    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = PRESETS
+    switches: ClassVar[Mapping[str, tuple[Any, Any]]] = {
+        "pooling": ("conv", "sum"),
+        "relu_skip": (False, True),
+        "cpc_normalize": ("target", "prediction"),
+        "club_form": ("paper", "released"),
+        "club_summary": ("mean", "learned"),
+        "cmcm_form": ("corrected", "released"),
+        "commitment_own": (0.25, 0.5),
+        "commitment_cross": (0.125, 0.25),
+        "detach_context": (True, False),
+    }
 
     modalities: dict[str, ModalityConfig] = Field(
         min_length=2, description="name of a modality -> its features; two modalities or more, with any names"
@@ -135,11 +121,11 @@ class DCIDConfig(Config):
 
     @model_validator(mode="before")
     @classmethod
-    def _fill_from_preset(cls, values: Any) -> Any:
-        if not isinstance(values, dict):
+    def _set_by_fidelity(cls, values: Any) -> Any:
+        if not isinstance(values, dict) or values.get("fidelity", "corrected") not in FIDELITIES:
             return values
-        preset = cls.presets.get(str(values.get("fidelity", "corrected")), {})
-        return {**preset, **values}
+        choice = FIDELITIES.index(values.get("fidelity", "corrected"))
+        return {**{name: options[choice] for name, options in cls.switches.items()}, **values}
 
     @field_validator("modalities")
     @classmethod

@@ -10,22 +10,6 @@ from pydantic import Field, model_validator
 
 from unicode_cmg.methods.dcid import DCIDConfig, ModalityConfig
 
-PRESETS: dict[str, dict[str, Any]] = {
-    "corrected": {
-        **DCIDConfig.presets["corrected"],
-        "info_nce_symmetric": True,
-        "detach_targets": True,
-        "revive_noise": (-1 / 1024, 1 / 1024),
-    },
-    "released": {
-        **DCIDConfig.presets["released"],
-        "info_nce_symmetric": False,
-        "detach_targets": False,
-        "revive_noise": (-1 / 1024, -1 / 1024),
-    },
-}
-"""What `fidelity` sets where the config says nothing else; see docs/reference/deviations.md."""
-
 _ROLES = (
     "name every modality once: two or more under 'fine' and the others under 'coarse', or two or more under "
     "one of them and none under the other, as with two modalities only the fine or the coarse half of FCID "
@@ -34,13 +18,14 @@ _ROLES = (
 
 
 class FCIDConfig(DCIDConfig):
-    """Sizes and switches of FCID; the defaults of the sizes are those of the papers.
+    """Sizes and switches of FCID; the defaults of the sizes are those of the papers."""
 
-    Attributes:
-        presets: What each `fidelity` sets.
-    """
-
-    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = PRESETS
+    switches: ClassVar[Mapping[str, tuple[Any, Any]]] = {
+        **DCIDConfig.switches,
+        "info_nce_symmetric": (True, False),
+        "detach_targets": (True, False),
+        "revive_noise": ((-1 / 1024, 1 / 1024), (-1 / 1024, -1 / 1024)),
+    }
 
     modalities: dict[str, ModalityConfig] = Field(
         description="name of a modality -> its features; two modalities or more, with any names"

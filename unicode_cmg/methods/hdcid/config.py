@@ -9,32 +9,17 @@ from pydantic import Field
 
 from unicode_cmg.methods.dcid import DCIDConfig
 
-PRESETS: dict[str, dict[str, Any]] = {
-    "corrected": {
-        **DCIDConfig.presets["corrected"],
-        "waiting_code_layers": "rest",
-        "detach_deeper": True,
-        "repeat_encoding": False,
-    },
-    "released": {
-        **DCIDConfig.presets["released"],
-        "cmcm_form": "none",
-        "waiting_code_layers": "run",
-        "detach_deeper": False,
-        "repeat_encoding": True,
-    },
-}
-"""What `fidelity` sets where the config says nothing else; see docs/reference/deviations.md."""
-
 
 class HDCIDConfig(DCIDConfig):
-    """Sizes and switches of H-DCID; every layer has the sizes of DCID.
+    """Sizes and switches of H-DCID; every layer has the sizes of DCID."""
 
-    Attributes:
-        presets: What each `fidelity` sets.
-    """
-
-    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = PRESETS
+    switches: ClassVar[Mapping[str, tuple[Any, Any]]] = {
+        **DCIDConfig.switches,
+        "cmcm_form": ("corrected", "none"),
+        "waiting_code_layers": ("rest", "run"),
+        "detach_deeper": (True, False),
+        "repeat_encoding": (False, True),
+    }
 
     code_layers: int = Field(
         default=2,
