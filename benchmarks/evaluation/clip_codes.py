@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from torch import Tensor
 from benchmarks.evaluation.heads import LabelledCodes
 from unicode_cmg.batch import FeatureBatch
 from unicode_cmg.encoding.stream import BATCH_CLIPS, encode_batches
-from unicode_cmg.errors import InputError
+from unicode_cmg.errors import InputError, unknown
 from unicode_cmg.model import Model
 
 
@@ -26,11 +25,11 @@ class EncodedClips:
     Attributes:
         tables: For each of K code layers, `[U_k, D_k]`: the vectors of the codes that occur; `[S, U_k, D_k]`
             where each of S heads sees others.
-        used: For each layer, `[U_k]`: their numbers in the layer, ascending.
+        used: For each code layer, `[U_k]`: their numbers in the code layer, ascending.
         indices: `[N, T, K]` rows of the tables; T = 1 where the model gives a clip one code.
         mask: `[N, T]`, True where a step is real.
         rows: `[N]` rows of the data set, ascending.
-        unquantized: For each layer, `[N, T, D_k]`: what was quantized; empty unless it was asked for.
+        unquantized: For each code layer, `[N, T, D_k]`: what was quantized; empty unless it was asked for.
     """
 
     tables: tuple[Float[Tensor, "... _ _"], ...]
@@ -62,7 +61,7 @@ def encode_clips(
     rows: Int64[np.ndarray, " clips"],
     features: Callable[[str, Int64[np.ndarray, " some"]], Float[np.ndarray, "some time ..."]],
     mask: Callable[[str, Int64[np.ndarray, " some"]], Bool[np.ndarray, "some time"]],
-    layers: Sequence[str] | None = None,
+    code_layers: Sequence[str] | None = None,
     *,
     with_unquantized: bool = False,
     source: Path | None = None,
@@ -75,21 +74,31 @@ def encode_clips(
         rows: Rows of the data set, ascending and distinct.
         features: `(modality, rows)` -> features, read a batch at a time.
         mask: `(modality, rows)` -> valid steps.
-        layers: Which code layers, in the model's order; all of them by default.
+        code_layers: Which code layers, in the model's order; all of them by default.
         with_unquantized: Also return what was quantized, which takes the memory of a vector for each step.
         source: Where the features lie, to be named if they do not fit the model.
 
     Raises:
         InputError: The features do not fit the model, or a clip has no valid step.
     """
+
+    def read(batch: Int64[np.ndarray, " batch"]) -> FeatureBatch:
+        valid = np.asarray(mask(modality, batch), dtype=bool)
+        if not valid.any(axis=1).all():
+            row = int(batch[np.argmin(valid.any(axis=1))])
+            raise InputError(f"row {row} has no valid {modality} step", expected="at least one")
+        x = torch.from_numpy(features(modality, batch))
+        return FeatureBatch({modality: x}, {modality: torch.from_numpy(valid)})
+
     names = tuple(model.code_layers())
-    chosen = [k for k, name in enumerate(names) if layers is None or name in layers]
-    tables = _empty_tables(model, [names[k] for k in chosen])
+    chosen = [k for k, name in enumerate(names) if code_layers is None or name in code_layers]
+    codebooks = {name: book.detach().to(torch.float32) for name, book in model.codebooks().items()}
+    tables = [CodeTable(codebooks.get(names[k])) for k in chosen]
     all_indices, masks, unquantized = [], [], []
     batches = encode_batches(
         model,
         rows,
-        lambda batch: _read(modality, batch, features, mask),
+        read,
         files={} if source is None else {modality: source},
         batch_size=BATCH_CLIPS,
     )
@@ -97,7 +106,7 @@ def encode_clips(
         encoding, indices = batch.encodings[modality], batch.encodings[modality].indices
         masks.append(batch.masks[modality])
         if indices.shape[-1] != len(names):
-            raise RuntimeError(f"encode() returned {indices.shape[-1]} layers, not {len(names)}")
+            raise RuntimeError(f"encode() returned {indices.shape[-1]} code layers, not {len(names)}")
         codes = encoding.codes.to(torch.float32).chunk(len(names), dim=-1)
         for k, table in zip(chosen, tables, strict=True):
             table.observe(indices[..., k].flatten(), codes[k].flatten(0, 1))
@@ -120,25 +129,6 @@ def encode_clips(
     )
 
 
-def _read(
-    modality: str,
-    rows: Int64[np.ndarray, " batch"],
-    features: Callable[[str, Int64[np.ndarray, " some"]], Float[np.ndarray, "some time ..."]],
-    mask: Callable[[str, Int64[np.ndarray, " some"]], Bool[np.ndarray, "some time"]],
-) -> FeatureBatch:
-    """The clips of a batch.
-
-    Raises:
-        InputError: One of them has no valid step.
-    """
-    valid = np.asarray(mask(modality, rows), dtype=bool)
-    if not valid.any(axis=1).all():
-        row = int(rows[np.argmin(valid.any(axis=1))])
-        raise InputError(f"row {row} has no valid {modality} step", expected="at least one")
-    x = torch.from_numpy(features(modality, rows))
-    return FeatureBatch({modality: x}, {modality: torch.from_numpy(valid)})
-
-
 def _of_equal_length(
     parts: Sequence[Shaped[Tensor, "_ _ *rest"]], *, real: bool = True
 ) -> Shaped[Tensor, "clips time *rest"]:
@@ -147,12 +137,6 @@ def _of_equal_length(
     missing = [part[:, -1:].expand(-1, longest - part.shape[1], *part.shape[2:]) for part in parts]
     padding = [steps if real else torch.zeros_like(steps) for steps in missing]
     return torch.cat([torch.cat(pair, dim=1) for pair in zip(parts, padding, strict=True)])
-
-
-def _empty_tables(model: Model, layers: Sequence[str]) -> list[CodeTable]:
-    """A table for each layer: of its codebook, or of what will be observed where it has none."""
-    codebooks = {name: c.detach().to(torch.float32) for name, c in model.codebooks().items()}
-    return [CodebookTable(codebooks[name]) if name in codebooks else ObservedTable() for name in layers]
 
 
 def resolve_code_layers(wanted: Sequence[str] | None, known: Mapping[str, int]) -> tuple[str, ...]:
@@ -169,16 +153,25 @@ def resolve_code_layers(wanted: Sequence[str] | None, known: Mapping[str, int]) 
         return tuple(known)
     for name in wanted:
         if name not in known:
-            raise InputError(f"the model has no code layer '{name}'", expected=f"one of {', '.join(known)}")
+            raise unknown("code layer", name, known)
     if not wanted:
         raise InputError("no code layer to evaluate", expected=f"one or more of {', '.join(known)}")
     return tuple(layer for layer in known if layer in wanted)
 
 
-class CodeTable(ABC):
-    """The vectors of the codes of one layer."""
+class CodeTable:
+    """The vectors of the codes of one code layer.
 
-    @abstractmethod
+    Args:
+        codebook: Its codebook; without one, as for finite scalars, the vector of a code is what comes with it
+            first.
+    """
+
+    def __init__(self, codebook: Float[Tensor, "codes dim"] | None = None) -> None:
+        self._codebook = codebook
+        self._numbers: Int64[Tensor, " known"] | None = None
+        self._vectors: Float[Tensor, "known dim"] | None = None
+
     def observe(self, numbers: Int64[Tensor, " steps"], codes: Float[Tensor, "steps dim"]) -> None:
         """Take note of what `encode` returned.
 
@@ -186,33 +179,23 @@ class CodeTable(ABC):
             RuntimeError: The vectors are not those the numbers name; heads look vectors up by number, so a
                 method that returns something else would be misjudged.
         """
+        if self._codebook is None:
+            self._learn(numbers, codes)
+        vectors = self.vectors(numbers)
+        # Straight-through codes z + (e - z) carry the rounding of z, which is coarse in half precision.
+        tolerance = 0.05 * vectors.abs().max().item()
+        if codes.shape != vectors.shape or not torch.allclose(codes, vectors, rtol=0, atol=tolerance):
+            raise RuntimeError("encode() returned codes that are not the codewords its indices name")
 
-    @abstractmethod
     def vectors(self, numbers: Int64[Tensor, " some"]) -> Float[Tensor, "some dim"]:
         """The vectors of codes that have been observed."""
+        if self._codebook is not None:
+            return self._codebook[numbers]
+        if self._numbers is None or self._vectors is None:
+            raise RuntimeError("no code has been observed")
+        return self._vectors[torch.searchsorted(self._numbers, numbers.contiguous())]
 
-
-class CodebookTable(CodeTable):
-    """A layer whose vectors are the rows of a codebook."""
-
-    def __init__(self, codebook: Float[Tensor, "codes dim"]) -> None:
-        self._codebook = codebook
-
-    def observe(self, numbers: Int64[Tensor, " steps"], codes: Float[Tensor, "steps dim"]) -> None:
-        _require_equal(codes, self.vectors(numbers))
-
-    def vectors(self, numbers: Int64[Tensor, " some"]) -> Float[Tensor, "some dim"]:
-        return self._codebook[numbers]
-
-
-class ObservedTable(CodeTable):
-    """A layer without a codebook, such as FSQ's: the vector of a code is what came with it first."""
-
-    def __init__(self) -> None:
-        self._numbers: Int64[Tensor, " known"] | None = None
-        self._vectors: Float[Tensor, "known dim"] | None = None
-
-    def observe(self, numbers: Int64[Tensor, " steps"], codes: Float[Tensor, "steps dim"]) -> None:
+    def _learn(self, numbers: Int64[Tensor, " steps"], codes: Float[Tensor, "steps dim"]) -> None:
         distinct, inverse = torch.unique(numbers, return_inverse=True)
         places = torch.arange(len(numbers), device=numbers.device)
         first = torch.full_like(distinct, len(numbers)).scatter_reduce_(0, inverse, places, "amin")
@@ -220,18 +203,5 @@ class ObservedTable(CodeTable):
             self._numbers, self._vectors = distinct, codes[first]
         else:
             new = ~torch.isin(distinct, self._numbers)
-            known, order = torch.cat([self._numbers, distinct[new]]).sort()
-            self._numbers, self._vectors = known, torch.cat([self._vectors, codes[first[new]]])[order]
-        _require_equal(codes, self.vectors(numbers))
-
-    def vectors(self, numbers: Int64[Tensor, " some"]) -> Float[Tensor, "some dim"]:
-        if self._numbers is None or self._vectors is None:
-            raise RuntimeError("no code has been observed")
-        return self._vectors[torch.searchsorted(self._numbers, numbers.contiguous())]
-
-
-def _require_equal(codes: Tensor, vectors: Tensor) -> None:
-    # Straight-through codes z + (e - z) carry the rounding of z, which is coarse in half precision.
-    tolerance = 0.05 * vectors.abs().max().item()
-    if codes.shape != vectors.shape or not torch.allclose(codes, vectors, rtol=0, atol=tolerance):
-        raise RuntimeError("encode() returned codes that are not the codewords its indices name")
+            self._numbers, order = torch.cat([self._numbers, distinct[new]]).sort()
+            self._vectors = torch.cat([self._vectors, codes[first[new]]])[order]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from unicode_cmg.errors import InputError
+from unicode_cmg.errors import InputError, unknown
 
 
 class Direction(NamedTuple):
@@ -47,9 +47,7 @@ def resolve_directions(
     for modality in (m for direction in directions for m in direction):
         for owner, known in (("model", model), ("data", data)):
             if modality not in known:
-                raise InputError(
-                    f"the {owner} has no modality '{modality}'", expected=f"one of {', '.join(common)}"
-                )
+                raise unknown("modality", modality, common, where=f"the {owner}")
     return directions
 
 

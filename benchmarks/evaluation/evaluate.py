@@ -12,17 +12,18 @@ from benchmarks.evaluation.clip_codes import resolve_code_layers
 from benchmarks.evaluation.encode_task import encode_task
 from benchmarks.evaluation.protocols import DIMENSIONS_CHOSEN, Protocol
 from benchmarks.evaluation.results import TaskResult
-from benchmarks.refinement import Refinement, Use, match_selections, refined, summary, view_of
+from benchmarks.refinement.views import Selection, Use, match_selections, refined, view_of
 from benchmarks.tasks import available_protocols, available_tasks, read_task, resolve_protocol, resolve_task
+from toc import TOCSelection
 from unicode_cmg.checkpoints.tensors import state_fingerprint
-from unicode_cmg.errors import InputError
+from unicode_cmg.errors import InputError, one_of
 from unicode_cmg.model import Model
 from unicode_cmg.results import (
     Bootstrap,
     CheckpointSummary,
-    DirectionResult,
     HeadConfig,
     Seconds,
+    TOCSummary,
 )
 
 ALL = "all"
@@ -34,7 +35,7 @@ def evaluate(
     data_root: str | Path,
     protocol: str | Protocol = "held-out",
     seeds: Sequence[int] = (0, 1, 2),
-    toc: Refinement | Sequence[Refinement] | None = None,
+    toc: Selection | Sequence[Selection] | None = None,
     directions: Sequence[str | tuple[str, str]] | None = None,
     head: HeadConfig | None = None,
     *,
@@ -61,8 +62,8 @@ def evaluate(
             is refined here, and keeps as many dimensions as `toc.optimize` finds right. Heads then see the
             kept dimensions only.
         toc_use: `"slice"`, as in the papers: a step keeps the code it has in all dimensions. `"requantize"`:
-            it gets the code that is nearest in the kept dimensions to what the layer quantized; each residual
-            codebook decides anew for the vector it was given.
+            it gets the code that is nearest in the kept dimensions to what the code layer quantized; each
+            residual codebook decides anew for the vector it was given.
         directions: Such as `["video->audio"]`; all between the common modalities by default. A modality with
             itself is the ceiling.
         head: How heads are trained; the protocol's own way by default.
@@ -75,10 +76,15 @@ def evaluate(
 
     Raises:
         InputError: A name is unknown, the data is damaged or does not fit the model, `toc` was made for
-            another codebook or for a layer that has none, or there is a `toc_use` without `toc`.
+            another codebook or for a code layer that has none, or there is a `toc_use` without `toc`.
     """
     started = time.perf_counter()
-    _check_seeds(seeds)
+    one_of("evaluation", ("slice", "requantize"), toc_use=toc_use)
+    use: Use = "requantize" if toc_use == "requantize" else "slice"
+    if not seeds or len(set(seeds)) != len(seeds) or min(seeds) < 0:
+        raise InputError(
+            f"the seeds are {list(seeds)}", expected="one or more different whole numbers, such as 0,1,2"
+        )
     task = resolve_task(task, data_root)
     rule = resolve_protocol(protocol, task)
     if rule.head_config is None and head is not None:
@@ -86,7 +92,10 @@ def evaluate(
     known_layers = model.code_layers()
     seen = resolve_code_layers(code_layers, known_layers)
     selections = None if toc is None else match_selections(toc, model.codebooks(), seen)
-    use = _resolve_use(toc_use, selections)
+    if use == "requantize" and selections is None:
+        raise InputError(
+            "toc_use is 'requantize', and there is no TOC selection", fix="give the selection, or 'auto'"
+        )
     encoded = encode_task(
         model, task, data_root, rule, directions, seen, exclude, with_unquantized=use == "requantize"
     )
@@ -107,6 +116,7 @@ def evaluate(
     heads_seconds = time.perf_counter() - heads_started
 
     chance = rule.chance(len(encoded.classes))
+    constants = {row.constant for row in scored.directions}
     return TaskResult(
         task=task,
         protocol=rule.name,
@@ -116,13 +126,13 @@ def evaluate(
         seeds=() if encoded.head is None else encoded.seeds,
         classes=encoded.classes,
         chance=chance,
-        majority=None if chance is None else _common_constant(scored.directions),
+        majority=None if chance is None or len(constants) > 1 else constants.pop(),
         directions=scored.directions,
         joint=scored.joint,
         bootstrap=encoded.bootstrap,
         permute_codes_seed=permute_codes_seed,
         code_layers=seen,
-        toc=None if selections is None else tuple(summary(s, use) for s in selections.values()),
+        toc=None if selections is None else tuple(_toc_summary(s, use) for s in selections.values()),
         head=encoded.head,
         data=encoded.data,
         checkpoint=CheckpointSummary(
@@ -184,26 +194,13 @@ def file_name(result: TaskResult) -> str:
     return "-".join(parts) + ".json"
 
 
-def _resolve_use(toc_use: str, selections: object) -> Use:
-    if toc_use == "slice":
-        return "slice"
-    if toc_use != "requantize":
-        raise InputError(f"toc_use is '{toc_use}'", expected="slice or requantize")
-    if selections is None:
-        raise InputError(
-            "toc_use is 'requantize', and there is no TOC selection", fix="give the selection, or 'auto'"
-        )
-    return "requantize"
-
-
-def _common_constant(results: Sequence[DirectionResult]) -> float | None:
-    """What a constant answer reaches, where that is the same in all directions."""
-    values = {row.constant for row in results}
-    return values.pop() if len(values) == 1 else None
-
-
-def _check_seeds(seeds: Sequence[int]) -> None:
-    if not seeds or len(set(seeds)) != len(seeds) or min(seeds) < 0:
-        raise InputError(
-            f"the seeds are {list(seeds)}", expected="one or more different whole numbers, such as 0,1,2"
-        )
+def _toc_summary(selection: TOCSelection, use: Use) -> TOCSummary:
+    return TOCSummary(
+        code_layer=selection.layer,
+        kept=len(selection.indices),
+        n_dims=selection.n_dims,
+        lam=selection.lam,
+        variant=selection.variant,
+        codebook_sha256=selection.codebook_sha256,
+        use=use,
+    )

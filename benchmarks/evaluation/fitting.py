@@ -100,16 +100,17 @@ def head_logits(
         objective: What the heads learned.
         heads: Trained heads.
         data: Clips; their labels are not used.
-        permutations: Per layer, what each head takes code i for; the control experiment of `evaluate`.
+        permutations: For each code layer, what each head takes code i for: the control experiment of
+            `evaluate`.
     """
     count = len(heads.class_bias)
     logits = []
     for rows in torch.split(torch.arange(len(data), device=data.indices.device), _CLIPS_AT_ONCE):
         indices = data.indices[rows].expand(count, -1, -1, -1)
         if permutations is not None:
-            indices = torch.stack(
-                [_renamed(p, indices[..., layer]) for layer, p in enumerate(permutations)], dim=-1
-            )
+            columns = [column.flatten(1) for column in indices.unbind(dim=-1)]
+            renamed = [p.gather(1, column) for p, column in zip(permutations, columns, strict=True)]
+            indices = torch.stack(renamed, dim=-1).view_as(indices)
         logits.append(objective.logits(heads, data.tables, indices))
     return torch.cat(logits, dim=1)
 
@@ -139,12 +140,6 @@ class _Best:
 
     def fitted(self) -> FittedHeads:
         return FittedHeads(Heads(*self._parameters), tuple(self._epoch.tolist()), tuple(self._value.tolist()))
-
-
-def _renamed(
-    permutation: Int64[Tensor, "heads used"], indices: Int64[Tensor, "heads clips time"]
-) -> Int64[Tensor, "heads clips time"]:
-    return permutation.gather(1, indices.flatten(1)).view_as(indices)
 
 
 @torch.no_grad()

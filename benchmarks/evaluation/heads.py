@@ -17,6 +17,9 @@ from jaxtyping import Float, Int64, Shaped
 from torch import Tensor
 from torch.nn import functional
 
+Tables = Sequence[Float[Tensor, "... _ _"]]
+Indices = Int64[Tensor, "heads clips time layers"]
+
 
 @dataclass(frozen=True)
 class LabelledCodes:
@@ -68,20 +71,12 @@ class Heads:
     def parameters(self) -> tuple[Tensor, ...]:
         return self.hidden_weight, self.hidden_bias, self.class_weight, self.class_bias
 
-    def clip_logits(
-        self,
-        tables: Sequence[Float[Tensor, "... _ _"]],
-        indices: Int64[Tensor, "heads clips time layers"],
-    ) -> Float[Tensor, "heads clips columns"]:
+    def clip_logits(self, tables: Tables, indices: Indices) -> Float[Tensor, "heads clips columns"]:
         """`max_t(x_t W1 + b1) W2 + b2`, one row a clip; each head looks at its own clips."""
         pooled = _looked_up(tables, self.hidden_weight, indices).amax(dim=2) + self.hidden_bias[:, None]
         return torch.baddbmm(self.class_bias[:, None], pooled, self.class_weight)
 
-    def step_logits(
-        self,
-        tables: Sequence[Float[Tensor, "... _ _"]],
-        indices: Int64[Tensor, "heads clips time layers"],
-    ) -> Float[Tensor, "heads clips time columns"]:
+    def step_logits(self, tables: Tables, indices: Indices) -> Float[Tensor, "heads clips time columns"]:
         """`(x_t W1 + b1) W2 + b2`, one row a step.
 
         Nothing stands between the two maps, so they are multiplied first.
@@ -92,9 +87,7 @@ class Heads:
 
 
 def _looked_up(
-    tables: Sequence[Float[Tensor, "... _ _"]],
-    weight: Float[Tensor, "heads dim out"],
-    indices: Int64[Tensor, "heads clips time layers"],
+    tables: Tables, weight: Float[Tensor, "heads dim out"], indices: Indices
 ) -> Float[Tensor, "heads clips time out"]:
     """The codes of each step, side by side, under each head's map."""
     parts = torch.split(weight, [table.shape[-1] for table in tables], dim=1)

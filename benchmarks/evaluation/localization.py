@@ -6,16 +6,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float, Float64, Int64
+from jaxtyping import Bool, Float, Float64
 from torch import Tensor
 from torch.nn import functional
 
-from benchmarks.evaluation.heads import Heads
-from benchmarks.evaluation.metrics import event_scores, mean_over_clips, released_event_scores
-from benchmarks.evaluation.objectives import Objective
+from benchmarks.evaluation.heads import Heads, Indices, Tables
+from benchmarks.evaluation.metrics import Weights, event_scores, mean_over_clips, released_event_scores
+from benchmarks.evaluation.objectives import HeadMeasures, Objective
 from benchmarks.evaluation.predictions import second_details
 from benchmarks.evaluation.video_parsing import match_events, match_segments, parsing_f1
 from unicode_cmg.results import SecondDetails
+
+_StepLogits = Float[Tensor, "heads clips time columns"]
+_HeadLabels = Float[Tensor, "heads clips time columns"]
+_StepLabels = Float[Tensor, "clips time columns"]
+_Predicted = Bool[Tensor, "heads clips time columns"]
+_Present = Bool[Tensor, "clips time columns"]
 
 _FIRST_DISCOUNT = 0.1
 
@@ -48,19 +54,10 @@ class LocalizeEvents(Objective):
     def chance(self, classes: int) -> None:
         return None
 
-    def logits(
-        self,
-        heads: Heads,
-        tables: Sequence[Float[Tensor, "... _ _"]],
-        indices: Int64[Tensor, "heads clips time layers"],
-    ) -> Float[Tensor, "heads clips time columns"]:
+    def logits(self, heads: Heads, tables: Tables, indices: Indices) -> _StepLogits:
         return heads.step_logits(tables, indices)
 
-    def losses(
-        self,
-        logits: Float[Tensor, "heads clips time columns"],
-        labels: Float[Tensor, "heads clips time columns"],
-    ) -> Float[Tensor, " heads"]:
+    def losses(self, logits: _StepLogits, labels: _HeadLabels) -> Float[Tensor, " heads"]:
         losses = functional.binary_cross_entropy_with_logits(logits, labels, reduction="none")
         return losses.mean(dim=(1, 2, 3))
 
@@ -68,53 +65,26 @@ class LocalizeEvents(Objective):
         return (torch.full_like(heads.class_bias, _FIRST_DISCOUNT),)
 
     def training_losses(
-        self,
-        logits: Float[Tensor, "heads clips time columns"],
-        labels: Float[Tensor, "heads clips time columns"],
-        parameters: Sequence[Tensor],
+        self, logits: _StepLogits, labels: _HeadLabels, parameters: Sequence[Tensor]
     ) -> Float[Tensor, " heads"]:
         (discounts,) = parameters
         surprise = -labels * logits.log_softmax(dim=-1) * torch.exp(-discounts)[:, None, None]
         return self.losses(logits, labels) + surprise.sum(dim=-1).mean(dim=(1, 2))
 
-    def judge(
-        self,
-        logits: Float[Tensor, "heads clips time columns"],
-        labels: Float[Tensor, "clips time columns"],
-    ) -> dict[str, Float64[Tensor, " heads"]]:
-        return self._measures(logits > 0, labels > 0)
-
-    def choose(
-        self,
-        logits: Float[Tensor, "heads clips time columns"],
-        labels: Float[Tensor, "clips time columns"],
-    ) -> Float64[Tensor, " heads"]:
-        return event_scores(logits > 0, labels > 0)[self.metric]
-
-    def resampled(
-        self,
-        logits: Float[Tensor, "heads clips time columns"],
-        labels: Float[Tensor, "clips time columns"],
-        weights: Float64[Tensor, "resamples clips"],
-    ) -> dict[str, Float64[Tensor, "resamples heads"]]:
+    def judge(self, logits: _StepLogits, labels: _StepLabels, weights: Weights | None = None) -> HeadMeasures:
         return self._measures(logits > 0, labels > 0, weights)
 
+    def choose(self, logits: _StepLogits, labels: _StepLabels) -> Float64[Tensor, " heads"]:
+        return event_scores(logits > 0, labels > 0)[self.metric]
+
     def judge_together(
-        self,
-        targets: tuple[str, str],
-        logits: Sequence[Float[Tensor, "heads clips time columns"]],
-        labels: Sequence[Float[Tensor, "clips time columns"]],
+        self, targets: tuple[str, str], logits: Sequence[_StepLogits], labels: Sequence[_StepLabels]
     ) -> dict[str, Float64[Tensor, "heads clips"]]:
         """F1 of video parsing: of each modality, of what is in both at once, and of both together."""
         said, true = ([(values > 0)[..., :-1] for values in part] for part in (logits, labels))
         return {name: 100 * values for name, values in parsing_f1(targets, said, true).items()}
 
-    def details(
-        self,
-        logits: Float[Tensor, "heads clips time columns"],
-        labels: Float[Tensor, "clips time columns"],
-        clips: Sequence[str],
-    ) -> SecondDetails:
+    def details(self, logits: _StepLogits, labels: _StepLabels, clips: Sequence[str]) -> SecondDetails:
         return second_details((logits > 0)[..., :-1], (labels > 0)[..., :-1], clips)
 
     def constant(
@@ -128,19 +98,14 @@ class LocalizeEvents(Objective):
         reached = self._of_answers(answers, labels > 0)
         return {name: reached[name][k].item() for name, k in chosen.items()}
 
-    def _of_answers(
-        self, answers: Bool[Tensor, "answers columns"], labels: Bool[Tensor, "clips time columns"]
-    ) -> dict[str, Float64[Tensor, " answers"]]:
+    def _of_answers(self, answers: Bool[Tensor, "answers columns"], labels: _Present) -> HeadMeasures:
         """The measures of each constant answer; one at a time, to spare memory."""
         rows = [self._measures(answer.expand(1, *labels.shape), labels) for answer in answers]
         return {name: torch.cat([row[name] for row in rows]) for name in rows[0]}
 
     def _measures(
-        self,
-        predicted: Bool[Tensor, "heads clips time columns"],
-        labels: Bool[Tensor, "clips time columns"],
-        weights: Float64[Tensor, "resamples clips"] | None = None,
-    ) -> dict[str, Float64[Tensor, "*resamples heads"]]:
+        self, predicted: _Predicted, labels: _Present, weights: Weights | None = None
+    ) -> HeadMeasures:
         events = predicted[..., :-1], labels[..., :-1]
         by_clip = {"f1_segment": match_segments(*events), "f1_event": match_events(*events)}
         return event_scores(predicted, labels, weights) | {
@@ -158,27 +123,14 @@ class LocalizeAsReleased(LocalizeEvents):
 
     metric: str = "precision"
 
-    def choose(
-        self,
-        logits: Float[Tensor, "heads clips time columns"],
-        labels: Float[Tensor, "clips time columns"],
-    ) -> Float64[Tensor, " heads"]:
+    def choose(self, logits: _StepLogits, labels: _StepLabels) -> Float64[Tensor, " heads"]:
         return self.judge(logits, labels)[self.metric]
 
-    def resampled(
-        self,
-        logits: Float[Tensor, "heads clips time columns"],
-        labels: Float[Tensor, "clips time columns"],
-        weights: Float64[Tensor, "resamples clips"],
-    ) -> dict[str, Float64[Tensor, "resamples heads"]]:
-        """Nothing: averages over batches depend on which clips stand together."""
-        return {}
-
     def _measures(
-        self,
-        predicted: Bool[Tensor, "heads clips time columns"],
-        labels: Bool[Tensor, "clips time columns"],
-        weights: Float64[Tensor, "resamples clips"] | None = None,
-    ) -> dict[str, Float64[Tensor, "*resamples heads"]]:
+        self, predicted: _Predicted, labels: _Present, weights: Weights | None = None
+    ) -> HeadMeasures:
+        """Nothing of resamples: averages over batches depend on which clips stand together."""
+        if weights is not None:
+            return {}
         measures = released_event_scores(predicted, labels)
         return {self.metric: measures.pop(self.metric)} | measures

@@ -15,6 +15,8 @@ from torch import Tensor
 
 from unicode_cmg.results import Bootstrap
 
+Weights = Float64[Tensor, "resamples clips"]
+
 _RELEASED_BATCH = 80
 _WEIGHTS_AT_ONCE = 4_000_000
 
@@ -22,7 +24,7 @@ _WEIGHTS_AT_ONCE = 4_000_000
 def clip_accuracy(
     predictions: Int64[Tensor, "heads clips"],
     labels: Int64[Tensor, " clips"],
-    weights: Float64[Tensor, "resamples clips"] | None = None,
+    weights: Weights | None = None,
 ) -> Float64[Tensor, "*resamples heads"]:
     """Share of clips whose class is right."""
     return 100.0 * mean_over_clips(predictions == labels, weights)
@@ -31,7 +33,7 @@ def clip_accuracy(
 def event_scores(
     predicted: Bool[Tensor, "heads clips time columns"],
     labels: Bool[Tensor, "clips time columns"],
-    weights: Float64[Tensor, "resamples clips"] | None = None,
+    weights: Weights | None = None,
 ) -> dict[str, Float64[Tensor, "*resamples heads"]]:
     """Segment-level scores over the event classes; the last column, background, is left out.
 
@@ -84,7 +86,7 @@ def mean_and_std(values: Sequence[float]) -> tuple[float, float | None]:
 
 
 def sum_over_clips(
-    values: Shaped[Tensor, "heads clips ..."], weights: Float64[Tensor, "resamples clips"] | None
+    values: Shaped[Tensor, "heads clips ..."], weights: Weights | None
 ) -> Float64[Tensor, " ..."]:
     """Sums over all clips, `[S, ...]`, or over those of each resample, `[R, S, ...]`."""
     if weights is None:
@@ -94,7 +96,7 @@ def sum_over_clips(
 
 
 def mean_over_clips(
-    values: Shaped[Tensor, "heads clips"], weights: Float64[Tensor, "resamples clips"] | None
+    values: Shaped[Tensor, "heads clips"], weights: Weights | None
 ) -> Float64[Tensor, "*resamples heads"]:
     """Means over all clips, or over those of each resample."""
     if weights is None:
@@ -102,12 +104,19 @@ def mean_over_clips(
     return sum_over_clips(values, weights) / weights.sum(dim=1, keepdim=True)
 
 
+def means_over_clips(
+    values: Mapping[str, Shaped[Tensor, "heads clips"]], weights: Weights | None
+) -> dict[str, Float64[Tensor, "*resamples heads"]]:
+    """`mean_over_clips` of each score."""
+    return {name: mean_over_clips(scores, weights) for name, scores in values.items()}
+
+
 def _percent(part: Float64[Tensor, " ..."], whole: Float64[Tensor, " ..."]) -> Float64[Tensor, " ..."]:
     """100 part / whole, and 0 of nothing; both are counts."""
     return 100.0 * part / whole.clamp(min=1)
 
 
-def resample_weights(bootstrap: Bootstrap, clips: int) -> Iterator[Float64[Tensor, "resamples clips"]]:
+def resample_weights(bootstrap: Bootstrap, clips: int) -> Iterator[Weights]:
     """How often each clip is in each resample, some resamples at a time.
 
     They depend on the seed and the number of clips only, so all heads and measures see the same ones.
@@ -124,9 +133,7 @@ def resample_weights(bootstrap: Bootstrap, clips: int) -> Iterator[Float64[Tenso
 def bootstrap_intervals(
     bootstrap: Bootstrap,
     clips: int,
-    resampled: Callable[
-        [Float64[Tensor, "resamples clips"]], Mapping[str, Float64[Tensor, "resamples heads"]]
-    ],
+    resampled: Callable[[Weights], Mapping[str, Float64[Tensor, "resamples heads"]]],
     device: torch.device,
 ) -> dict[str, tuple[float, float]]:
     """The interval of each measure, of its mean over the heads.

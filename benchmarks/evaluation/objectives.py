@@ -11,10 +11,18 @@ from jaxtyping import Float, Float64, Int64, Shaped
 from torch import Tensor
 from torch.nn import functional
 
-from benchmarks.evaluation.heads import Heads
-from benchmarks.evaluation.metrics import clip_accuracy
+from benchmarks.evaluation.heads import Heads, Indices, Tables
+from benchmarks.evaluation.metrics import Weights, clip_accuracy
 from benchmarks.evaluation.predictions import clip_details
 from unicode_cmg.results import ClipDetails, SecondDetails
+
+Logits = Float[Tensor, "heads clips *axes"]
+Labels = Shaped[Tensor, " clips *_"]
+HeadLabels = Shaped[Tensor, "heads clips *_"]
+HeadMeasures = dict[str, Float64[Tensor, "*resamples heads"]]
+
+_ClipLogits = Float[Tensor, "heads clips columns"]
+_ClipLabels = Int64[Tensor, " clips"]
 
 
 class Objective(ABC):
@@ -39,18 +47,11 @@ class Objective(ABC):
         """Percent of the metric when guessing blindly; None where the answer is no choice of one class."""
 
     @abstractmethod
-    def logits(
-        self,
-        heads: Heads,
-        tables: Sequence[Float[Tensor, "... _ _"]],
-        indices: Int64[Tensor, "heads clips time layers"],
-    ) -> Float[Tensor, "heads clips *axes"]:
+    def logits(self, heads: Heads, tables: Tables, indices: Indices) -> Logits:
         """Scores of the columns, for each clip or for each of its steps."""
 
     @abstractmethod
-    def losses(
-        self, logits: Float[Tensor, "heads clips *axes"], labels: Shaped[Tensor, "heads clips *_"]
-    ) -> Float[Tensor, " heads"]:
+    def losses(self, logits: Logits, labels: HeadLabels) -> Float[Tensor, " heads"]:
         """The loss of each head; of equally good epochs the one with the least counts."""
 
     def loss_parameters(self, heads: Heads) -> tuple[Shaped[Tensor, " heads *_"], ...]:
@@ -58,43 +59,24 @@ class Objective(ABC):
         return ()
 
     def training_losses(
-        self,
-        logits: Float[Tensor, "heads clips *axes"],
-        labels: Shaped[Tensor, "heads clips *_"],
-        parameters: Sequence[Tensor],
+        self, logits: Logits, labels: HeadLabels, parameters: Sequence[Tensor]
     ) -> Float[Tensor, " heads"]:
         """What training minimises: `losses`, unless a subclass says otherwise."""
         return self.losses(logits, labels)
 
     @abstractmethod
-    def judge(
-        self, logits: Float[Tensor, "heads clips *axes"], labels: Shaped[Tensor, " clips *_"]
-    ) -> dict[str, Float64[Tensor, " heads"]]:
-        """Measures of each head in percent, `metric` first."""
+    def judge(self, logits: Logits, labels: Labels, weights: Weights | None = None) -> HeadMeasures:
+        """Measures of each head in percent, `metric` first.
 
-    def choose(
-        self, logits: Float[Tensor, "heads clips *axes"], labels: Shaped[Tensor, " clips *_"]
-    ) -> Float64[Tensor, " heads"]:
+        With weights they are those of resamples, and empty if they depend on more than which clips there are.
+        """
+
+    def choose(self, logits: Logits, labels: Labels) -> Float64[Tensor, " heads"]:
         """The metric alone, by which an epoch is chosen."""
         return self.judge(logits, labels)[self.metric]
 
-    def resampled(
-        self,
-        logits: Float[Tensor, "heads clips *axes"],
-        labels: Shaped[Tensor, " clips *_"],
-        weights: Float64[Tensor, "resamples clips"],
-    ) -> dict[str, Float64[Tensor, "resamples heads"]]:
-        """`judge` on resamples that have each clip as often as `weights` says.
-
-        Empty, unless a subclass says otherwise: of measures that depend on more than the clips.
-        """
-        return {}
-
     def judge_together(
-        self,
-        targets: tuple[str, str],
-        logits: Sequence[Float[Tensor, "heads clips *axes"]],
-        labels: Sequence[Shaped[Tensor, " clips *_"]],
+        self, targets: tuple[str, str], logits: Sequence[Logits], labels: Sequence[Labels]
     ) -> dict[str, Float64[Tensor, "heads clips"]]:
         """Scores of each clip, in percent, that take what is said about two modalities of it.
 
@@ -107,24 +89,17 @@ class Objective(ABC):
         """
         return {}
 
-    def details(
-        self,
-        logits: Float[Tensor, "heads clips *axes"],
-        labels: Shaped[Tensor, " clips *_"],
-        clips: Sequence[str],
-    ) -> ClipDetails | SecondDetails | None:
-        """What the heads say, class by class; nothing, unless a subclass tells.
+    @abstractmethod
+    def details(self, logits: Logits, labels: Labels, clips: Sequence[str]) -> ClipDetails | SecondDetails:
+        """What the heads say, class by class.
 
         Args:
             logits, labels: As for `judge`.
             clips: Name of each clip.
         """
-        return None
 
     @abstractmethod
-    def constant(
-        self, train_labels: Shaped[Tensor, " _ *axes"], labels: Shaped[Tensor, " _ *axes"]
-    ) -> dict[str, float]:
+    def constant(self, train_labels: Labels, labels: Labels) -> dict[str, float]:
         """The measures, in percent, of saying always the same: what is best on the training labels."""
 
 
@@ -144,43 +119,19 @@ class ClassifyClips(Objective):
     def chance(self, classes: int) -> float:
         return 100.0 / classes
 
-    def logits(
-        self,
-        heads: Heads,
-        tables: Sequence[Float[Tensor, "... _ _"]],
-        indices: Int64[Tensor, "heads clips time layers"],
-    ) -> Float[Tensor, "heads clips columns"]:
+    def logits(self, heads: Heads, tables: Tables, indices: Indices) -> _ClipLogits:
         return heads.clip_logits(tables, indices)
 
-    def losses(
-        self, logits: Float[Tensor, "heads clips columns"], labels: Int64[Tensor, "heads clips"]
-    ) -> Float[Tensor, " heads"]:
+    def losses(self, logits: _ClipLogits, labels: Int64[Tensor, "heads clips"]) -> Float[Tensor, " heads"]:
         losses = functional.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none")
         return losses.view(labels.shape).mean(dim=1)
 
-    def judge(
-        self, logits: Float[Tensor, "heads clips columns"], labels: Int64[Tensor, " clips"]
-    ) -> dict[str, Float64[Tensor, " heads"]]:
-        return {"accuracy": clip_accuracy(logits.argmax(dim=-1), labels)}
-
-    def resampled(
-        self,
-        logits: Float[Tensor, "heads clips columns"],
-        labels: Int64[Tensor, " clips"],
-        weights: Float64[Tensor, "resamples clips"],
-    ) -> dict[str, Float64[Tensor, "resamples heads"]]:
+    def judge(self, logits: _ClipLogits, labels: _ClipLabels, weights: Weights | None = None) -> HeadMeasures:
         return {"accuracy": clip_accuracy(logits.argmax(dim=-1), labels, weights)}
 
-    def details(
-        self,
-        logits: Float[Tensor, "heads clips columns"],
-        labels: Int64[Tensor, " clips"],
-        clips: Sequence[str],
-    ) -> ClipDetails:
+    def details(self, logits: _ClipLogits, labels: _ClipLabels, clips: Sequence[str]) -> ClipDetails:
         return clip_details(logits.argmax(dim=-1), labels, logits.shape[-1])
 
-    def constant(
-        self, train_labels: Int64[Tensor, " train"], labels: Int64[Tensor, " clips"]
-    ) -> dict[str, float]:
+    def constant(self, train_labels: Int64[Tensor, " train"], labels: _ClipLabels) -> dict[str, float]:
         majority = torch.bincount(train_labels).argmax().expand(1, len(labels))
         return {"accuracy": clip_accuracy(majority, labels).item()}

@@ -8,7 +8,7 @@ form. `released_ranks` is what the released script does instead.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -19,8 +19,7 @@ from torch.nn import functional
 _SCORES_AT_ONCE = 8_000_000
 
 
-@dataclass(frozen=True)
-class Ranking:
+class Ranking(NamedTuple):
     """Where the best of its right answers stands, for each of N queries.
 
     Attributes:
@@ -51,12 +50,6 @@ class Ranking:
         return self.above + (self.tied + 1).double() / (self.right + 1)
 
     @classmethod
-    def concatenated(cls, parts: list[Ranking]) -> Ranking:
-        """The queries of all parts, in their order."""
-        columns = zip(*((p.above, p.tied, p.right) for p in parts), strict=True)
-        return cls(*(torch.cat(column) for column in columns))
-
-    @classmethod
     def blind(cls, right: Int64[Tensor, " queries"], candidates: int) -> Ranking:
         """All candidates tied, of which so many are right answers: what no similarity at all would give."""
         return cls(torch.zeros_like(right), torch.full_like(right, candidates), right)
@@ -81,7 +74,7 @@ def rank(
         best = scores.masked_fill(~right, -torch.inf).amax(dim=1, keepdim=True)
         tied = scores == best
         parts.append(Ranking((scores > best).sum(dim=1), tied.sum(dim=1), (tied & right).sum(dim=1)))
-    return Ranking.concatenated(parts)
+    return Ranking(*(torch.cat(column) for column in zip(*parts, strict=True)))
 
 
 def pooled(
@@ -89,7 +82,7 @@ def pooled(
     indices: Int64[Tensor, "rows time layers"],
     mask: Bool[Tensor, "rows time"],
 ) -> tuple[Float64[Tensor, "distinct dim"], Int64[Tensor, " rows"]]:
-    """The mean of the codewords of each row's real steps, layers side by side, of length one.
+    """The mean of the codewords of each row's real steps, code layers side by side, of length one.
 
     Rows that have the same codes in the same proportions get the very same vector, whatever their order and
     number, so that ties stay ties.
@@ -97,8 +90,13 @@ def pooled(
     Returns:
         The distinct vectors, and which of them each row has.
     """
-    shares = [_counts(indices[..., k], mask, len(table)) for k, table in enumerate(tables)]
-    counts = torch.cat(shares, dim=1)
+    counts = torch.cat(
+        [
+            indices.new_zeros(len(indices), len(table)).scatter_add_(1, indices[..., k], mask.long())
+            for k, table in enumerate(tables)
+        ],
+        dim=1,
+    )
     counts = counts // _common_divisor(counts)[:, None]
     distinct, which = torch.unique(counts, dim=0, return_inverse=True)
     parts = torch.split(distinct.double(), [len(table) for table in tables], dim=1)
@@ -126,14 +124,6 @@ def released_ranks(
             order = np.argsort(values)[::-1]
             ranks[row] = np.flatnonzero(candidate_items[order] == item)[0]
     return ranks
-
-
-def _counts(
-    indices: Int64[Tensor, "rows time"], mask: Bool[Tensor, "rows time"], codes: int
-) -> Int64[Tensor, "rows codes"]:
-    """How often each code is in the real steps of each row."""
-    empty = torch.zeros(len(indices), codes, dtype=torch.int64, device=indices.device)
-    return empty.scatter_add_(1, indices, mask.long())
 
 
 def _common_divisor(counts: Int64[Tensor, "rows codes"]) -> Int64[Tensor, " rows"]:

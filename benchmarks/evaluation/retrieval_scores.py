@@ -11,9 +11,16 @@ from jaxtyping import Float64, Int64
 from torch import Tensor
 
 from benchmarks.evaluation.directions import Direction
-from benchmarks.evaluation.metrics import bootstrap_intervals, mean_over_clips
+from benchmarks.evaluation.metrics import means_over_clips
 from benchmarks.evaluation.ranking import Ranking, pooled, rank, released_ranks
-from benchmarks.evaluation.scoring import EncodedTask, Scored, code_permutations, measure
+from benchmarks.evaluation.scoring import (
+    EncodedTask,
+    Scored,
+    code_permutations,
+    direction_result,
+    measure,
+    measures_of,
+)
 from unicode_cmg.results import DirectionResult
 
 _METRIC, _DEPTHS = "R@10", (10, 1, 5)
@@ -50,10 +57,10 @@ class _Found(NamedTuple):
     within: dict[int, Float64[Tensor, " queries"]]
     place: Float64[Tensor, " queries"]
 
-    def values(self) -> dict[str, Float64[Tensor, " queries"]]:
-        """What is averaged over queries, the metric first."""
-        shares = {f"R@{k}": 100 * values for k, values in self.within.items()}
-        return shares | {"mean rank": self.place}
+    def values(self) -> dict[str, Float64[Tensor, "1 queries"]]:
+        """What is averaged over queries."""
+        shares = {f"R@{k}": 100 * values[None] for k, values in self.within.items()}
+        return shares | {"mean rank": self.place[None]}
 
 
 def _direction(task: EncodedTask, pair: Direction, *, released: bool) -> DirectionResult:
@@ -69,24 +76,18 @@ def _direction(task: EncodedTask, pair: Direction, *, released: bool) -> Directi
         )
     right = torch.bincount(candidates.items, minlength=int(queries.items.max()) + 1)[queries.items]
     blind = _expected(Ranking.blind(right, len(candidates.items)))
-    intervals = _intervals(task, found, queries.items)
-    constant = {name: values.mean().item() for name, values in blind.values().items()}
-    measures = {
-        name: measure([values.mean().item()], constant[name], intervals.get(name))
-        for name, values in found.values().items()
-    }
+    # items are drawn with all their queries, because captions of the same item are alike
+    distinct, which = torch.unique(queries.items, return_inverse=True)
+    measures = measures_of(
+        lambda weights: means_over_clips(found.values(), None if weights is None else weights[:, which]),
+        task.bootstrap,
+        len(distinct),
+        which.device,
+        {name: values.mean().item() for name, values in blind.values().items()},
+    )
     middles = [float(np.median(part.place.cpu().numpy())) for part in (found, blind)]
     measures["median rank"] = measure(middles[:1], middles[1], None)
-    main = measures.pop(_METRIC)
-    return DirectionResult(
-        source=pair.source,
-        target=pair.target,
-        kind="transfer",
-        metric=_METRIC,
-        epochs_selected=(),
-        others=measures,
-        **dict(main),
-    )
+    return direction_result(pair, _METRIC, measures)
 
 
 def _side(task: EncodedTask, modality: str, *, rename: bool) -> _Side:
@@ -111,18 +112,3 @@ def _released(queries: _Side, candidates: _Side) -> _Found:
     ranks = released_ranks(*vectors, *(side.items.cpu().numpy() for side in (queries, candidates)))
     places = torch.from_numpy(ranks + 1)
     return _Found({k: (places <= k).double() for k in _DEPTHS}, places.double())
-
-
-def _intervals(
-    task: EncodedTask, found: _Found, items: Int64[Tensor, " queries"]
-) -> dict[str, tuple[float, float]]:
-    """Items are drawn with all their queries, because captions of the same item are alike."""
-    if task.bootstrap is None:
-        return {}
-    distinct, which = torch.unique(items, return_inverse=True)
-    values = found.values()
-
-    def resampled(weights: Float64[Tensor, "resamples items"]) -> dict[str, Float64[Tensor, "resamples 1"]]:
-        return {name: mean_over_clips(v[None], weights[:, which]) for name, v in values.items()}
-
-    return bootstrap_intervals(task.bootstrap, len(distinct), resampled, items.device)

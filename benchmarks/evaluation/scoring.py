@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import combinations
 
 import numpy as np
@@ -16,10 +17,20 @@ from benchmarks.evaluation.clip_codes import EncodedClips
 from benchmarks.evaluation.directions import Direction
 from benchmarks.evaluation.fitting import FittedHeads, fit_heads, head_logits
 from benchmarks.evaluation.heads import LabelledCodes
-from benchmarks.evaluation.metrics import bootstrap_intervals, mean_and_std, mean_over_clips
+from benchmarks.evaluation.metrics import Weights, bootstrap_intervals, mean_and_std, means_over_clips
+from benchmarks.evaluation.objectives import HeadMeasures
 from benchmarks.evaluation.protocols import HeadProtocol, Protocol
 from unicode_cmg.errors import InputError
-from unicode_cmg.results import Bootstrap, DataSummary, DirectionResult, HeadConfig, JointResult, Measure
+from unicode_cmg.results import (
+    Bootstrap,
+    ClipDetails,
+    DataSummary,
+    DirectionResult,
+    HeadConfig,
+    JointResult,
+    Measure,
+    SecondDetails,
+)
 
 
 @dataclass(frozen=True)
@@ -138,31 +149,16 @@ def _judge(task: EncodedTask, pair: Direction, rule: HeadProtocol, fitted: Fitte
 def _row(
     task: EncodedTask, pair: Direction, rule: HeadProtocol, fitted: FittedHeads, judged: _Judged
 ) -> DirectionResult:
-    objective, labels = rule.objective, judged.labels
-    constant = objective.constant(task.clips(rule.train, pair.source).labels, labels)
-    intervals = {}
-    if task.bootstrap is not None:
-        intervals = bootstrap_intervals(
-            task.bootstrap,
-            len(labels),
-            lambda weights: objective.resampled(judged.logits, labels, weights),
-            labels.device,
-        )
-    measures = {
-        name: measure(values.tolist(), constant[name], intervals.get(name))
-        for name, values in objective.judge(judged.logits, labels).items()
-    }
-    main = measures.pop(objective.metric)
-    return DirectionResult(
-        source=pair.source,
-        target=pair.target,
-        kind="same-modality" if pair.source == pair.target else "transfer",
-        metric=objective.metric,
-        epochs_selected=fitted.epochs,
-        others=measures,
-        details=objective.details(judged.logits, labels, task.names[pair.target]),
-        **dict(main),
+    objective, logits, labels = rule.objective, judged.logits, judged.labels
+    measures = measures_of(
+        lambda weights: objective.judge(logits, labels, weights),
+        task.bootstrap,
+        len(labels),
+        labels.device,
+        objective.constant(task.clips(rule.train, pair.source).labels, labels),
     )
+    details = objective.details(logits, labels, task.names[pair.target])
+    return direction_result(pair, objective.metric, measures, fitted.epochs, details)
 
 
 def _joint(
@@ -183,29 +179,33 @@ def _joint(
                 [j.labels[place] for j, place in zip(both, places, strict=True)],
             )
             if scores:
+                means = partial(means_over_clips, scores)
+                measures = measures_of(means, task.bootstrap, len(rows[0]), places[0].device)
                 yield JointResult(
-                    source=source,
-                    targets=(first, second),
-                    clips=len(rows[0]),
-                    measures=_clip_means(scores, task.bootstrap),
+                    source=source, targets=(first, second), clips=len(rows[0]), measures=measures
                 )
 
 
-def _clip_means(
-    scores: Mapping[str, Float[Tensor, "heads clips"]], bootstrap: Bootstrap | None
+def measures_of(
+    judged: Callable[[Weights | None], HeadMeasures],
+    bootstrap: Bootstrap | None,
+    clips: int,
+    device: torch.device,
+    constant: Mapping[str, float] | None = None,
 ) -> dict[str, Measure]:
-    intervals = {}
-    if bootstrap is not None:
-        first = next(iter(scores.values()))
-        intervals = bootstrap_intervals(
-            bootstrap,
-            first.shape[1],
-            lambda weights: {name: mean_over_clips(values, weights) for name, values in scores.items()},
-            first.device,
-        )
+    """Measures of the tested clips, with intervals.
+
+    Args:
+        judged: The measures of resamples with these weights, or for None those of the clips as they are.
+        bootstrap: How intervals are made; None for none.
+        clips: How many were tested.
+        device: Where `judged` computes.
+        constant: What a constant answer reaches, by the names of the measures.
+    """
+    intervals = {} if bootstrap is None else bootstrap_intervals(bootstrap, clips, judged, device)
     return {
-        name: measure(mean_over_clips(values, None).tolist(), None, intervals.get(name))
-        for name, values in scores.items()
+        name: measure(values.tolist(), (constant or {}).get(name), intervals.get(name))
+        for name, values in judged(None).items()
     }
 
 
@@ -217,8 +217,28 @@ def measure(
     return Measure(mean=mean, std=std, per_seed=tuple(per_seed), constant=constant, interval=interval)
 
 
+def direction_result(
+    pair: Direction,
+    metric: str,
+    measures: Mapping[str, Measure],
+    epochs: tuple[int, ...] = (),
+    details: ClipDetails | SecondDetails | None = None,
+) -> DirectionResult:
+    """The row of a direction: the metric first, the other measures beside it."""
+    return DirectionResult(
+        source=pair.source,
+        target=pair.target,
+        kind="same-modality" if pair.source == pair.target else "transfer",
+        metric=metric,
+        epochs_selected=epochs,
+        others={name: other for name, other in measures.items() if name != metric},
+        details=details,
+        **dict(measures[metric]),
+    )
+
+
 def code_permutations(clips: EncodedClips, seeds: Sequence[int], permute_seed: int) -> list[Tensor]:
-    """Per layer, `[S, U]`: a random order of the codes in use for each head."""
+    """For each code layer, `[S, U]`: a random order of the codes in use for each head."""
     device = clips.indices.device
     generators = [torch.Generator().manual_seed(permute_seed * 1_000_003 + seed) for seed in seeds]
     return [

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from benchmarks.refinement.choice import Choice, check_choices, chosen
-from benchmarks.refinement.comparison import ALL, RefinedResult, compare
+from benchmarks.refinement.comparison import ALL, Choice, RefinedResult, check_choices, chosen, compare
 from benchmarks.refinement.refiners import CodeLayer, Refiner, RefineSection, Size, parse_refiners
-from benchmarks.refinement.selections import Refinement, Use, match_selections, summary, view_of
-from benchmarks.refinement.views import LayerView, refined
+from benchmarks.refinement.views import LayerView, match_selections, refined, view_of
 
 __all__ = [
     "ALL",
@@ -15,16 +13,13 @@ __all__ = [
     "LayerView",
     "RefineSection",
     "RefinedResult",
-    "Refinement",
     "Refiner",
     "Size",
-    "Use",
     "check_choices",
     "chosen",
     "compare",
     "match_selections",
     "parse_refiners",
     "refined",
-    "summary",
     "view_of",
 ]

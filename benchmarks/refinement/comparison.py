@@ -1,15 +1,15 @@
-"""Compare refiners on one task, with one pass of the encoder."""
+"""Compare refiners on one task, with one pass of the encoder, and choose among them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
+from typing import Literal, NamedTuple
 
 import torch
 from pydantic import Field
 
-from benchmarks.evaluation.clip_codes import EncodedClips
 from benchmarks.evaluation.directions import Direction
 from benchmarks.evaluation.fitting import head_logits
 from benchmarks.evaluation.metrics import mean_and_std
@@ -67,51 +67,44 @@ def compare(
             learn from and there are none.
     """
     _check(task, refiners)
+    task = replace(task, seeds=tuple(seeds), head=task.head if head is None else head)
     found: list[RefinedResult] = []
     for source in dict.fromkeys(pair.source for pair in task.pairs):
-        requests = [_Request(ALL, None, [[None] * len(task.code_layers)])]
-        requests += _requests(task, refiners, source) if refiners else []
-        scores = iter(score_views(task, source, [views for r in requests for views in r.draws], seeds, head))
+        requests = [_Request(ALL, None, [[None] * len(task.code_layers)]), *_requests(task, refiners, source)]
+        scores = iter(_scores(task, source, [views for request in requests for views in request.draws]))
         for request in requests:
             draws = [next(scores) for _ in request.draws]
             found += [_row(task, request, pair, [draw[pair] for draw in draws]) for pair in draws[0]]
     return found
 
 
-class _Request:
+class _Request(NamedTuple):
     """One size of one refiner: its views, one for each draw."""
 
-    def __init__(self, name: str, asked: Size | None, draws: Sequence[Views]) -> None:
-        self.name, self.asked, self.draws = name, asked, draws
+    name: str
+    asked: Size | None
+    draws: Sequence[Views]
 
 
-def _requests(task: EncodedTask, refiners: Mapping[str, Refiner], source: str) -> list[_Request]:
-    layers = _materials(task, source)
-    requests = []
+def _requests(task: EncodedTask, refiners: Mapping[str, Refiner], source: str) -> Iterator[_Request]:
+    if not refiners:
+        return
+    training = task.clips(task.rule.train, source) if isinstance(task.rule, HeadProtocol) else None
+    layers = [
+        CodeLayer(name, place, task.codebooks[name], training) for place, name in enumerate(task.code_layers)
+    ]
     for name, refiner in refiners.items():
         by_layer = [refiner.views(layer) for layer in layers]
         for place, size in enumerate(refiner.keep):
-            draws: list[tuple[LayerView, ...]] = list(zip(*(sizes[place] for sizes in by_layer), strict=True))
-            requests.append(_Request(name, size, draws))
-    return requests
+            yield _Request(name, size, list(zip(*(sizes[place] for sizes in by_layer), strict=True)))
 
 
-def _materials(task: EncodedTask, source: str) -> list[CodeLayer]:
-    training = None
-    if isinstance(task.rule, HeadProtocol):
-        training = task.clips(task.rule.train, source)
-    return [
-        CodeLayer(name, place, task.codebooks[name], training) for place, name in enumerate(task.code_layers)
-    ]
-
-
-def _row(task: EncodedTask, request: _Request, pair: Direction, draws: Sequence[Score]) -> RefinedResult:
+def _row(task: EncodedTask, request: _Request, pair: Direction, draws: Sequence[_Score]) -> RefinedResult:
     total = sum(table.shape[-1] for table in task.codes[pair.source].tables)
     kept = sum(view.width for view in request.draws[0] if view is not None)
-    if len(draws) == 1:
-        mean, std = mean_and_std(draws[0].reported)
-    else:
-        mean, std = mean_and_std([fmean(draw.reported) for draw in draws])
+    mean, std = mean_and_std(
+        draws[0].reported if len(draws) == 1 else [fmean(draw.reported) for draw in draws]
+    )
     selection = [value for draw in draws for value in draw.selection]
     return RefinedResult(
         refinement=request.name,
@@ -147,7 +140,7 @@ def _check(task: EncodedTask, refiners: Mapping[str, Refiner]) -> None:
 
 
 @dataclass(frozen=True)
-class Score:
+class _Score:
     """What is reached in one direction.
 
     Attributes:
@@ -158,47 +151,23 @@ class Score:
 
     metric: str
     reported: tuple[float, ...]
-    selection: tuple[float, ...]
+    selection: tuple[float, ...] = ()
 
 
-def score_views(
-    task: EncodedTask,
-    source: str,
-    views: Sequence[Views],
-    seeds: Sequence[int],
-    head: HeadConfig | None = None,
-) -> list[dict[Direction, Score]]:
-    """What heads that learn on one modality reach through each view.
-
-    Args:
-        task: Encoded `with_unquantized` if a view requantizes.
-        source: The modality; the directions are those of the task that begin there.
-        views: What heads see; the same in training and on the target.
-        seeds: Of the heads.
-        head: How they train; by default as the protocol says.
-    """
-    task = replace(
-        task,
-        pairs=tuple(pair for pair in task.pairs if pair.source == source),
-        seeds=tuple(seeds),
-        head=task.head if head is None else head,
-    )
+def _scores(task: EncodedTask, source: str, views: Sequence[Views]) -> list[dict[Direction, _Score]]:
+    """What is reached from one modality through each view; it is the same in training and on the target."""
+    task = replace(task, pairs=tuple(pair for pair in task.pairs if pair.source == source))
     if not isinstance(task.rule, HeadProtocol) or task.head is None:
-        return [_judged(task, chosen) for chosen in views]
-    scores: dict[int, dict[Direction, Score]] = {}
-    for places in _stacks(views, len(seeds)):
-        codes = _stacked(task.codes, [views[i] for i in places], len(seeds))
-        stack = replace(task, codes=codes, seeds=tuple(seeds) * len(places))
+        seen = [{m: refined(clips, chosen) for m, clips in task.codes.items()} for chosen in views]
+        scored = [replace(task, codes=codes).score().directions for codes in seen]
+        return [
+            {Direction(r.source, r.target): _Score(r.metric, r.per_seed) for r in rows} for rows in scored
+        ]
+    scores: dict[int, dict[Direction, _Score]] = {}
+    for places in _stacks(views, len(task.seeds)):
+        stack = _stacked(task, [views[i] for i in places])
         scores |= zip(places, _trained(stack, source, task.rule, task.head, len(places)), strict=True)
     return [scores[i] for i in range(len(views))]
-
-
-def _judged(task: EncodedTask, views: Views) -> dict[Direction, Score]:
-    """Without heads."""
-    scored = replace(task, codes={m: refined(clips, views) for m, clips in task.codes.items()}).score()
-    return {
-        Direction(row.source, row.target): Score(row.metric, row.per_seed, ()) for row in scored.directions
-    }
 
 
 def _stacks(views: Sequence[Views], seeds: int) -> Iterator[list[int]]:
@@ -213,32 +182,30 @@ def _stacks(views: Sequence[Views], seeds: int) -> Iterator[list[int]]:
         yield from (places[start : start + most] for start in range(0, len(places), most))
 
 
-def _stacked(
-    codes: Mapping[str, EncodedClips], views: Sequence[Views], seeds: int
-) -> dict[str, EncodedClips]:
-    """Clips with a table for each head: all seeds of the first view, then of the second, and so on."""
+def _stacked(task: EncodedTask, views: Sequence[Views]) -> EncodedTask:
+    """The task with a table for each head: all seeds of the first view, then of the second, and so on."""
     stacked = {}
-    for modality, clips in codes.items():
+    for modality, clips in task.codes.items():
         seen = [refined(clips, chosen) for chosen in views]
         tables = zip(*(one.tables for one in seen), strict=True)
         stacked[modality] = replace(
-            seen[0], tables=tuple(torch.stack(layer).repeat_interleave(seeds, dim=0) for layer in tables)
+            seen[0],
+            tables=tuple(torch.stack(layer).repeat_interleave(len(task.seeds), dim=0) for layer in tables),
         )
-    return stacked
+    return replace(task, codes=stacked, seeds=task.seeds * len(views))
 
 
 def _trained(
     task: EncodedTask, source: str, rule: HeadProtocol, head: HeadConfig, views: int
-) -> list[dict[Direction, Score]]:
+) -> list[dict[Direction, _Score]]:
     """The heads of a stack, on every target."""
-    fitted = fit_source(task, source, rule, head)
-    scores: list[dict[Direction, Score]] = [{} for _ in range(views)]
-    for pair, heads in fitted.items():
+    scores: list[dict[Direction, _Score]] = [{} for _ in range(views)]
+    for pair, heads in fit_source(task, source, rule, head).items():
         clips = task.clips(rule.report, pair.target)
         reached = rule.objective.choose(head_logits(rule.objective, heads.heads, clips), clips.labels)
         parts = zip(_split(reached.tolist(), views), _split(heads.reached, views), strict=True)
         for score, (reported, selection) in zip(scores, parts, strict=True):
-            score[pair] = Score(rule.objective.metric, reported, selection)
+            score[pair] = _Score(rule.objective.metric, reported, selection)
     return scores
 
 
@@ -246,3 +213,65 @@ def _split(values: Sequence[float], parts: int) -> list[tuple[float, ...]]:
     """Consecutive parts of equal length; empty ones of nothing."""
     each = len(values) // parts
     return [tuple(values[i * each : (i + 1) * each]) for i in range(parts)]
+
+
+class Choice(Config):
+    """The best of some refinements and all their sizes, for each direction of each run and task."""
+
+    among: tuple[str, ...] = Field(
+        min_length=1, description=f"names of refinements; '{ALL}' is one that is always there"
+    )
+    by: Literal["selection", "reported"] = Field(
+        default="selection",
+        description="what the heads reach on validation clips of the modality they learned on; or, a leak "
+        "(P11), on the clips and in the modality that are reported",
+    )
+
+
+def check_choices(choices: Mapping[str, Choice], refinements: Collection[str]) -> None:
+    """Refuse choices that cannot be made.
+
+    Raises:
+        ValueError: A choice has the name of a refinement, or chooses among something that there is not.
+    """
+    known = [ALL, *refinements]
+    for name, choice in choices.items():
+        if name in known:
+            raise ValueError(f"'{name}' is the name of a choice and of a refinement; expected two names")
+        for candidate in choice.among:
+            if candidate not in known:
+                raise ValueError(
+                    f"the choice '{name}' is among '{candidate}'; expected some of {', '.join(known)}"
+                )
+
+
+def chosen(rows: Sequence[RefinedResult], choices: Mapping[str, Choice]) -> list[RefinedResult]:
+    """A row for each choice and direction, with the numbers of the refinement that was chosen.
+
+    Of equally good ones the largest is taken.
+
+    Args:
+        rows: All refinements of one run on one task.
+        choices: Name -> choice.
+
+    Raises:
+        InputError: Nothing can be chosen by the selection clips, because there are none.
+    """
+    found = []
+    for name, choice in choices.items():
+        among = [row for row in rows if row.refinement in choice.among]
+        for pair in dict.fromkeys((row.source, row.target) for row in rows):
+            candidates = [row for row in among if (row.source, row.target) == pair]
+            best = max(candidates, key=lambda row: (_value(row, name, choice), row.kept))
+            found.append(best.model_copy(update={"refinement": name, "asked": None}))
+    return found
+
+
+def _value(row: RefinedResult, name: str, choice: Choice) -> float:
+    if choice.by == "reported":
+        return row.mean
+    if row.selection is None:
+        raise InputError(
+            f"the choice '{name}' has no clips to choose by", expected="a task whose heads choose their epoch"
+        )
+    return row.selection

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, Any, ClassVar, Literal
@@ -15,9 +14,8 @@ from pydantic import Field, field_validator
 from torch import Tensor
 
 from benchmarks.evaluation.heads import LabelledCodes
-from benchmarks.refinement.selections import Use, view_of
-from benchmarks.refinement.views import KeptDims, LayerView, Projected
-from toc import VARIANTS, CodebookError, optimize
+from benchmarks.refinement.views import KeptDims, LayerView, Projected, Use, codebook_errors, view_of
+from toc import VARIANTS, optimize
 from toc.dimensions import how_many
 from unicode_cmg.config import Config
 from unicode_cmg.errors import InputError
@@ -100,7 +98,7 @@ class Refiner(Config, ABC):
             InputError: The codebook has fewer, or cannot be scored for `auto`.
         """
         codes = layer.codewords
-        with _codebook_errors(layer.name):
+        with codebook_errors(f"code layer {layer.name}"):
             return [
                 len(optimize(codes, size).indices) if size == "auto" else how_many(size, codes.shape[1])
                 for size in self.keep
@@ -133,7 +131,7 @@ class TOCRefiner(Refiner):
 
     def views(self, layer: CodeLayer) -> list[list[LayerView]]:
         options = {"lam": self.lam, **VARIANTS[self.variant]}
-        with _codebook_errors(layer.name):
+        with codebook_errors(f"code layer {layer.name}"):
             selections = [optimize(layer.codewords, size, layer=layer.name, **options) for size in self.keep]
         return [[view_of(selection, self.use, layer.codebook)] for selection in selections]
 
@@ -263,12 +261,3 @@ def _sparse_regression(strength: float) -> Any:
     named_before = LogisticRegression().get_params().get("penalty") == "l2"
     options: dict[str, Any] = {"penalty": "l1"} if named_before else {"l1_ratio": 1.0}
     return LogisticRegression(C=strength, solver="liblinear", random_state=0, **options)
-
-
-@contextmanager
-def _codebook_errors(layer: str) -> Iterator[None]:
-    """Turn what TOC says of a codebook into an error that names the code layer."""
-    try:
-        yield
-    except CodebookError as error:
-        raise InputError(str(error), where=f"code layer {layer}") from None

@@ -1,23 +1,35 @@
-"""What heads see of the codes of a layer: all of each codeword, or less of it."""
+"""What heads see of the codes of a code layer: all of each codeword, or less of it, as TOC selections say."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int64
 from numpy import ndarray
 from torch import Tensor
 
 from benchmarks.evaluation.clip_codes import EncodedClips
+from toc import CodebookError, TOCSelection, optimize
 from unicode_cmg.codebook import squared_distances
 from unicode_cmg.encoding.stream import BATCH_CLIPS
+from unicode_cmg.errors import InputError
+
+Selection = str | Path | TOCSelection
+"""A `toc.json`, the folder that holds it, or what is in it."""
+
+Use = Literal["slice", "requantize"]
+"""Look at the kept dimensions of the codes as they are, or choose the codes anew in these dimensions."""
 
 
 class LayerView(ABC):
-    """A linear map of the codewords of one layer."""
+    """A linear map of the codewords of one code layer."""
 
     @property
     @abstractmethod
@@ -49,13 +61,13 @@ class KeptDims(LayerView):
 
 @dataclass(frozen=True, eq=False)
 class Requantized(KeptDims):
-    """Some dimensions, and in these alone the nearest code of what the layer quantized.
+    """Some dimensions, and in these alone the nearest code of what the code layer quantized.
 
     Each residual codebook decides anew for the vector it was given, which holds what the codes chosen in all
     dimensions left over; that vector is not made again from the new codes.
 
     Attributes:
-        codebook: `[H, D]` all codewords of the layer, in their own dtype.
+        codebook: `[H, D]` all codewords of the code layer, in their own dtype.
     """
 
     codebook: Float[Tensor, "codes dim"]
@@ -96,9 +108,9 @@ class Projected(LayerView):
 
 
 def refined(clips: EncodedClips, views: Sequence[LayerView | None]) -> EncodedClips:
-    """The same clips as heads see them through one view for each layer; None shows a layer as it is.
+    """The same clips as heads see them through one view for each code layer; None shows it as it is.
 
-    Views that requantize need clips that were encoded `with_inputs`.
+    Views that requantize need clips that were encoded `with_unquantized`.
     """
     tables, used, columns = list(clips.tables), list(clips.used), list(clips.indices.unbind(-1))
     for k, view in enumerate(views):
@@ -108,3 +120,74 @@ def refined(clips: EncodedClips, views: Sequence[LayerView | None]) -> EncodedCl
         elif view is not None:
             tables[k] = view.vectors(tables[k])
     return replace(clips, tables=tuple(tables), used=tuple(used), indices=torch.stack(columns, dim=-1))
+
+
+def match_selections(
+    toc: Selection | Sequence[Selection],
+    codebooks: Mapping[str, Float[Tensor, "_ _"]],
+    code_layers: Sequence[str],
+) -> dict[str, TOCSelection]:
+    """The selection of each evaluated code layer, in their order.
+
+    Args:
+        toc: One for each of `code_layers`, or `"auto"` to select here, as many dimensions as TOC finds right.
+        codebooks: The codebooks of the model.
+        code_layers: The code layers that heads will see.
+
+    Raises:
+        InputError: A selection was made for another codebook, a code layer has none, or it has no codebook.
+    """
+    for layer in code_layers:
+        if layer not in codebooks:
+            raise InputError(
+                f"the code layer '{layer}' has no codebook, and TOC refines codebooks",
+                expected=f"code layers with a codebook: {', '.join(codebooks)}" if codebooks else None,
+                fix="evaluate it without a TOC selection",
+            )
+    books = {layer: codebooks[layer].detach().float().cpu().numpy() for layer in code_layers}
+    selections: dict[str, TOCSelection] = {}
+    if toc == "auto":
+        for layer, book in books.items():
+            with codebook_errors(f"code layer {layer}"):
+                selections[layer] = optimize(book, "auto", layer=layer)
+        return selections
+    for item in [toc] if isinstance(toc, Selection) else toc:
+        where = "TOC selection" if isinstance(item, TOCSelection) else item
+        with codebook_errors(None):
+            selection = item if isinstance(item, TOCSelection) else TOCSelection.load(item)
+        layer = selection.layer
+        if layer not in books:
+            raise InputError(
+                f"made for code layer '{layer}'", where=where, expected=f"one of {', '.join(books)}"
+            )
+        if layer in selections:
+            raise InputError(
+                f"a second selection for code layer '{layer}'",
+                where=where,
+                expected="one for each code layer",
+            )
+        with codebook_errors(where):
+            selection.check(books[layer])
+        selections[layer] = selection
+    for layer in code_layers:
+        if layer not in selections:
+            raise InputError(
+                f"no TOC selection for code layer '{layer}'",
+                expected="one for each code layer that heads see",
+            )
+    return {layer: selections[layer] for layer in code_layers}
+
+
+def view_of(selection: TOCSelection, use: Use, codebook: Float[Tensor, "codes dim"]) -> KeptDims:
+    """What heads see of a code layer through a selection."""
+    dims = np.flatnonzero(selection.mask).astype(np.int64)
+    return KeptDims(dims) if use == "slice" else Requantized(dims, codebook.detach())
+
+
+@contextmanager
+def codebook_errors(where: object | None) -> Iterator[None]:
+    """Turn what TOC says of a codebook or a selection into an `InputError`."""
+    try:
+        yield
+    except CodebookError as error:
+        raise InputError(str(error), where=where) from None

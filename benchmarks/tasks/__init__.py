@@ -19,7 +19,7 @@ from benchmarks.tasks.retrieval import (
     ValorTask,
 )
 from benchmarks.tasks.ucf_vgg import UCFVGGTask
-from unicode_cmg.errors import InputError
+from unicode_cmg.errors import InputError, unknown
 
 _RETRIEVAL: tuple[type[RetrievalTask], ...] = (ClothoTask, COCOTask, FlickrSoundTask, MSVDTask, ValorTask)
 _TASKS: Mapping[str, type[Task]] = {
@@ -55,7 +55,7 @@ def resolve_protocol(protocol: str | Protocol, task: str) -> Protocol:
         return protocol
     known = _task(task).protocols
     if protocol not in known:
-        raise InputError(f"unknown protocol '{protocol}' for task {task}", expected=" or ".join(known))
+        raise unknown("protocol", protocol, known, where=f"task {task}")
     return known[protocol]
 
 
@@ -102,7 +102,7 @@ def read_task(name: str, data_root: str | Path) -> Task:
 
 def _task(name: str) -> type[Task]:
     if name not in _TASKS:
-        raise InputError(f"unknown task '{name}'", expected=" or ".join(_TASKS))
+        raise unknown("task", name, _TASKS)
     return _TASKS[name]
 
 

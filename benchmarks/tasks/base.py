@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
@@ -14,10 +15,17 @@ from jaxtyping import Bool, Float, Int64, Shaped
 from benchmarks.evaluation.directions import Direction
 from benchmarks.evaluation.protocols import Protocol
 from benchmarks.evaluation.scoring import EncodedTask, Scored, head_scores
+from unicode_cmg.data.layouts.avvp import STEPS
 
-_SAMPLED_ROWS = 16  # features are gigabytes; ids, labels and splits are hashed whole
+Rows = Int64[np.ndarray, " rows"]
+Features = Float[np.ndarray, "rows time ..."]
+Mask = Bool[np.ndarray, "rows time"]
+Part = str | Shaped[np.ndarray, " ..."]
+
+_SAMPLED_ROWS = 16
 
 
+@dataclass(frozen=True)
 class Task(ABC):
     """Labelled clips, seen through several modalities, in splits.
 
@@ -28,11 +36,16 @@ class Task(ABC):
         protocols: Name -> protocol; "held-out" is among them.
         held_out_splits: Splits that must not share a video.
         root: Name of the folder the clips were read from.
+        classes: Names of the classes, in the order of their numbers.
+        modalities: Names of the modalities.
     """
 
     protocols: ClassVar[Mapping[str, Protocol]]
     held_out_splits: ClassVar[tuple[str, ...]] = ("train", "val", "test")
+
     root: str
+    classes: tuple[str, ...]
+    modalities: tuple[str, ...]
 
     @classmethod
     @abstractmethod
@@ -47,16 +60,6 @@ class Task(ABC):
         """The clips as a protocol takes them; the same under all, unless a task says otherwise."""
         return self
 
-    @property
-    @abstractmethod
-    def classes(self) -> tuple[str, ...]:
-        """Names of the classes, in the order of their numbers."""
-
-    @property
-    @abstractmethod
-    def modalities(self) -> tuple[str, ...]:
-        """Names of the modalities."""
-
     def directions(self, pairs: tuple[Direction, ...]) -> tuple[Direction, ...]:
         """Those of the wanted directions that make sense; all, unless a task says otherwise.
 
@@ -69,12 +72,12 @@ class Task(ABC):
     def names(self, modality: str) -> Sequence[str]:
         """A name for each row of one modality; the same clip in another modality has the same name."""
 
-    @abstractmethod
     def videos(self, modality: str) -> Sequence[str]:
-        """The id of the source video of each row of one modality; a video may have several clips."""
+        """The id of the source video of each row of one modality: its name, if each clip is a video."""
+        return self.names(modality)
 
     @abstractmethod
-    def rows(self, modality: str, split: str) -> Int64[np.ndarray, " rows"]:
+    def rows(self, modality: str, split: str) -> Rows:
         """Rows of one modality in a split that a protocol names."""
 
     def shared_rows(self, modality: str) -> Int64[np.ndarray, " shared"]:
@@ -90,43 +93,48 @@ class Task(ABC):
 
     @abstractmethod
     def labels(
-        self, modality: str, rows: Int64[np.ndarray, " rows"]
+        self, modality: str, rows: Rows
     ) -> Int64[np.ndarray, " rows"] | Float[np.ndarray, "rows time columns"]:
         """What is true of each clip, as the objective of the protocols takes it."""
 
     @abstractmethod
-    def features(self, modality: str, rows: Int64[np.ndarray, " rows"]) -> Float[np.ndarray, "rows time ..."]:
+    def features(self, modality: str, rows: Rows) -> Features:
         """Features of one modality."""
 
     @abstractmethod
     def source(self, modality: str) -> Path:
         """Where the features of one modality lie: a file, or a folder of files."""
 
-    @abstractmethod
-    def mask(self, modality: str, rows: Int64[np.ndarray, " rows"]) -> Bool[np.ndarray, "rows time"]:
-        """True where a step is real."""
+    def mask(self, modality: str, rows: Rows) -> Mask:
+        """True where a step is real: in all ten seconds, unless a task says otherwise."""
+        return np.ones((len(rows), STEPS), dtype=np.bool_)
+
+    def fingerprint(self) -> str:
+        """SHA-256 of `identity`: floats in four bytes, other numbers in eight, little-endian."""
+        hashed = hashlib.sha256()
+        for part in self.identity():
+            if isinstance(part, str):
+                hashed.update(part.encode())
+            else:
+                form = "<f4" if part.dtype.kind == "f" else "<i8"
+                hashed.update(np.ascontiguousarray(part, dtype=form).tobytes())
+        return hashed.hexdigest()
 
     @abstractmethod
-    def fingerprint(self) -> str:
-        """SHA-256 of what the clips are: equal for equal data, whatever the folder is called."""
+    def identity(self) -> Iterator[Part]:
+        """Texts and arrays that say what the clips are, whatever the folder is called.
+
+        These are ids, labels and splits in full, and `sampled` features.
+        """
+
+    def sampled(self, modality: str, first: int = 0, last: int | None = None) -> Iterator[Part]:
+        """The features of a few rows, evenly spread, which stand for those of all: features are gigabytes."""
+        count = (len(self.names(modality)) if last is None else last) - first
+        rows = first + np.unique(np.linspace(0, count - 1, _SAMPLED_ROWS).astype(np.int64))
+        features = self.features(modality, rows)
+        yield f"{modality}{features.shape}"
+        yield features
 
     def score(self, encoded: EncodedTask) -> Scored:
         """One row for each direction: by heads on the codes, unless a task judges codes by another rule."""
         return head_scores(encoded)
-
-
-def sampled(count: int) -> Int64[np.ndarray, " sampled"]:
-    """A few rows of `count`, evenly spread, whose features stand for all in a fingerprint."""
-    return np.unique(np.linspace(0, count - 1, _SAMPLED_ROWS).astype(np.int64))
-
-
-def digest(parts: Iterable[str | Shaped[np.ndarray, " ..."]]) -> str:
-    """SHA-256 over texts and arrays: floats in four bytes, other numbers in eight, little-endian."""
-    hashed = hashlib.sha256()
-    for part in parts:
-        if isinstance(part, str):
-            hashed.update(part.encode())
-        else:
-            form = "<f4" if part.dtype.kind == "f" else "<i8"
-            hashed.update(np.ascontiguousarray(part, dtype=form).tobytes())
-    return hashed.hexdigest()

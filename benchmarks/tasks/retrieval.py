@@ -9,26 +9,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
-from jaxtyping import Bool, Float, Int64, Shaped
+from jaxtyping import Int64
 
 from benchmarks.evaluation.directions import Direction
-from benchmarks.evaluation.protocols import CHOSEN_BY_AVE, Protocol
+from benchmarks.evaluation.protocols import Protocol, by_name
 from benchmarks.evaluation.retrieval_scores import retrieval_scores
 from benchmarks.evaluation.scoring import EncodedTask, Scored
-from benchmarks.tasks.base import Task, digest, sampled
+from benchmarks.tasks.base import Features, Mask, Part, Rows, Task
 from unicode_cmg.data.layouts.retrieval import RetrievalData, read_retrieval
 from unicode_cmg.data.layouts.zips import PaddedClips
 from unicode_cmg.errors import InputError
 
 _RELEASED = "released"
-_UNSTABLE = (
-    "P14: tied candidates, of which there are many, stand in the order in which an unstable sort leaves them."
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,9 +39,13 @@ class RetrievalProtocol(Protocol):
 
 
 def _protocols(*leaks: str) -> dict[str, Protocol]:
-    clean = RetrievalProtocol(name="held-out", report="test", drop_shared=False, cautions=CHOSEN_BY_AVE)
-    paper = replace(clean, name="paper", report=_RELEASED, released=True, leaks=(*leaks, _UNSTABLE))
-    return {protocol.name: protocol for protocol in (clean, paper)}
+    clean = RetrievalProtocol(name="held-out", report="test", drop_shared=False)
+    unstable = (
+        "P14: tied candidates, of which there are many, stand in the order in which an unstable sort leaves"
+        " them."
+    )
+    leaky = replace(clean, name="paper", report=_RELEASED, released=True, leaks=(*leaks, unstable))
+    return by_name(clean, leaky)
 
 
 @dataclass(frozen=True)
@@ -60,10 +60,9 @@ class RetrievalTask(Task):
     layout: ClassVar[str]
     held_out_splits: ClassVar[tuple[str, ...]] = ("test",)
 
-    root: str
     data: RetrievalData
     by_pairs: bool = False
-    _latest: dict[str, tuple[Int64[np.ndarray, " rows"], PaddedClips]] = field(default_factory=dict)
+    _latest: dict[str, tuple[Rows, PaddedClips]] = field(default_factory=dict)
 
     @classmethod
     def read(cls, data_root: Path) -> RetrievalTask:
@@ -72,15 +71,8 @@ class RetrievalTask(Task):
         Raises:
             InputError: As `read_retrieval`.
         """
-        return cls(data_root.resolve().name, read_retrieval(cls.layout, data_root))
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        return ()
-
-    @property
-    def modalities(self) -> tuple[str, ...]:
-        return self.data.modalities
+        data = read_retrieval(cls.layout, data_root)
+        return cls(data_root.resolve().name, (), data.modalities, data)
 
     def directions(self, pairs: tuple[Direction, ...]) -> tuple[Direction, ...]:
         crossing = tuple(pair for pair in pairs if pair.source != pair.target)
@@ -94,34 +86,28 @@ class RetrievalTask(Task):
     def names(self, modality: str) -> Sequence[str]:
         return [self.data.items[item] for item in self.data.item_of(modality)]
 
-    def videos(self, modality: str) -> Sequence[str]:
-        return self.names(modality)
-
-    def rows(self, modality: str, split: str) -> Int64[np.ndarray, " rows"]:
+    def rows(self, modality: str, split: str) -> Rows:
         return np.arange(len(self.data.item_of(modality)))
 
-    def labels(self, modality: str, rows: Int64[np.ndarray, " rows"]) -> Int64[np.ndarray, " rows"]:
+    def labels(self, modality: str, rows: Rows) -> Int64[np.ndarray, " rows"]:
         """The item, or pair, that each row is about."""
         return np.arange(len(rows)) if self.by_pairs else self.data.item_of(modality)[rows]
 
-    def features(self, modality: str, rows: Int64[np.ndarray, " rows"]) -> Float[np.ndarray, "rows time ..."]:
+    def features(self, modality: str, rows: Rows) -> Features:
         return self._read(modality, rows).values
 
     def source(self, modality: str) -> Path:
         return self.data.feature_folders.get(modality, self.data.table.parent)
 
-    def mask(self, modality: str, rows: Int64[np.ndarray, " rows"]) -> Bool[np.ndarray, "rows time"]:
+    def mask(self, modality: str, rows: Rows) -> Mask:
         return self._read(modality, rows).mask
-
-    def fingerprint(self) -> str:
-        return digest(self._identity())
 
     def score(self, encoded: EncodedTask) -> Scored:
         rule = encoded.rule
         released = isinstance(rule, RetrievalProtocol) and rule.released
         return retrieval_scores(encoded, released=released)
 
-    def _read(self, modality: str, rows: Int64[np.ndarray, " rows"]) -> PaddedClips:
+    def _read(self, modality: str, rows: Rows) -> PaddedClips:
         """Features and mask lie in one file and are asked for one after the other: it is read once."""
         known, clips = self._latest.get(modality, (None, None))
         if known is None or clips is None or not np.array_equal(known, rows):
@@ -129,15 +115,13 @@ class RetrievalTask(Task):
             self._latest[modality] = (rows, clips)
         return clips
 
-    def _identity(self) -> Iterator[str | Shaped[np.ndarray, " ..."]]:
+    def identity(self) -> Iterator[Part]:
         yield "\n".join([self.layout, *self.data.items])
         yield "\n".join(self.data.captions)
         yield self.data.caption_items
         for modality in sorted(self.modalities):
-            clips = self.data.features(modality, sampled(len(self.data.item_of(modality))))
-            yield f"{modality}{clips.values.shape}"
-            yield clips.values
-            yield clips.mask
+            yield from self.sampled(modality)
+            yield self._latest[modality][1].mask  # of the same rows
 
 
 class FlickrSoundTask(RetrievalTask):
@@ -153,13 +137,14 @@ class ValorTask(RetrievalTask):
     layout = "valor"
     protocols: ClassVar[Mapping[str, Protocol]] = _protocols()
 
-    @cached_property
-    def modalities(self) -> tuple[str, ...]:
+    @classmethod
+    def read(cls, data_root: Path) -> RetrievalTask:
+        task = super().read(data_root)
         try:
-            self.data.features("text", np.array([0]))
+            task.data.features("text", np.array([0]))
         except InputError:
-            return tuple(name for name in self.data.modalities if name != "text")
-        return self.data.modalities
+            return replace(task, modalities=tuple(name for name in task.modalities if name != "text"))
+        return task
 
 
 class MSVDTask(RetrievalTask):
@@ -178,7 +163,7 @@ class ClothoTask(RetrievalTask):
         " searched, 209 of the published 1045."
     )
 
-    def rows(self, modality: str, split: str) -> Int64[np.ndarray, " rows"]:
+    def rows(self, modality: str, split: str) -> Rows:
         rows = super().rows(modality, split)
         if split != _RELEASED:
             return rows
@@ -198,7 +183,7 @@ class COCOTask(RetrievalTask):
     def under(self, rule: Protocol) -> COCOTask:
         return replace(self, by_pairs=rule.report == _RELEASED)
 
-    def rows(self, modality: str, split: str) -> Int64[np.ndarray, " rows"]:
+    def rows(self, modality: str, split: str) -> Rows:
         if split == _RELEASED and modality != "text":
             return self.data.caption_items
         return super().rows(modality, split)

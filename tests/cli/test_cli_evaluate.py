@@ -59,12 +59,15 @@ def test_layers_are_chosen_by_name(command, toy, avvp: Path) -> None:
     result = json.loads(command(*arguments(toy, avvp, "--code-layers", "layer0", "--json")).out)
     assert result["code_layers"] == ["layer0"]
     error = command(*arguments(toy, avvp, "--code-layers", "layer0, layer7")).error
-    assert error == "the model has no code layer 'layer7'; expected one of layer0"
+    assert error == "unknown code layer 'layer7'; expected one of layer0; did you mean 'layer0'?"
 
 
 def test_a_protocol_of_another_task_is_refused(command, toy) -> None:
     error = command("evaluate", toy.run, "--task", "ave", "--data", toy.ave, "--protocol", "paper-f1").error
-    assert error == "unknown protocol 'paper-f1' for task ave; expected held-out or paper"
+    assert (
+        error
+        == "task ave: unknown protocol 'paper-f1'; expected one of held-out, paper; did you mean 'paper'?"
+    )
 
 
 def test_codebooks_are_refined_on_the_way_and_codes_chosen_anew(command, toy, avvp: Path) -> None:

@@ -100,7 +100,7 @@ def test_videos_of_a_list_are_left_out(command, toy, tasks: Path, tmp_path: Path
 
 def test_an_unknown_task_is_answered_with_the_known_ones(command, toy, tasks: Path) -> None:
     error = command("evaluate", toy.run, "--task", "ucf", "--data", tasks).error
-    assert error.startswith("unknown task 'ucf'; expected ave or avvp or ave-avvp or ucf-vgg or retrieval")
+    assert error.startswith("unknown task 'ucf'; expected one of ave, avvp, ave-avvp, ucf-vgg, retrieval")
 
 
 def test_leaks_are_measured_for_the_tasks_that_are_there(toy, tasks: Path, capsys) -> None:

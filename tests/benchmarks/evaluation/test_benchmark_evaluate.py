@@ -15,10 +15,9 @@ from tiny_ave import CLASSES, CODES, COUNTS, DIM, tiny_model, write_tiny_ave
 
 from benchmarks import HeadConfig, TaskResult, available_protocols, available_tasks, evaluate
 from benchmarks.evaluation.clip_codes import encode_clips
-from benchmarks.evaluation.protocols import HELD_OUT
+from benchmarks.evaluation.protocols import HELD_OUT, PAPER
 from benchmarks.refinement import refined, view_of
 from benchmarks.tasks import read_task
-from benchmarks.tasks.ave import PAPER
 from toc import optimize
 from unicode_cmg.errors import InputError
 
@@ -242,7 +241,7 @@ def test_each_layer_of_codes_is_refined_by_its_own_selection(ave: Path) -> None:
     assert result.toc is not None
     assert [(t.code_layer, t.kept) for t in result.toc] == [("layer0", 6), ("layer1", 2)]
     assert min(means(result).values()) > 60
-    with pytest.raises(InputError, match="no TOC selection for layer 'layer1'"):
+    with pytest.raises(InputError, match="no TOC selection for code layer 'layer1'"):
         evaluate(model, "ave", ave, toc=first)
     with pytest.raises(InputError, match="second selection"):
         evaluate(model, "ave", ave, toc=[first, first])
@@ -309,10 +308,10 @@ def test_the_tasks_are_listed() -> None:
     ("options", "message"),
     [
         ({"task": "avee"}, "unknown task 'avee'"),
-        ({"protocol": "fair"}, "unknown protocol 'fair' for task ave; expected held-out or paper"),
+        ({"protocol": "fair"}, "task ave: unknown protocol 'fair'; expected one of held-out, paper"),
         ({"data_root": Path("nowhere")}, "nowhere: no such folder"),
         ({"directions": ["video"]}, "cannot read the direction 'video'"),
-        ({"directions": ["video->smell"]}, "no modality 'smell'"),
+        ({"directions": ["video->smell"]}, "the model: unknown modality 'smell'"),
         ({"directions": []}, "no direction"),
         ({"seeds": ()}, "seeds"),
         ({"seeds": (1, 1)}, "seeds"),
@@ -332,7 +331,7 @@ def test_a_selection_for_another_codebook_is_refused(ave: Path) -> None:
         evaluate(tiny_model(), "ave", ave, toc=optimize(book, 4))
     with pytest.raises(InputError, match="shape"):
         evaluate(tiny_model(), "ave", ave, toc=optimize(book[:, :5], 4))
-    with pytest.raises(InputError, match="made for layer 'coarse'"):
+    with pytest.raises(InputError, match="made for code layer 'coarse'"):
         evaluate(tiny_model(), "ave", ave, toc=optimize(book, 4, layer="coarse"))
 
 

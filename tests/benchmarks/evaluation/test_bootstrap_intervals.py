@@ -49,7 +49,7 @@ def test_resamples_come_in_parts_when_there_are_many_clips(monkeypatch: pytest.M
 def test_measures_of_a_resample_are_those_of_its_clips_one_by_one() -> None:
     logits, labels = events(0)
     weights = torch.cat(list(resample_weights(Bootstrap(resamples=6), 12)))
-    resampled = LocalizeEvents().resampled(logits, labels, weights)
+    resampled = LocalizeEvents().judge(logits, labels, weights)
     for k, rows in enumerate(drawn(weights)):
         expected = LocalizeEvents().judge(logits[:, rows], labels[rows])
         for name, values in expected.items():
@@ -60,7 +60,7 @@ def test_measures_of_a_resample_are_those_of_its_clips_one_by_one() -> None:
 def test_the_accuracy_of_a_resample_is_that_of_its_clips_one_by_one() -> None:
     logits, labels = torch.randn(3, 20, 4), torch.arange(20) % 4
     weights = torch.cat(list(resample_weights(Bootstrap(resamples=5), 20)))
-    resampled = ClassifyClips().resampled(logits, labels, weights)["accuracy"]
+    resampled = ClassifyClips().judge(logits, labels, weights)["accuracy"]
     expected = [clip_accuracy(logits[:, rows].argmax(-1), labels[rows]) for rows in drawn(weights)]
     torch.testing.assert_close(resampled, torch.stack(expected))
 
@@ -100,7 +100,7 @@ def test_the_interval_holds_the_truth_about_as_often_as_it_says() -> None:
 def test_averages_over_batches_have_no_interval() -> None:
     logits, labels = events(1)
     weights = next(resample_weights(Bootstrap(resamples=3), 12))
-    assert LocalizeAsReleased("f1").resampled(logits, labels, weights) == {}
+    assert LocalizeAsReleased("f1").judge(logits, labels, weights) == {}
 
 
 def test_held_out_results_have_intervals_and_paper_results_none(ave: Path) -> None:
@@ -122,7 +122,7 @@ def test_held_out_results_have_intervals_and_paper_results_none(ave: Path) -> No
 def test_clip_scores_are_resampled_as_means() -> None:
     logits, labels = events(2)
     weights = next(resample_weights(Bootstrap(resamples=4), 12))
-    resampled = LocalizeEvents().resampled(logits, labels, weights)
+    resampled = LocalizeEvents().judge(logits, labels, weights)
     for name, match in (("f1_segment", match_segments), ("f1_event", match_events)):
         of_clips = match((logits > 0)[..., :-1], (labels > 0)[..., :-1]).clip_f1()
         torch.testing.assert_close(resampled[name], 100 * weights @ of_clips.T / 12)

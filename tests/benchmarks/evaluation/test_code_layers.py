@@ -15,7 +15,7 @@ from tiny_avvp import tiny_localizer
 from tiny_codes_method import TinyMethod
 
 from benchmarks import HeadConfig, TaskResult, evaluate
-from benchmarks.evaluation.clip_codes import ObservedTable, encode_clips
+from benchmarks.evaluation.clip_codes import CodeTable, encode_clips
 from toc import optimize
 from unicode_cmg.batch import Encoding
 from unicode_cmg.data import LabelledClips
@@ -68,7 +68,7 @@ def test_tables_and_indices_give_back_the_codes_of_the_encoder(quantizer: str) -
 @given(st.integers(0, 10_000), st.integers(1, 4))
 def test_an_observed_table_knows_every_code_it_has_seen(seed: int, batches: int) -> None:
     g = torch.Generator().manual_seed(seed)
-    vectors, table = torch.randn(50, 3, generator=g), ObservedTable()
+    vectors, table = torch.randn(50, 3, generator=g), CodeTable()
     seen = [torch.randint(0, 50, (9,), generator=g) for _ in range(batches)]
     for numbers in seen:
         table.observe(numbers, vectors[numbers])
@@ -77,7 +77,7 @@ def test_an_observed_table_knows_every_code_it_has_seen(seed: int, batches: int)
 
 
 def test_two_vectors_under_one_number_are_a_fault_of_ours() -> None:
-    table = ObservedTable()
+    table = CodeTable()
     table.observe(torch.tensor([3, 1, 3]), torch.tensor([[1.0, 2.0], [0.0, 0.0], [1.0, 2.0]]))
     with pytest.raises(RuntimeError, match="not the codewords"):
         table.observe(torch.tensor([3]), torch.tensor([[1.0, 1.0]]))
@@ -138,9 +138,9 @@ def test_a_selection_is_needed_for_the_chosen_layers_only(ave: Path) -> None:
     assert refined.directions == run(model, ave, code_layers=["layer0"]).directions
     assert refined.toc is not None
     assert [t.code_layer for t in refined.toc] == ["layer0"]
-    with pytest.raises(InputError, match="made for layer 'layer1'; expected one of layer0"):
+    with pytest.raises(InputError, match="made for code layer 'layer1'; expected one of layer0"):
         run(model, ave, code_layers=["layer0"], toc=[first, second])
-    with pytest.raises(InputError, match="no TOC selection for layer 'layer1'"):
+    with pytest.raises(InputError, match="no TOC selection for code layer 'layer1'"):
         run(model, ave, toc=first)
 
 
@@ -155,7 +155,7 @@ def test_toc_without_a_codebook_is_refused(ave: Path) -> None:
 @pytest.mark.parametrize(
     ("layers", "message"),
     [
-        (["layer0", "fine"], "no code layer 'fine'; expected one of layer0, layer1"),
+        (["layer0", "fine"], "unknown code layer 'fine'; expected one of layer0, layer1"),
         ([], "no code layer to evaluate; expected one or more of layer0, layer1"),
     ],
 )
@@ -171,7 +171,7 @@ def test_an_encoder_with_other_layers_than_it_declares_is_a_fault_of_ours(ave: P
 
     model = tiny_model(layers=2)
     model.__class__ = Silent
-    with pytest.raises(RuntimeError, match="2 layers, not 1"):
+    with pytest.raises(RuntimeError, match="2 code layers, not 1"):
         run(model, ave)
 
 

@@ -258,5 +258,5 @@ def test_a_clip_without_features_is_named(avvp: Path, tmp_path: Path) -> None:
 
 
 def test_a_protocol_of_another_task_is_refused(avvp: Path) -> None:
-    with pytest.raises(InputError, match="unknown protocol 'paper-f1' for task ave"):
+    with pytest.raises(InputError, match="task ave: unknown protocol 'paper-f1'"):
         evaluate(tiny_localizer(), "ave", avvp, "paper-f1")

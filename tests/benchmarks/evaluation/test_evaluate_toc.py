@@ -57,7 +57,7 @@ def test_requantized_heads_see_the_codes_that_are_nearest_in_the_kept_dimensions
 def test_requantizing_is_refused_without_a_selection_or_under_another_name(ave: Path) -> None:
     with pytest.raises(InputError, match="'requantize', and there is no TOC selection; give"):
         run(tiny_model(), ave, toc_use="requantize")
-    with pytest.raises(InputError, match="'cut'; expected slice or requantize"):
+    with pytest.raises(InputError, match="'cut'; expected 'slice' or 'requantize'"):
         run(tiny_model(), ave, toc="auto", toc_use="cut")
 
 
