@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -15,6 +16,7 @@ from unicode_cmg.batch import FeatureBatch
 from unicode_cmg.checkpoints.released import LAYOUTS
 from unicode_cmg.methods import method_class
 from unicode_cmg.methods.base import Method
+from unicode_cmg.methods.hdcid import HDCID
 
 
 @cache
@@ -55,47 +57,61 @@ def golden_batch(arrays: dict[str, np.ndarray]) -> FeatureBatch:
     )
 
 
-def released_step(model: Method[Any], arrays: dict[str, np.ndarray], draws: Any) -> dict[str, Any]:
-    """One training step as DCID and FCID were released: five critic updates, backward, clip by module, Adam,
-    MM-EMA.
+@dataclass(frozen=True)
+class StepRecord:
+    """What one step computed on its way; gradients and norms are those before clipping."""
 
-    Gradients and norms are those before clipping.
+    losses: dict[str, Tensor]
+    critic_losses: dict[str, float]
+    total: Tensor
+    gradients: dict[str, float]
+    norms: dict[str, float]
+
+
+def released_step(
+    model: Method[Any],
+    batch: FeatureBatch,
+    *,
+    epoch: int = 0,
+    draws: Any = None,
+    generator: torch.Generator | None = None,
+) -> StepRecord:
+    """One training step as released: five critic updates, backward, clip by module, Adam, MM-EMA.
+
+    H-DCID encodes again for every one of the six updates, and each encoding moves both codebooks. Its second
+    code layer counts 0.3, and from the fourth epoch on.
     """
-    before = {name: p.detach().clone() for name, p in model.named_parameters()}
-    batch = golden_batch(arrays)
+    generator = generator or torch.Generator()
+    repeats = isinstance(model, HDCID)
     optimizer = torch.optim.Adam(model.trained_parameters(), lr=4e-4)
     critics = torch.optim.Adam(model.critic_parameters(), lr=1e-3)
-
+    model.begin_step(step=0, epoch=epoch)
     representation = model.represent(batch)
-    log_likelihoods = {}
+    critic_losses: dict[str, Tensor] = {}
     for _ in range(5):
         critics.zero_grad()
         critic_losses = model.critic_losses(representation)
         sum(critic_losses.values()).backward()
         critics.step()
-        log_likelihoods = {name.removeprefix("critic/"): loss.item() for name, loss in critic_losses.items()}
+        if repeats:
+            model.update_codebooks(representation, generator=generator)
+            representation = model.represent(batch)
 
-    losses = model.training_losses(
-        batch, generator=torch.Generator(), representation=representation, draws=draws
-    )
+    losses = model.training_losses(batch, generator=generator, representation=representation, draws=draws)
+    weights = {name: (0.3 if epoch >= 3 else 0.0) if "layer1" in name else 1.0 for name in losses}
+    total = sum(weights[name] * loss for name, loss in losses.items() if weights[name])
     optimizer.zero_grad()
-    sum(losses.values()).backward()
+    total.backward()
     gradients = {name: p.grad.norm().item() for name, p in model.named_parameters() if p.grad is not None}
     norms = {
         name: nn.utils.clip_grad_norm_(module.parameters(), 0.5).item()
         for name, module in model.trained_modules().items()
     }
     optimizer.step()
-    model.update_codebooks(representation, generator=torch.Generator())
-    return {
-        "arrays": arrays,
-        "model": model,
-        "before": before,
-        "losses": losses,
-        "gradients": gradients,
-        "norms": norms,
-        "log_likelihoods": log_likelihoods,
-    }
+    model.update_codebooks(representation, generator=generator)
+    return StepRecord(
+        losses, {name: loss.item() for name, loss in critic_losses.items()}, total, gradients, norms
+    )
 
 
 def relative_error(ours: Tensor, theirs: np.ndarray | float) -> float:

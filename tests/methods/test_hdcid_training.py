@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from released_hdcid import released_step
-from released_models import golden, golden_batch, released_model
+from released_models import golden, golden_batch, released_model, released_step
 from safetensors.torch import load_file
 
 from unicode_cmg import load_pretrained
@@ -137,7 +136,7 @@ def test_the_fit_loop_takes_the_released_step(epoch: int, store: Path) -> None:
         device = accelerator.device
         trainer = Trainer(trained.to(device), config, accelerator)
         result = trainer.step(batch.to(device), step=1, epoch=epoch, lr=4e-4, statistics=True)
-    record = released_step(expected, batch, epoch, generator=step_generator(config.training.seed, 1))
+    record = released_step(expected, batch, epoch=epoch, generator=step_generator(config.training.seed, 1))
 
     assert result.values["loss/total"].item() == pytest.approx(record.total.item(), rel=1e-9)
     for name, loss in record.losses.items():
