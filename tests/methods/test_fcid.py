@@ -1,4 +1,4 @@
-"""FCID works for any modalities in any valid split of roles, and says clearly what it cannot take."""
+"""What FCID adds to what every method keeps to: any valid split of roles, clips and segments."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tiny_models
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from places import CONFIGS
+from tiny_models import SIZES, SPEECH, TOUCH, WORDS, batch_of, losses_of
 
 from unicode_cmg import load_pretrained
 from unicode_cmg.batch import FeatureBatch
@@ -24,20 +24,7 @@ from unicode_cmg.methods.dcid import Draws
 from unicode_cmg.methods.fcid import FCID, FCIDConfig
 from unicode_cmg.training import PretrainConfig, fit
 
-SIZES = {
-    "dim": 8,
-    "num_codes": 12,
-    "heads": 2,
-    "feedforward": 16,
-    "pooling_dim": 4,
-    "critic_hidden": 8,
-}
-MODALITIES: dict[str, dict[str, Any]] = {
-    "speech": {"dim": 5},
-    "image": {"dim": 4, "grid": [5, 5]},
-    "words": {"dim": 6, "context": 8},
-    "touch": {"dim": 3},
-}
+MODALITIES = {"speech": SPEECH, "image": {"dim": 4, "grid": [5, 5]}, "words": WORDS, "touch": TOUCH}
 PAPER = ("speech", "image"), ("words",)
 SPLITS = [
     PAPER,
@@ -48,39 +35,18 @@ SPLITS = [
     (("speech", "image", "words", "touch"), ()),
     ((), ("speech", "image", "words", "touch")),
 ]
-QUANTIZERS = {
-    "mm_ema": {},
-    "rvq": {"quantizer": "rvq", "codebooks": 2},
-    "fsq": {"quantizer": "fsq", "levels": [3, 3, 4]},
-}
-
 Split = tuple[tuple[str, ...], tuple[str, ...]]
 
 
 def values_of(split: Split, **changes: Any) -> dict[str, Any]:
     fine, coarse = split
     modalities = {m: spec for m, spec in MODALITIES.items() if m in (*fine, *coarse)}
-    return {**SIZES, "modalities": modalities, "fine": list(fine), "coarse": list(coarse), **changes}
+    return {**tiny_models.values_of("fcid", modalities, fine=list(fine), coarse=list(coarse)), **changes}
 
 
 def model_of(split: Split = PAPER, **changes: Any) -> FCID:
     torch.manual_seed(0)
     return FCID(FCIDConfig.parse(values_of(split, **changes), where="test"))
-
-
-def batch_of(model: FCID, clips: int = 3, seed: int = 0, **steps: int) -> FeatureBatch:
-    """Four steps of every modality, or as many as `steps` says."""
-    generator = torch.Generator().manual_seed(seed)
-    return FeatureBatch.of(
-        {
-            m: torch.randn(clips, steps.get(m, 4), *(spec.grid or ()), spec.dim, generator=generator)
-            for m, spec in model.config.modalities.items()
-        }
-    )
-
-
-def losses_of(model: FCID, batch: FeatureBatch, seed: int = 0, **options: Any) -> dict[str, torch.Tensor]:
-    return model.training_losses(batch, generator=torch.Generator().manual_seed(seed), **options)
 
 
 def draws_of(model: FCID, clips: int = 3) -> Draws:
@@ -136,7 +102,7 @@ def test_the_terms_of_the_paper_have_the_names_its_ablations_need() -> None:
 @pytest.mark.parametrize("split", [PAPER, SPLITS[1], SPLITS[2]], ids=["both", "fine", "coarse"])
 def test_any_length_trains_and_encodes(split: Split, steps: int) -> None:
     model = model_of(split)
-    batch = batch_of(model, **dict.fromkeys(model.modalities, steps))
+    batch = batch_of(model, steps=steps)
     assert all(loss.isfinite() for loss in losses_of(model, batch).values())
     for m in model.modalities:
         for level, count in (("segment", steps), ("clip", 1)):
@@ -153,42 +119,6 @@ def test_only_the_fine_modalities_need_the_same_number_of_steps() -> None:
         model.represent(batch_of(model, speech=6))
     alone = model_of(SPLITS[2])
     assert all(loss.isfinite() for loss in losses_of(alone, batch_of(alone, words=2)).values())
-
-
-@pytest.mark.parametrize("quantizer", QUANTIZERS)
-@pytest.mark.parametrize("split", [PAPER, SPLITS[1], SPLITS[2]], ids=["both", "fine", "coarse"])
-def test_every_quantizer_serves_every_half(split: Split, quantizer: str) -> None:
-    model = model_of(split, codebook=QUANTIZERS[quantizer])
-    batch = batch_of(model)
-    r = model.represent(batch)
-    losses = losses_of(model, batch, representation=r)
-    sum(losses.values()).backward()
-    assert all(loss.isfinite() for loss in losses.values())
-    model.update_codebooks(r, generator=torch.Generator().manual_seed(0))
-    names = {"mm_ema": ["layer0"], "rvq": ["layer0.0", "layer0.1"], "fsq": ["layer0"]}[quantizer]
-    assert list(model.code_layers()) == names
-    assert list(model.codebooks()) == list(model.codebook_keys()) == ([] if quantizer == "fsq" else names)
-    assert set(model.codebook_keys().values()) <= set(model.state_dict())
-    encoding = model.encode(model.modalities[0], batch.features[model.modalities[0]])
-    assert encoding.indices.shape[-1] == len(names)
-    assert encoding.codes.shape[-1] == 8 * len(names)
-    assert all(value >= 0 for value in model.codebook_statistics(r).values())
-
-
-@pytest.mark.parametrize("quantizer", QUANTIZERS)
-@pytest.mark.parametrize("split", SPLITS[:4], ids=lambda s: "+".join(s[0]) + "|" + "+".join(s[1]))
-def test_every_parameter_belongs_to_exactly_one_optimizer(split: Split, quantizer: str) -> None:
-    model = model_of(split, codebook=QUANTIZERS[quantizer], fidelity="released")
-    ids = [id(p) for p in (*model.trained_parameters(), *model.critic_parameters())]
-    assert len(ids) == len(set(ids))
-    assert set(ids) == {id(p) for p in model.parameters()}
-
-
-def test_critic_losses_teach_the_critics_and_nothing_else() -> None:
-    model = model_of()
-    sum(model.critic_losses(model.represent(batch_of(model))).values()).backward()
-    with_gradient = {name for name, p in model.named_parameters() if p.grad is not None}
-    assert with_gradient == {name for name, _ in model.named_parameters() if ".critic." in name}
 
 
 def test_the_fine_modalities_share_their_coarse_networks() -> None:
@@ -225,30 +155,6 @@ def test_the_config_names_the_level_of_codes_that_are_not_asked_for(level: str) 
     assert level in FCID.levels
 
 
-@settings(max_examples=10)
-@given(valid=st.integers(1, 5), garbage=st.floats(-1e3, 1e3))
-def test_what_stands_in_the_padding_does_not_matter(valid: int, garbage: float) -> None:
-    model = model_of((("speech", "touch"), ("words",))).eval()
-    batch = batch_of(model, speech=5, touch=5, words=5)
-    mask = (torch.arange(5) < valid).expand(3, 5)
-    filled = {m: x.masked_fill(~mask[..., None], garbage) for m, x in batch.features.items()}
-    for m in model.modalities:
-        for level in model.levels:
-            clean = model.encode(m, batch.features[m], mask, level=level)
-            dirty = model.encode(m, filled[m], mask, level=level)
-            cut = model.encode(m, batch.features[m][:, :valid], level=level)
-            kept = cut.general.shape[1]
-            torch.testing.assert_close(dirty.general[:, :kept], clean.general[:, :kept])
-            torch.testing.assert_close(cut.general, clean.general[:, :kept], atol=1e-5, rtol=1e-4)
-    masks = dict.fromkeys(model.modalities, mask)
-    terms = [
-        losses_of(model, FeatureBatch(features, masks), draws=draws_of(model))
-        for features in (batch.features, filled)
-    ]
-    for name in terms[0]:
-        torch.testing.assert_close(terms[0][name], terms[1][name], msg=name)
-
-
 def test_a_clip_without_words_takes_no_part_in_their_terms() -> None:
     model = model_of(dropout=0.0)
     batch = batch_of(model, clips=4)
@@ -264,28 +170,6 @@ def test_a_clip_without_words_takes_no_part_in_their_terms() -> None:
     assert set(losses[0]) == terms_of(*PAPER)
     for name in losses[0]:
         torch.testing.assert_close(losses[0][name], losses[1][name], msg=name)
-
-
-def test_the_generator_alone_decides_the_random_choices() -> None:
-    model = model_of(dropout=0.0)
-    batch = batch_of(model, clips=6, speech=8, image=8)
-    first, again, *others = (losses_of(model, batch, seed) for seed in (1, 1, 2, 3, 4))
-    assert all(torch.equal(first[name], again[name]) for name in first)
-    drawn = {name for name in first if any(not torch.equal(first[name], other[name]) for other in others)}
-    assert drawn == {"cpc", *(name for name in first if name.startswith("club/"))}
-
-
-def test_encoding_changes_no_state_and_updating_moves_the_codebook_in_training_alone() -> None:
-    model = model_of().train()
-    batch = batch_of(model)
-    before = {k: v.clone() for k, v in model.state_dict().items()}
-    model.encode("speech", batch.features["speech"])
-    losses_of(model, batch)
-    r = model.represent(batch)
-    model.eval().update_codebooks(r, generator=torch.Generator())
-    assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
-    model.train().update_codebooks(r, generator=torch.Generator())
-    assert not torch.equal(model.codebook.embedding, before["codebook.embedding"])
 
 
 def test_fine_features_are_decoded_as_they_are_and_as_codes_where_nothing_coarse_follows() -> None:

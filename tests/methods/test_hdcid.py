@@ -1,123 +1,31 @@
-"""H-DCID works for any modalities, lengths, masks and quantizers, layer by layer."""
+"""What H-DCID adds to what every method keeps to: the second code layer, its input and its warm start."""
 
 from __future__ import annotations
 
-import itertools
+from functools import partial
 from typing import Any
 
 import pytest
+import tiny_models
 import torch
 from places import CONFIGS
+from tiny_models import SPEECH, WORDS, batch_of, layer_terms, losses_of, values_of
 
-from unicode_cmg.batch import FeatureBatch
 from unicode_cmg.config import load_yaml
 from unicode_cmg.errors import InputError
-from unicode_cmg.methods.dcid import DCID, DCIDConfig
+from unicode_cmg.methods.dcid import DCIDConfig
 from unicode_cmg.methods.hdcid import HDCID, HDCIDConfig
 from unicode_cmg.methods.hdcid.standardizer import Standardizer
 from unicode_cmg.training import PretrainConfig
 from unicode_cmg.training.objective import LossWeights
 
-SIZES = {
-    "dim": 8,
-    "num_codes": 12,
-    "heads": 2,
-    "transformer_layers": 1,
-    "feedforward": 16,
-    "pooling_dim": 4,
-    "critic_hidden": 8,
-}
-SPEECH = {"dim": 5}
-IMAGE = {"dim": 4, "grid": (7, 7), "specific_dim": 6}
-WORDS = {"dim": 6, "context": 8}
-QUANTIZERS: dict[str, dict[str, Any]] = {
-    "mm_ema": {},
-    "rvq": {"quantizer": "rvq", "codebooks": 2},
-    "fsq": {"quantizer": "fsq", "levels": [3, 3, 4]},
-}
+IMAGE = {**tiny_models.IMAGE, "specific_dim": 6}
+
+model_of = partial(tiny_models.model_of, "hdcid")
 
 
 def config_of(modalities: dict[str, Any], **settings: Any) -> HDCIDConfig:
-    return HDCIDConfig.parse({**SIZES, "modalities": modalities, **settings}, where="test")
-
-
-def model_of(modalities: dict[str, Any], **settings: Any) -> HDCID:
-    torch.manual_seed(0)
-    return HDCID(config_of(modalities, **settings))
-
-
-def batch_of(model: HDCID, clips: int = 3, steps: int = 4, seed: int = 0) -> FeatureBatch:
-    generator = torch.Generator().manual_seed(seed)
-    shapes = {m: (clips, steps, *(spec.grid or ()), spec.dim) for m, spec in model.config.modalities.items()}
-    return FeatureBatch.of({m: torch.randn(shape, generator=generator) for m, shape in shapes.items()})
-
-
-def losses_of(model: HDCID, batch: FeatureBatch, seed: int = 0) -> dict[str, torch.Tensor]:
-    return model.training_losses(batch, generator=torch.Generator().manual_seed(seed))
-
-
-def terms_of(modalities: tuple[str, ...], layer: str = "") -> set[str]:
-    single = {f"{kind}{layer}/{m}" for kind in ("reconstruction", "commitment", "club") for m in modalities}
-    return single | {f"cpc{layer}", f"cmcm{layer}"}
-
-
-@pytest.mark.parametrize("fidelity", ["corrected", "released"])
-@pytest.mark.parametrize("steps", [1, 2, 10])
-@pytest.mark.parametrize("count", [2, 3, 4])
-def test_any_number_of_modalities_and_any_length_trains(fidelity: str, steps: int, count: int) -> None:
-    four = {"speech": SPEECH, "image": IMAGE, "words": WORDS, "touch": {"dim": 3}}
-    model = model_of(dict(itertools.islice(four.items(), count)), fidelity=fidelity)
-    batch = batch_of(model, steps=steps)
-    losses = losses_of(model, batch)
-    expected = terms_of(model.modalities) | terms_of(model.modalities, "/layer1")
-    assert set(losses) == {term for term in expected if fidelity == "corrected" or "cmcm" not in term}
-    assert set(model.loss_factors()) == {term for term in losses if "layer1" in term}
-    assert all(loss.isfinite() for loss in losses.values())
-    sum(losses.values()).backward()
-    for layer in model.layers:
-        gradients = [p.grad for p in layer.general.parameters()]
-        assert any(g is not None and g.abs().sum() > 0 for g in gradients)
-    for m in model.modalities:
-        encoding = model.eval().encode(m, batch.features[m])
-        assert encoding.general.shape == (3, steps, 8)
-        assert encoding.codes.shape == (3, steps, 16)
-        assert encoding.indices.shape == (3, steps, 2)
-
-
-@pytest.mark.parametrize(
-    ("quantizer", "names"),
-    [
-        ("mm_ema", {"layer0": 12, "layer1": 12}),
-        ("rvq", {"layer0.0": 12, "layer0.1": 12, "layer1.0": 12, "layer1.1": 12}),
-        ("fsq", {"layer0": 36, "layer1": 36}),
-    ],
-)
-def test_every_quantizer_names_its_layers_and_gives_their_codes(
-    quantizer: str, names: dict[str, int]
-) -> None:
-    model = model_of({"audio": SPEECH, "video": IMAGE}, codebook=QUANTIZERS[quantizer])
-    batch, generator = batch_of(model), torch.Generator()
-    r = model.represent(batch)
-    sum(model.training_losses(batch, generator=generator, representation=r).values()).backward()
-    model.update_codebooks(r, generator=generator)
-    assert {key.split("/")[0] for key in model.codebook_statistics(r)} == set(names)
-
-    assert model.code_layers() == names
-    encoding = model.eval().encode("video", batch.features["video"])
-    assert encoding.indices.shape[-1] == len(names)
-    assert encoding.codes.shape[-1] == 8 * len(names)
-    assert (
-        model.codebooks().keys()
-        == model.codebook_keys().keys()
-        == (names if quantizer != "fsq" else {}).keys()
-    )
-    for k, name in enumerate(names):
-        assert 0 <= encoding.indices[..., k].min() <= encoding.indices[..., k].max() < names[name]
-        if quantizer != "fsq":
-            codebook = model.codebooks()[name]
-            assert torch.equal(codebook, model.state_dict()[model.codebook_keys()[name]])
-            rows = codebook[encoding.indices[..., k]]
-            torch.testing.assert_close(encoding.codes[..., 8 * k : 8 * (k + 1)], rows, atol=1e-6, rtol=1e-5)
+    return HDCIDConfig.parse(values_of("hdcid", modalities, **settings), where="test")
 
 
 @pytest.mark.parametrize("standardize", [True, False])
@@ -173,7 +81,7 @@ def test_standardizing_follows_the_valid_steps_of_training_batches() -> None:
 def test_the_first_layer_is_dcid() -> None:
     modalities = {"audio": SPEECH, "video": IMAGE, "words": WORDS}
     model = model_of(modalities, dropout=0.0)
-    dcid = DCID(DCIDConfig.parse({**SIZES, "modalities": modalities, "dropout": 0.0}, where="test"))
+    dcid = tiny_models.model_of("dcid", modalities, dropout=0.0)
     dcid.layer.load_state_dict(model.layers[0].state_dict())
     dcid.context.load_state_dict(model.context.state_dict())
     batch = batch_of(model)
@@ -198,6 +106,14 @@ def test_chosen_layers_are_slices_of_all_layers() -> None:
             model.encode("video", x, code_layers=layers)
 
 
+def test_every_code_layer_has_cpc_modules_of_its_own() -> None:
+    model = model_of({"audio": SPEECH, "video": IMAGE, "words": WORDS}, code_layers=3)
+    cpc = [f"cpc/layer{k}" for k in range(3)]
+    assert list(model.trained_modules()) == ["context", "encoder", *cpc, "decoder"]
+    ids = [id(p) for p in (*model.trained_parameters(), *model.critic_parameters())]
+    assert sorted(ids) == sorted(id(p) for p in model.parameters())
+
+
 def test_layers_join_one_after_another() -> None:
     model = model_of({"audio": SPEECH, "video": IMAGE}, code_layers=3, warm_start_epochs=2)
     batch = batch_of(model)
@@ -206,7 +122,9 @@ def test_layers_join_one_after_another() -> None:
         model.begin_step(step=0, epoch=epoch)
         assert len(model.represent(batch)) == joined
         factors = model.loss_factors()
-        assert set(factors) == terms_of(model.modalities, "/layer1") | terms_of(model.modalities, "/layer2")
+        assert set(factors) == layer_terms(model.modalities, "/layer1") | layer_terms(
+            model.modalities, "/layer2"
+        )
         for name, factor in factors.items():
             assert factor == (0.3 if int(name.split("/")[1][-1]) < joined else 0.0)
 
@@ -280,66 +198,6 @@ def test_the_target_of_a_deeper_layer_can_be_a_constant(constant: bool) -> None:
     losses_of(model, batch_of(model))["reconstruction/layer1/audio"].backward()
     gradient = model.layers[0].specific["audio"].linear.weight.grad
     assert (gradient is None or not gradient.any()) == constant
-
-
-@pytest.mark.parametrize("valid", [2, 4])
-def test_what_stands_in_the_padding_does_not_matter(valid: int) -> None:
-    model = model_of({"audio": SPEECH, "video": IMAGE, "words": WORDS}).eval()
-    batch = batch_of(model, steps=5)
-    mask = (torch.arange(5) < valid).expand(3, 5)
-    masks = dict.fromkeys(model.modalities, mask)
-    filled = {m: x.masked_fill(~mask.view(3, 5, *[1] * (x.ndim - 2)), 1e3) for m, x in batch.features.items()}
-    for m in model.modalities:
-        clean, dirty = (model.encode(m, x[m], mask) for x in (batch.features, filled))
-        assert torch.equal(clean.indices[:, :valid], dirty.indices[:, :valid])
-        cut = model.encode(m, batch.features[m][:, :valid], code_layers=[1])
-        one = model.encode(m, batch.features[m], mask, code_layers=[1])
-        torch.testing.assert_close(cut.general, one.general[:, :valid], atol=1e-5, rtol=1e-4)
-    generator = torch.Generator().manual_seed(1)
-    draws = [layer.draw(r, generator) for layer, r in zip(model.layers, model.represent(batch), strict=True)]
-    gradients, terms = [], []
-    for features in (batch.features, filled):
-        model.zero_grad()
-        losses = model.training_losses(FeatureBatch(features, masks), generator=generator, draws=draws)
-        sum(losses.values()).backward()
-        terms.append(losses)
-        gradients.append({name: p.grad for name, p in model.named_parameters() if p.grad is not None})
-    for name in terms[0]:
-        torch.testing.assert_close(terms[0][name], terms[1][name], msg=name)
-    for name in gradients[0]:
-        torch.testing.assert_close(gradients[0][name], gradients[1][name], rtol=1e-3, atol=1e-5, msg=name)
-
-
-def test_critic_losses_teach_the_critics_and_nothing_else() -> None:
-    model = model_of({"audio": SPEECH, "video": IMAGE})
-    sum(model.critic_losses(model.represent(batch_of(model))).values()).backward()
-    with_gradient = {name for name, p in model.named_parameters() if p.grad is not None}
-    assert with_gradient == {name for name, _ in model.named_parameters() if ".critic." in name}
-
-
-@pytest.mark.parametrize("quantizer", QUANTIZERS)
-def test_every_parameter_belongs_to_exactly_one_optimizer(quantizer: str) -> None:
-    modalities = {"audio": SPEECH, "video": IMAGE, "words": WORDS}
-    model = model_of(modalities, codebook=QUANTIZERS[quantizer], code_layers=3)
-    ids = [id(p) for p in (*model.trained_parameters(), *model.critic_parameters())]
-    assert len(ids) == len(set(ids))
-    assert set(ids) == {id(p) for p in model.parameters()}
-    assert list(model.trained_modules()) == [
-        "context",
-        "encoder",
-        "cpc/layer0",
-        "cpc/layer1",
-        "cpc/layer2",
-        "decoder",
-    ]
-
-
-def test_the_generator_alone_decides_the_random_choices() -> None:
-    model = model_of({"audio": SPEECH, "video": IMAGE}, dropout=0.0)
-    batch = batch_of(model, clips=6, steps=8)
-    first, again, other = (losses_of(model, batch, seed) for seed in (1, 1, 2))
-    assert all(torch.equal(first[name], again[name]) for name in first)
-    assert any(not torch.equal(first[name], other[name]) for name in first if "layer1" in name)
 
 
 @pytest.mark.parametrize(

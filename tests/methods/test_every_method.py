@@ -1,0 +1,178 @@
+"""What every method keeps to: lengths, masks, quantizers, optimizers, state and random choices."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tiny_models import (
+    IMAGE,
+    QUANTIZERS,
+    SPEECH,
+    TOUCH,
+    WORDS,
+    batch_of,
+    layer_terms,
+    losses_of,
+    model_of,
+)
+
+from unicode_cmg.batch import FeatureBatch
+
+THREE = {"speech": SPEECH, "image": IMAGE, "words": WORDS}
+METHODS: dict[str, dict[str, Any]] = {
+    "dcid": {},
+    "hdcid": {},
+    "fcid": {"fine": ["speech", "image"], "coarse": ["words"]},
+    "fcid fine": {"fine": ["speech", "image", "words"], "coarse": []},
+    "fcid coarse": {"fine": [], "coarse": ["speech", "image", "words"]},
+}
+every_method = pytest.mark.parametrize("name", METHODS)
+
+
+def build(name: str, **changes: Any) -> Any:
+    return model_of(name.split()[0], THREE, **METHODS[name], **changes)
+
+
+@pytest.mark.parametrize("fidelity", ["corrected", "released"])
+@pytest.mark.parametrize("steps", [1, 2, 3, 10])
+@pytest.mark.parametrize("count", [2, 3, 4])
+@pytest.mark.parametrize("method", ["dcid", "hdcid"])
+def test_any_number_of_modalities_and_any_length_trains(
+    method: str, count: int, steps: int, fidelity: str
+) -> None:
+    modalities = dict(itertools.islice({**THREE, "touch": TOUCH}.items(), count))
+    model = model_of(method, modalities, fidelity=fidelity)
+    batch = batch_of(model, steps=steps)
+    losses = losses_of(model, batch)
+    expected = layer_terms(model.modalities)
+    if method == "hdcid":
+        expected |= layer_terms(model.modalities, "/layer1")
+        if fidelity == "released":
+            expected = {term for term in expected if "cmcm" not in term}
+    assert set(losses) == expected
+    assert set(model.loss_factors()) == {term for term in losses if "layer1" in term}
+    assert all(loss.isfinite() for loss in losses.values())
+    sum(losses.values()).backward()
+    layers = model.layers if method == "hdcid" else [model.layer]
+    for layer in layers:
+        assert any(p.grad is not None and p.grad.abs().sum() > 0 for p in layer.general.parameters())
+    for m in model.modalities:
+        encoding = model.eval().encode(m, batch.features[m])
+        assert encoding.general.shape == (3, steps, 8)
+        assert encoding.codes.shape == (3, steps, 8 * len(layers))
+        assert encoding.indices.shape == (3, steps, len(layers))
+
+
+@pytest.mark.parametrize("quantizer", QUANTIZERS)
+@every_method
+def test_every_quantizer_names_its_code_layers_and_gives_their_codes(name: str, quantizer: str) -> None:
+    model = build(name, codebook=QUANTIZERS[quantizer])
+    batch, generator = batch_of(model), torch.Generator().manual_seed(0)
+    r = model.represent(batch)
+    losses = losses_of(model, batch, representation=r)
+    assert all(loss.isfinite() for loss in losses.values())
+    assert any(term.startswith("codebook") for term in losses) == (quantizer == "fsq")
+    sum(losses.values()).backward()
+    model.update_codebooks(r, generator=generator)
+
+    layers = ["layer0", "layer1"] if name == "hdcid" else ["layer0"]
+    if quantizer == "rvq":
+        layers = [f"{layer}.{k}" for layer in layers for k in (0, 1)]
+    assert model.code_layers() == dict.fromkeys(layers, 36 if quantizer == "fsq" else 12)
+    statistics = model.codebook_statistics(r)
+    assert {key.split("/")[0] for key in statistics} == set(layers)
+    assert all(value >= 0 for value in statistics.values())
+    stored = [] if quantizer == "fsq" else layers
+    assert list(model.codebooks()) == list(model.codebook_keys()) == stored
+    m = model.modalities[0]
+    encoding = model.eval().encode(m, batch.features[m])
+    assert encoding.indices.shape == (3, 4, len(layers))
+    assert encoding.codes.shape == (3, 4, 8 * len(layers))
+    for k, layer in enumerate(layers):
+        indices = encoding.indices[..., k]
+        assert 0 <= indices.min() <= indices.max() < model.code_layers()[layer]
+    for k, (layer, key) in enumerate(model.codebook_keys().items()):
+        assert torch.equal(model.state_dict()[key], model.codebooks()[layer])
+        rows = model.codebooks()[layer][encoding.indices[..., k]]
+        torch.testing.assert_close(encoding.codes[..., 8 * k : 8 * (k + 1)], rows, atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("fidelity", ["corrected", "released"])
+@pytest.mark.parametrize("quantizer", QUANTIZERS)
+@every_method
+def test_every_parameter_belongs_to_exactly_one_optimizer(name: str, quantizer: str, fidelity: str) -> None:
+    model = build(name, codebook=QUANTIZERS[quantizer], fidelity=fidelity)
+    ids = [id(p) for p in (*model.trained_parameters(), *model.critic_parameters())]
+    assert len(ids) == len(set(ids))
+    assert set(ids) == {id(p) for p in model.parameters()}
+
+
+@every_method
+def test_critic_losses_teach_the_critics_and_nothing_else(name: str) -> None:
+    model = build(name)
+    critics = {key for key, _ in model.named_parameters() if ".critic." in key}
+    assert critics
+    sum(model.critic_losses(model.represent(batch_of(model))).values()).backward()
+    assert {key for key, p in model.named_parameters() if p.grad is not None} == critics
+
+
+@every_method
+def test_the_generator_alone_decides_the_random_choices(name: str) -> None:
+    model = build(name, dropout=0.0)
+    batch = batch_of(model, clips=6, steps=8)
+    first, again, *others = (losses_of(model, batch, seed) for seed in (1, 1, 2, 3, 4))
+    assert all(torch.equal(first[term], again[term]) for term in first)
+    drawn = {term for term in first if any(not torch.equal(first[term], other[term]) for other in others)}
+    assert drawn == {term for term in first if term.startswith(("cpc", "club"))}
+
+
+@every_method
+def test_encoding_changes_no_state_and_updating_moves_the_codebooks_in_training_alone(name: str) -> None:
+    model = build(name).train()
+    batch = batch_of(model)
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    model.encode("speech", batch.features["speech"])
+    losses_of(model, batch)
+    r = model.represent(batch)
+    model.eval().update_codebooks(r, generator=torch.Generator())
+    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
+    model.train().update_codebooks(r, generator=torch.Generator())
+    for key in model.codebook_keys().values():
+        assert not torch.equal(model.state_dict()[key], before[key])
+
+
+@every_method
+@settings(max_examples=5)
+@given(valid=st.integers(1, 4), garbage=st.floats(-1e3, 1e3))
+def test_what_stands_in_the_padding_does_not_matter(name: str, valid: int, garbage: float) -> None:
+    model = build(name).eval()
+    batch = batch_of(model, steps=5)
+    mask = (torch.arange(5) < valid).expand(3, 5)
+    masks = dict.fromkeys(model.modalities, mask)
+    filled = {
+        m: x.masked_fill(~mask.view(3, 5, *[1] * (x.ndim - 2)), garbage) for m, x in batch.features.items()
+    }
+    for m, level in itertools.product(model.modalities, model.levels):
+        clean, dirty = (model.encode(m, x[m], mask, level=level) for x in (batch.features, filled))
+        cut = model.encode(m, batch.features[m][:, :valid], level=level)
+        kept = cut.general.shape[1]
+        assert torch.equal(clean.indices[:, :kept], dirty.indices[:, :kept])
+        torch.testing.assert_close(dirty.general[:, :kept], clean.general[:, :kept])
+        torch.testing.assert_close(cut.general, clean.general[:, :kept], atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(cut.unquantized, clean.unquantized[:, :kept], atol=1e-5, rtol=1e-4)
+    terms, gradients = [], []
+    for features in (batch.features, filled):
+        model.zero_grad()
+        losses = losses_of(model, FeatureBatch(features, masks), seed=1)
+        sum(losses.values()).backward()
+        terms.append(losses)
+        gradients.append({key: p.grad for key, p in model.named_parameters() if p.grad is not None})
+    for term in terms[0]:
+        torch.testing.assert_close(terms[0][term], terms[1][term], msg=term)
+    for key in gradients[0]:
+        torch.testing.assert_close(gradients[0][key], gradients[1][key], rtol=1e-3, atol=1e-5, msg=key)
