@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from unicode_cmg.batch import FeatureBatch
-from unicode_cmg.methods import build_method
+from unicode_cmg.methods import method_class
 
 SIZES: dict[str, Any] = {
     "dim": 8,
@@ -37,7 +37,7 @@ def values_of(method: str, modalities: dict[str, Any], **settings: Any) -> dict[
 
 def model_of(method: str, modalities: dict[str, Any], **settings: Any) -> Any:
     torch.manual_seed(0)
-    return build_method(method, values_of(method, modalities, **settings), where="test")
+    return method_class(method).from_values(values_of(method, modalities, **settings), where="test")
 
 
 def batch_of(model: Any, clips: int = 3, steps: int = 4, seed: int = 0, **lengths: int) -> FeatureBatch:
