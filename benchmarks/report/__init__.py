@@ -6,7 +6,7 @@ from pathlib import Path
 
 from benchmarks.report.page import render
 from benchmarks.report.run_files import read_run, results_of
-from benchmarks.report.slots import slots_view
+from benchmarks.report.slots import run_slots
 from unicode_cmg.files import write_json, write_text
 
 RESULTS, PAGE = "results.json", "report.html"
@@ -22,7 +22,7 @@ def build_report(run: str | Path) -> Path:
         InputError: The folder is no run, one of its files is damaged, or it cannot be written to.
     """
     files = read_run(Path(run))
-    slots = slots_view(files)
+    slots = run_slots(files)
     results = results_of(files, slots.to_json() if slots else None)
     write_json(files.path / RESULTS, results)
     write_text(files.path / PAGE, render(files, results, slots))

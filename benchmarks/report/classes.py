@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from statistics import fmean
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
 from markupsafe import Markup
 from matplotlib.axes import Axes
-from matplotlib.colors import LinearSegmentedColormap, to_rgba
 from matplotlib.figure import Figure
 
-from benchmarks.report.svg import GRID, HEAT, INK, SERIES, css_colour, inline_svg, page_style, series_slot
+from benchmarks.report.svg import (
+    GRID,
+    INK,
+    draw_heat_map,
+    in_page_style,
+    inline_svg,
+    legend_of,
+    series_colour,
+)
 from unicode_cmg.results import ClipDetails, DirectionResult
 
 _SPREAD = 0.45
@@ -24,16 +31,10 @@ _MISTAKES = 3
 _Scores = dict[tuple[str, str], tuple[float | None, ...]]
 
 
-@dataclass(frozen=True)
-class ClassView:
-    """A dot plot, its legend, and the same as a table.
+class ClassView(NamedTuple):
+    """A dot plot with its legend, and the same as a table: name of each class, and its value in each column.
 
-    Attributes:
-        measure: What the dots are.
-        start: Where the axis begins, in percent.
-        svg, legend: The plot.
-        columns: The directions, transfers first.
-        rows: Name of each class, in the order of the plot, and its value in each direction.
+    `measure` is what the dots are; their axis begins at `start` percent.
     """
 
     measure: str
@@ -44,11 +45,17 @@ class ClassView:
     rows: list[tuple[str, list[float | None]]]
 
 
+def transfers_first(directions: Sequence[DirectionResult]) -> list[DirectionResult]:
+    """The directions, those within one modality last."""
+    return sorted(directions, key=lambda row: row.kind != "transfer")
+
+
+@in_page_style
 def class_view(
     directions: Sequence[DirectionResult], classes: Sequence[str], modalities: Sequence[str]
 ) -> ClassView | None:
     """The classes from the one that transfers best to the one that does worst; None without details."""
-    detailed = [(row, row.details) for row in _transfers_first(directions) if row.details is not None]
+    detailed = [(row, row.details) for row in transfers_first(directions) if row.details is not None]
     if not detailed:
         return None
     scores: _Scores = {(row.source, row.target): details.by_class for row, details in detailed}
@@ -58,34 +65,26 @@ def class_view(
         if isinstance(detailed[0][1], ClipDetails)
         else "F1 over seconds, in percent"
     )
-    targets = [name for name in modalities if any(target == name for _, target in scores)]
-    sources = [name for name in modalities if any(source == name for source, _ in scores)]
+    sources, targets = ([m for m in modalities if any(pair[k] == m for pair in scores)] for k in (0, 1))
     names = [classes[number].replace("_", " ") for number in order]
-    rows = [
-        (name, [values[number] for values in scores.values()])
-        for name, number in zip(names, order, strict=True)
-    ]
-    start = axis_start([value for _, values in rows for value in values if value is not None])
-    with page_style():
-        figure = Figure(figsize=(8.2, 0.155 * len(order) + 0.75), layout="constrained")
-        panels = figure.subplots(1, len(targets), sharey=True, squeeze=False)[0]
-        for axes, target in zip(panels, targets, strict=True):
-            _draw_target(axes, target, scores, order, modalities)
-            axes.set_xlim(start, 100)
-            axes.set_xticks(range(start, 101, 25 if start == 0 else 10 if start < 90 else 5))
-        panels[0].set_yticks(range(len(order)), names)
-        panels[0].set_ylim(len(order) - 0.4, -0.6)
-        best = f"best {names[0]}, worst {names[-1]}" if names else "no class occurs"
-        svg = inline_svg(figure, f"Each class, {measure}, by direction: in transfer {best}")
+    values = [[by_class[number] for by_class in scores.values()] for number in order]
+    start = axis_start([value for row in values for value in row if value is not None])
+    figure = Figure(figsize=(8.2, 0.155 * len(order) + 0.75), layout="constrained")
+    panels = figure.subplots(1, len(targets), sharey=True, squeeze=False)[0]
+    for axes, target in zip(panels, targets, strict=True):
+        _draw_target(axes, target, scores, order, modalities)
+        axes.set_xlim(start, 100)
+        axes.set_xticks(range(start, 101, 25 if start == 0 else 10 if start < 90 else 5))
+    panels[0].set_yticks(range(len(order)), names)
+    panels[0].set_ylim(len(order) - 0.4, -0.6)
+    best = f"best {names[0]}, worst {names[-1]}" if names else "no class occurs"
     return ClassView(
-        measure=measure,
-        start=start,
-        svg=svg,
-        legend=[
-            (f"trained on {name}", css_colour(SERIES[series_slot(name, modalities)])) for name in sources
-        ],
-        columns=[f"{source} → {target}" for source, target in scores],
-        rows=rows,
+        measure,
+        start,
+        inline_svg(figure, f"Each class, {measure}, by direction: in transfer {best}"),
+        legend_of(sources, modalities, "trained on "),
+        [f"{source} → {target}" for source, target in scores],
+        list(zip(names, values, strict=True)),
     )
 
 
@@ -108,18 +107,16 @@ def _draw_target(
     """One target: a dot for each source, a ring for the target's own heads, and a line between them."""
     columns = {source: values for (source, t), values in scores.items() if t == target}
     for place, number in enumerate(order):
-        known = [v for values in columns.values() if (v := values[number]) is not None]
-        if known:
-            axes.plot([min(known), max(known)], [place, place], color=GRID, linewidth=2, zorder=1)
+        found = [v for values in columns.values() if (v := values[number]) is not None]
+        if found:
+            axes.plot([min(found), max(found)], [place, place], color=GRID, linewidth=2, zorder=1)
     for lane, (source, values) in enumerate(columns.items()):
         shift = _SPREAD * (lane / max(len(columns) - 1, 1) - 0.5)  # so that equal values can all be seen
-        points = [
-            (v, place + shift) for place, number in enumerate(order) if (v := values[number]) is not None
-        ]
-        colour = SERIES[series_slot(source, modalities)]
+        known = [(value, place) for place, n in enumerate(order) if (value := values[n]) is not None]
+        colour = series_colour(source, modalities)
         axes.plot(
-            [x for x, _ in points],
-            [y for _, y in points],
+            [value for value, _ in known],
+            [place + shift for _, place in known],
             "o",
             color=colour,
             markersize=4,
@@ -133,16 +130,10 @@ def _draw_target(
     axes.tick_params(length=0)
 
 
-@dataclass(frozen=True)
-class ConfusionMap:
-    """The heat map of one direction.
+class ConfusionMap(NamedTuple):
+    """The heat map of one direction and its most frequent mistakes in words.
 
-    Attributes:
-        title: The direction.
-        svg: The picture.
-        mistakes: The most frequent mistakes, in words.
-        crossing: Whether it is a transfer.
-        wide: Whether it needs the whole width of the page.
+    It is `crossing` if it is a transfer, and `wide` if it needs the whole width of the page.
     """
 
     title: str
@@ -158,7 +149,7 @@ def confusion_maps(
     """A map for each direction that has counts, transfers first."""
     return [
         _confusion_map(row, np.array(row.details.confusion), classes, modalities)
-        for row in _transfers_first(directions)
+        for row in transfers_first(directions)
         if isinstance(row.details, ClipDetails)
     ]
 
@@ -177,18 +168,16 @@ def common_mistakes(counts: Int[np.ndarray, "true said"], classes: Sequence[str]
     pairs = [np.unravel_index(place, wrong.shape) for place in order if wrong.flat[place] > 0]
     if not pairs:
         return "No clip is taken for another class."
-    said = [f"{classes[i]} for {classes[j]} ({_percent(float(wrong[i, j]))})" for i, j in pairs]
+    said = [
+        f"{classes[i]} for {classes[j]} ({100 * wrong[i, j]:.0f} %)"
+        if wrong[i, j] >= 0.005
+        else f"{classes[i]} for {classes[j]} (under 1 %)"
+        for i, j in pairs
+    ]
     return f"Most often taken for another: {', '.join(said)}."
 
 
-def _percent(share: float) -> str:
-    return f"{100 * share:.0f} %" if share >= 0.005 else "under 1 %"
-
-
-def _transfers_first(directions: Sequence[DirectionResult]) -> list[DirectionResult]:
-    return sorted(directions, key=lambda row: row.kind != "transfer")
-
-
+@in_page_style
 def _confusion_map(
     row: DirectionResult,
     counts: Int[np.ndarray, "true said"],
@@ -200,20 +189,18 @@ def _confusion_map(
         f"{name} {100 * share:.0f} %" for name, share in zip(classes, values.diagonal(), strict=True)
     )
     wide = len(classes) > _HALF_WIDTH_UP_TO
-    with page_style():
-        height = max(2.6, (0.105 if wide else 0.115) * len(classes) + 0.5)
-        figure = Figure(figsize=(8.2 if wide else 4.1, height), layout="constrained")
-        _draw_shares(figure.subplots(), values, classes, HEAT[series_slot(row.target, modalities)])
-        svg = inline_svg(figure, f"Confusion matrix, {title}. {mistakes}", f"Called what they are: {right}.")
+    height = max(2.6, (0.105 if wide else 0.115) * len(classes) + 0.5)
+    figure = Figure(figsize=(8.2 if wide else 4.1, height), layout="constrained")
+    axes = figure.subplots()
+    draw_heat_map(axes, values, row.target, modalities)
+    _name_cells(axes, values, classes)
+    svg = inline_svg(figure, f"Confusion matrix, {title}. {mistakes}", f"Called what they are: {right}.")
     return ConfusionMap(title, svg, mistakes, row.kind == "transfer", wide)
 
 
-def _draw_shares(
-    axes: Axes, values: Float[np.ndarray, "true said"], classes: Sequence[str], hue: str
-) -> None:
+def _name_cells(axes: Axes, values: Float[np.ndarray, "true said"], classes: Sequence[str]) -> None:
+    """Lines between the cells and names of the classes; of few classes also the percentages."""
     few = len(classes) <= _NUMBERS_UP_TO
-    colours = LinearSegmentedColormap.from_list("share", [to_rgba(hue, 0), to_rgba(hue, 1)])
-    axes.imshow(np.sqrt(values), cmap=colours, vmin=0, vmax=1, aspect="auto", interpolation="nearest")
     edges, ends = np.arange(len(classes) - 1) + 0.5, (-0.5, len(classes) - 0.5)
     axes.hlines(edges, *ends, color=GRID, linewidth=0.3)
     axes.vlines(edges, *ends, color=GRID, linewidth=0.3)
@@ -235,5 +222,4 @@ def _draw_shares(
     axes.set_yticks(range(len(names)), names, fontsize=size)
     axes.set_ylabel("true class")
     axes.set_xlabel("class named by the head")
-    axes.grid(visible=False)
-    axes.tick_params(length=0, pad=2)
+    axes.tick_params(pad=2)

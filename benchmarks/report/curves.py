@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -12,7 +12,7 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from benchmarks.report.svg import INK, SERIES, css_colour, inline_svg, page_style, series_slot
+from benchmarks.report.svg import INK, SERIES, css_colour, in_page_style, inline_svg, series_colour
 
 _POINTS = 300
 _WORDS = {
@@ -48,30 +48,29 @@ class Curve:
     y: Float[np.ndarray, " n"]
 
 
-def curves_of(metrics: Sequence[Mapping[str, Any]], group: str) -> dict[str, list[Curve]]:
+def curves_of(metrics: Sequence[Mapping[str, Any]], group: str, below: str = "") -> dict[str, list[Curve]]:
     """Curves of one group of the log, such as `loss`, by quantity.
 
     `reconstruction/audio` and `reconstruction/video` are two curves of the quantity `reconstruction`;
     `layer0/perplexity/audio` is the curve `audio` of the quantity `layer0/perplexity`.
+
+    Args:
+        metrics: The lines of the log.
+        group: Its name in a line.
+        below: Only keys that begin so, such as `slot_alignment/`, each of them a quantity of its own.
     """
     points: dict[str, dict[int, float]] = {}
     for line in metrics:
         for key, value in (line.get(group) or {}).items():
-            if value is not None and np.isfinite(value):
+            if value is not None and np.isfinite(value) and key.startswith(below):
                 points.setdefault(key, {})[int(line["step"])] = float(value)
     result: dict[str, list[Curve]] = {}
     for key, values in points.items():
-        quantity, name = _split(key)
-        steps = sorted(values)
-        curve = Curve(name, np.array(steps, dtype=float), np.array([values[step] for step in steps]))
-        result.setdefault(quantity, []).append(curve)
+        parts = key.split("/")
+        end = len(parts) if below else 2 if _is_layer(key) else 1
+        x, y = np.array(sorted(values.items())).T
+        result.setdefault("/".join(parts[:end]), []).append(Curve("/".join(parts[end:]), x, y))
     return result
-
-
-def _split(key: str) -> tuple[str, str]:
-    parts = key.split("/")
-    ends = 2 if _is_layer(parts[0]) and len(parts) > 1 else 1
-    return "/".join(parts[:ends]), "/".join(parts[ends:])
 
 
 def _is_layer(part: str) -> bool:
@@ -121,16 +120,8 @@ def smooth(values: Float[np.ndarray, " n"], share: float = 0.03) -> Float[np.nda
     return np.asarray((sums[high] - sums[low]) / (high - low))
 
 
-@dataclass(frozen=True)
-class Chart:
-    """One panel of small multiples.
-
-    Attributes:
-        title: The quantity in words.
-        key: Its name in `metrics.jsonl`.
-        svg: The drawing.
-        legend: `(name, CSS colour)` of each curve in it.
-    """
+class Chart(NamedTuple):
+    """One panel of small multiples: a quantity in words and as `metrics.jsonl` calls it, and its curves."""
 
     title: str
     key: str
@@ -139,7 +130,11 @@ class Chart:
 
 
 def charts_of(
-    metrics: Sequence[Mapping[str, Any]], group: str, modalities: Sequence[str], held_out: str = ""
+    metrics: Sequence[Mapping[str, Any]],
+    group: str,
+    modalities: Sequence[str],
+    held_out: str = "",
+    below: str = "",
 ) -> list[Chart]:
     """A panel for each quantity of a group of the log.
 
@@ -148,8 +143,9 @@ def charts_of(
         group: Such as `loss`.
         modalities: Names that have a colour of their own.
         held_out: The group with the same quantities on held-out data, if there is one.
+        below: As for `curves_of`.
     """
-    found, dots = curves_of(metrics, group), curves_of(metrics, held_out)
+    found, dots = curves_of(metrics, group, below), curves_of(metrics, held_out, below)
     one_layer = len({key.split("/")[0] for key in found}) == 1
     return [
         draw_curves(in_words(key, one_layer=one_layer), key, curves, modalities, dots.get(key, ()))
@@ -157,40 +153,33 @@ def charts_of(
     ]
 
 
+@in_page_style
 def draw_curves(
     title: str, key: str, curves: Sequence[Curve], modalities: Sequence[str], held_out: Sequence[Curve] = ()
 ) -> Chart:
     """One panel: each curve faint as logged, its running mean on top, and held-out values as dots."""
     dots = {curve.name: curve for curve in held_out}
     names = {c.name: ", ".join(_part_in_words(p, modalities) for p in c.name.split("/")) for c in curves}
-    with page_style():
-        figure = Figure(figsize=(3.1, 1.7))
-        axes = figure.subplots()
-        # the same for all, so that panels align
-        figure.subplots_adjust(left=0.15, right=0.98, top=0.96, bottom=0.26)
-        legend = []
-        for number, curve in enumerate(curves):
-            colour = _colour(curve.name, number, modalities)
-            drawn = thin(curve)
-            axes.plot(drawn.x, drawn.y, color=colour, alpha=0.3, linewidth=0.8)
-            axes.plot(drawn.x, smooth(drawn.y), color=colour)
-            if curve.name in dots:
-                axes.plot(dots[curve.name].x, dots[curve.name].y, ".", color=colour, markersize=3.5)
-            if curve.name:
-                legend.append((names[curve.name], css_colour(colour)))
-        axes.set_xlabel("step")
-        axes.grid(visible=False, axis="x")
-        axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
-        axes.yaxis.set_major_locator(MaxNLocator(4))
-        axes.margins(x=0.01)
-        last = ", ".join(f"{names[curve.name]} {curve.y[-1]:.3g}".strip() for curve in curves)
-        svg = inline_svg(figure, f"{title} over the steps; last values: {last}")
-    return Chart(title, key, svg, legend)
-
-
-def _colour(name: str, number: int, modalities: Sequence[str]) -> str:
-    if not name:
-        return INK
-    if name in modalities:
-        return SERIES[series_slot(name, modalities)]
-    return SERIES[3 + number % (len(SERIES) - 3)]
+    figure = Figure(figsize=(3.1, 1.7))
+    axes = figure.subplots()
+    # the same for all, so that panels align
+    figure.subplots_adjust(left=0.15, right=0.98, top=0.96, bottom=0.26)
+    legend = []
+    for number, curve in enumerate(curves):
+        colour = INK if not curve.name else SERIES[3 + number % (len(SERIES) - 3)]
+        if curve.name in modalities:
+            colour = series_colour(curve.name, modalities)
+        drawn = thin(curve)
+        axes.plot(drawn.x, drawn.y, color=colour, alpha=0.3, linewidth=0.8)
+        axes.plot(drawn.x, smooth(drawn.y), color=colour)
+        if curve.name in dots:
+            axes.plot(dots[curve.name].x, dots[curve.name].y, ".", color=colour, markersize=3.5)
+        if curve.name:
+            legend.append((names[curve.name], css_colour(colour)))
+    axes.set_xlabel("step")
+    axes.grid(visible=False, axis="x")
+    axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+    axes.yaxis.set_major_locator(MaxNLocator(4))
+    axes.margins(x=0.01)
+    last = ", ".join(f"{names[curve.name]} {curve.y[-1]:.3g}".strip() for curve in curves)
+    return Chart(title, key, inline_svg(figure, f"{title} over the steps; last values: {last}"), legend)

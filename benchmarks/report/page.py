@@ -1,30 +1,38 @@
-"""The HTML page of a run: its sections, and what each of them is given."""
+"""The HTML page of a run: what its templates are given."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import chain
+from pathlib import Path
 from typing import Any
 
 import yaml
-from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from benchmarks.report.codebook import sharing_view
+from benchmarks.report.classes import class_view, confusion_maps
+from benchmarks.report.codebook import contingency_maps, digit_cards, sharing_bars
 from benchmarks.report.curves import charts_of
-from benchmarks.report.gallery import digit_cards
-from benchmarks.report.headline import arrow, conclusion, data_in_words, run_in_words, tiles, title
-from benchmarks.report.meaning import meaning_view
+from benchmarks.report.headline import arrow, conclusion, duration, thousands
 from benchmarks.report.run_files import RunFiles
-from benchmarks.report.slots import SlotsView
-from benchmarks.report.svg import inline_svg
-from benchmarks.report.tasks import task_views
-from benchmarks.report.transfer import TransferTable, transfer_tables
+from benchmarks.report.slots import RunSlots
+from benchmarks.report.svg import inline_svg, legend_of
+from benchmarks.report.tasks import RETRIEVAL, joint_rows, retrieval_rows, task_sections
+from benchmarks.report.timelines import timeline_views
+from benchmarks.report.transfer import TransferTable, spread, transfer_tables, variant
 from toc import CodebookError, TOCSelection, draw_selection, load_codebook
 from toc.figure import mean_similarity
-from unicode_cmg.inspect.slots.page import HELPERS, LOADER, stylesheet
+from unicode_cmg.inspect.codes.usage import SHARED_FROM, SINGLE_ABOVE
+from unicode_cmg.inspect.slots.page import stylesheet, templates
+
+_FUNCTIONS = (
+    *(charts_of, class_view, confusion_maps, contingency_maps, digit_cards, duration, joint_rows, legend_of),
+    *(retrieval_rows, sharing_bars, spread, thousands, timeline_views, variant),
+)
+"""What templates call."""
 
 
-def render(run: RunFiles, results: Mapping[str, Any], slots: SlotsView | None) -> str:
+def render(run: RunFiles, results: Mapping[str, Any], slots: RunSlots | None) -> str:
     """The page as text; it needs no other file and asks the network for nothing.
 
     Args:
@@ -32,52 +40,30 @@ def render(run: RunFiles, results: Mapping[str, Any], slots: SlotsView | None) -
         results: The same run as `results.json` holds it.
         slots: Its slots, if it has any.
     """
-    environment = Environment(
-        loader=ChoiceLoader([PackageLoader("benchmarks.report"), LOADER]),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=StrictUndefined,
-    )
-    environment.globals |= HELPERS
+    environment = templates("benchmarks.report")
+    environment.globals |= {function.__name__: function for function in _FUNCTIONS}
     tables = transfer_tables(run.evaluations.values())
-    tasks = task_views(tables, run.evaluations.values(), digits=run.digits is not None)
     return environment.get_template("report.html.j2").render(
-        css=Markup(stylesheet("page.css", *(["slots.css"] if slots else []))),
-        title=title(run),
-        conclusion=conclusion(run, tables),
-        about=(data_in_words(run), run_in_words(run)),
-        command=run.command,
-        again=f"unicode-cmg pretrain {run.path / 'config.yaml'} --to {run.path}-again",
-        tiles=tiles(run, tables),
-        contents=[
-            ("transfer", "Transfer"),
-            *((task.id, task.name) for task in tasks),
-            ("training", "Training"),
-            ("codebook", "Codebook"),
-            ("meaning", "Meaning of codes"),
-            *([("slots", "Slots")] if slots else []),
-            ("toc", "TOC"),
-            ("settings", "Settings"),
-            ("timings", "Timings"),
-        ],
+        css=stylesheet("page.css", *(["slots.css"] if slots else [])),
+        run=run,
+        name=run.path.resolve().name,
+        store="/".join(Path(run.config.get("data", {}).get("store", "an unknown store")).parts[-2:]),
+        conclusion=conclusion(run.evaluations.values(), tables),
         tables=tables,
-        crossings=list(dict.fromkeys(pair for table in tables for pair in table.crossings())),
+        crossings=list(dict.fromkeys(chain.from_iterable(table.crossings() for table in tables))),
         arrow=arrow(tables),
-        tasks=tasks,
-        losses=charts_of(run.metrics, "loss", run.modalities, "validation"),
+        tasks=task_sections(tables, run.evaluations.values(), digits=run.digits is not None),
+        retrieval=RETRIEVAL,
         held_out=any("validation" in line for line in run.metrics),
-        usage=charts_of(run.metrics, "codebook", run.modalities),
-        sharing=sharing_view(run.codes) if run.codes else None,
-        meaning=meaning_view(run.codes) if run.codes else None,
-        agreement=run.codes.event_agreement if run.codes else (),
-        gallery=digit_cards(run.codes, run.digits) if run.codes and run.digits else [],
+        codes=run.codes,
+        shared_from=SHARED_FROM,
+        single_above=SINGLE_ABOVE,
         slots=slots,
         toc=_toc_section(run, run.toc) if run.toc else None,
         facts=_facts(run, tables),
         config=yaml.safe_dump(run.config, sort_keys=False, allow_unicode=True),
         timings=_timings(run),
-        versions=", ".join(f"{name} {number}" for name, number in results["versions"].items()),
+        versions=results["versions"],
         version=results["library_version"],
     )
 

@@ -1,4 +1,4 @@
-"""The files of a run folder, read once, and `results.json`, which holds all of them in one document."""
+"""The files of a run folder, read once, and `results.json`, which holds their numbers in one document."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ def results_of(run: RunFiles, slots: Json | None) -> Json:
         if run.last_loss
         else None,
         "evaluations": {name: result.to_json() for name, result in run.evaluations.items()},
-        "codes": run.codes.to_json() if run.codes else None,
+        "codes": run.codes.model_dump(mode="json", exclude={"codes"}) if run.codes else None,
         "toc": run.toc.to_json() if run.toc else None,
         "slots": slots,
         "stages": run.stages,

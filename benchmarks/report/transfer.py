@@ -4,31 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import zip_longest
+from typing import NamedTuple
 
 from benchmarks.evaluation.results import TaskResult
+from unicode_cmg.inspect.plain_text import aligned
+from unicode_cmg.results import DirectionResult, Measure
 
 
-@dataclass(frozen=True)
-class Score:
-    """The metric of one direction under one variant, in percent.
+class Score(NamedTuple):
+    """One direction under one variant (see `variant`), and its gain in points above the variant without TOC.
 
-    Attributes:
-        label: The variant, see `variant`.
-        mean: Mean over the seeds.
-        std: Standard deviation over the seeds; None of a single seed.
-        gain: Points above the variant without TOC; None where that comparison makes no sense.
-        interval: Where the mean lies under resampling of the tested clips; None if that was not measured.
+    The gain is None where that comparison makes no sense.
     """
 
     label: str
-    mean: float
-    std: float | None
+    row: DirectionResult
     gain: float | None
-    interval: tuple[float, float] | None = None
 
-    def __str__(self) -> str:
-        return f"{self.mean:.1f}" + ("" if self.std is None else f" ± {self.std:.1f}")
+
+def spread(measure: Measure) -> str:
+    """The mean, and the standard deviation if there are several seeds."""
+    return f"{measure.mean:.1f}" + ("" if measure.std is None else f" ± {measure.std:.1f}")
 
 
 @dataclass(frozen=True)
@@ -108,8 +104,8 @@ def _table(task: str, protocol: str, results: Sequence[TaskResult]) -> TransferT
                 continue  # the control leaves these alone
             scores = cells.setdefault((row.source, row.target), [])
             compared = scores and not any(_rank(results[0])) and _rank(result) == (False, True, False)
-            gain = row.mean - scores[0].mean if compared else None
-            scores.append(Score(variant(result), row.mean, row.std, gain, row.interval))
+            gain = row.mean - scores[0].row.mean if compared else None
+            scores.append(Score(variant(result), row, gain))
     names = dict.fromkeys(name for pair in cells for name in pair)
     return TransferTable(task, protocol, list(names), cells, results)
 
@@ -122,14 +118,10 @@ def transfer_text(tables: Sequence[TransferTable]) -> str:
 def _text(table: TransferTable) -> str:
     pairs = sorted(table.cells, key=lambda pair: pair[0] == pair[1])
     rows = [["trained on -> tested on", *(variant(result) for result in table.results)]]
-    rows += [[" -> ".join(pair), *map(str, table.cells[pair])] for pair in pairs]
-    widths = [max(map(len, column)) for column in zip_longest(*rows, fillvalue="")]
-    lines = []
-    for name, *scores in rows:
-        padded = [score.rjust(width) for score, width in zip(scores, widths[1:], strict=False)]
-        lines.append("   ".join([name.ljust(widths[0]), *padded]))
+    rows += [[" -> ".join(pair), *(spread(score.row) for score in table.cells[pair])] for pair in pairs]
+    rows = [row + [""] * (len(rows[0]) - len(row)) for row in rows]
     heading = (
         f"{table.task}, protocol {table.protocol}: {table.metric} in %, "
         f"mean ± std of {len(table.results[0].seeds)} seeds"
     )
-    return "\n".join([heading, *lines, table.floors])
+    return "\n".join([heading, aligned(rows), table.floors])

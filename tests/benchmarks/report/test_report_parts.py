@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +15,10 @@ from hypothesis.extra.numpy import arrays
 from made_run import CLASSES, described_codes, evaluation
 
 from benchmarks.evaluation.results import TaskResult
+from benchmarks.report.codebook import code_order, digit_cards, telling_codes
 from benchmarks.report.curves import Curve, charts_of, curves_of, smooth, thin
-from benchmarks.report.gallery import digit_cards
-from benchmarks.report.meaning import class_shares, code_order, telling_codes
 from benchmarks.report.svg import series_slot
-from benchmarks.report.transfer import transfer_tables, transfer_text
+from benchmarks.report.transfer import spread, transfer_tables, transfer_text
 from unicode_cmg.data.digits.sources import scans, windows
 from unicode_cmg.inspect import DescribedCodes
 from unicode_cmg.inspect.frames import scan_of
@@ -93,20 +93,13 @@ def test_transfer_tables_compare_with_the_evaluation_without_toc() -> None:
     plain, refined, control = table.cells["video", "audio"]
     labels = [score.label for score in (plain, refined, control)]
     assert labels == ["all dimensions", "TOC, 16 of 32", "codes shuffled"]
-    assert refined.gain == pytest.approx(refined.mean - plain.mean)
+    assert refined.gain == pytest.approx(refined.row.mean - plain.row.mean)
     assert (plain.gain, control.gain) == (None, None)
     assert len(table.cells["audio", "audio"]) == 2
     text = transfer_text([table])
     row = next(line for line in text.splitlines() if line.startswith("video -> audio"))
-    assert [part.strip() for part in row.split("   ") if part.strip()] == [
-        "video -> audio",
-        *map(str, (plain, refined, control)),
-    ]
-
-
-def test_shares_of_a_class_sum_to_one() -> None:
-    table = np.array([[3, 0, 0], [1, 0, 2]])
-    np.testing.assert_array_equal(class_shares(table), [[0.75, 0, 0], [0.25, 0, 1]])
+    shown = [spread(score.row) for score in (plain, refined, control)]
+    assert re.split("  +", row) == ["video -> audio", *shown]
 
 
 def test_codes_stand_in_the_order_of_their_classes() -> None:
@@ -136,11 +129,11 @@ def test_cards_show_what_got_the_code(full_run: Path) -> None:
     cards = digit_cards(codes, full_run / "data")
     assert len(cards) == 10
     for card, digit in zip(cards, CLASSES, strict=True):
-        assert digit in card.note
-        video, audio, text = card.strips
-        assert [strip.modality for strip in card.strips] == ["video", "audio", "text"]
-        assert text.pictures[0].alt == digit
-        assert video.pictures[0].alt.startswith(digit)
-        for picture in (*video.pictures, *audio.pictures):
-            assert picture.uri is not None
-            assert base64.b64decode(picture.uri.split(",")[1]).startswith(b"\x89PNG")
+        assert card.stands_for == digit
+        video, audio, text = card.examples.values()
+        assert list(card.examples) == ["video", "audio", "text"]
+        assert text == [(digit, None)]
+        assert video[0][0].startswith(digit)
+        for _, image in (*video, *audio):
+            assert image is not None
+            assert base64.b64decode(image.split(",")[1]).startswith(b"\x89PNG")

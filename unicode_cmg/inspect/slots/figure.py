@@ -74,7 +74,7 @@ def _draw_scene(axes: Axes, scene: Scene, top: float, width: float) -> None:
     axes.text(0, top, scene.clip.clip, va="top", fontsize=9, fontweight="bold", color=_INK)
     x = 0.0
     for colour, slot in enumerate(scene.slots):
-        similar = ", ".join(f"{m} {matches[0].similarity:.2f}" for m, matches in slot.teachers.items())
+        similar = slot.similarities()
         axes.add_patch(Rectangle((x, top + _TEXT), 1.6, 1.6, color=_PALETTE[colour], linewidth=0))
         axes.text(x + 2.2, top + _TEXT + 0.8, similar, va="center", fontsize=6.5, color=_MUTED)
         x += 4.5 + 0.56 * len(similar)

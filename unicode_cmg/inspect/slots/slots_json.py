@@ -52,6 +52,10 @@ class JointSlot(Config):
         description="Teacher -> its slots in a pair with this one (eq. 2), the most similar first."
     )
 
+    def similarities(self) -> str:
+        """The cosine of the best pair of each teacher."""
+        return ", ".join(f"{m} {matches[0].similarity:.2f}" for m, matches in self.teachers.items())
+
 
 class Counts(Config):
     """How many tokens of one kind a clip has, and how many slots were kept for them."""
