@@ -110,9 +110,9 @@ def check(
     """
     from unicode_cmg.data.check import check_data
 
-    findings = check_data(task, root, every=every)
-    console.finish(findings.to_json(), findings.text(), as_json)
-    if not findings.usable:
+    report = check_data(task, root, every=every)
+    console.finish(report.to_json(), report.text(), as_json)
+    if not report.usable:
         raise typer.Exit(2)
 
 

@@ -111,6 +111,19 @@ def atomic_directory(path: Path) -> Iterator[Path]:
             shutil.rmtree(scratch, ignore_errors=True)
 
 
+def check_replaceable(path: Path, marker: str) -> None:
+    """Refuse to replace a folder that something else wrote.
+
+    Raises:
+        InputError: `path` is a file, or a folder with content but without the file `marker`.
+    """
+    if path.is_file():
+        raise InputError("a file is in the way", where=path, expected="a folder to write")
+    if path.is_dir() and any(path.iterdir()) and not (path / marker).is_file():
+        what = f"the folder holds other files (it has no {marker})"
+        raise InputError(what, where=path, fix="name a new or an empty folder")
+
+
 def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)

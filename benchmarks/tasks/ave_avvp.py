@@ -22,7 +22,8 @@ from benchmarks.tasks.avvp import EVENTS_HELD_OUT, EVENTS_PAPER
 from benchmarks.tasks.base import Features, Part, Rows, Task
 from unicode_cmg.data.layouts.ave import FEATURES
 from unicode_cmg.data.layouts.ave_avvp import AVEAVVPData, read_ave_avvp
-from unicode_cmg.data.layouts.avvp import STEPS, clip_id
+from unicode_cmg.data.layouts.avvp import clip_id
+from unicode_cmg.data.layouts.zips import STEPS
 from unicode_cmg.errors import InputError
 
 

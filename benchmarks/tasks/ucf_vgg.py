@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from benchmarks.evaluation.protocols import HELD_OUT, PAPER, Protocol, best_epoch, by_name
 from benchmarks.tasks.base import Features, Part, Rows, Task
-from unicode_cmg.data.layouts.ucf_vgg import LabelledClip, LabelledClips, UCFVGGData, read_ucf_vgg
+from unicode_cmg.data.layouts.ucf_vgg import UCFVGGClip, UCFVGGData, UCFVGGSide, read_ucf_vgg
 
 _LAST_TEST_GROUP, _LAST_VAL_GROUP = 7, 10
 
@@ -103,7 +103,7 @@ class UCFVGGTask(Task):
             yield side.labels
             yield from self.sampled(modality)
 
-    def _side(self, modality: str) -> LabelledClips:
+    def _side(self, modality: str) -> UCFVGGSide:
         return self.data.video if modality == "video" else self.data.audio
 
 
@@ -112,7 +112,7 @@ def _heard(data: UCFVGGData, pairs: Sequence[int]) -> tuple[str, ...]:
     return tuple(data.classes[pair][1] for pair in pairs)
 
 
-def _split_of(clip: LabelledClip, modality: str) -> str | None:
+def _split_of(clip: UCFVGGClip, modality: str) -> str | None:
     """The split of a UCF101 clip by its group, such as "g07", or the one that VGGSound's list names."""
     if modality == "audio":
         return clip.part

@@ -12,7 +12,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from unicode_cmg.data.digits import CLASSES
-from unicode_cmg.data.digits.clips import Clips
+from unicode_cmg.data.digits.clips import DigitClips
 from unicode_cmg.errors import InputError
 
 FRAMES, COEFFICIENTS = 8, 13
@@ -57,7 +57,7 @@ class Splits:
     held_out: LabelledClips
 
 
-def digit_clips(drawn: Mapping[str, Clips], count: int) -> Splits:
+def digit_clips(drawn: Mapping[str, DigitClips], count: int) -> Splits:
     """Ten-second clips in which a digit is spoken and written for four seconds or more.
 
     As in OGM there is one picture of a clip, the frame in its middle, `[16, 7, 7]`, which shows nothing in

@@ -12,7 +12,8 @@ from tiny_avvp import CLASSES, DIM, SUBSETS, centres, names, turns, write_tiny_a
 
 from unicode_cmg.data.layouts.ave import Annotation, write_ave
 from unicode_cmg.data.layouts.ave_avvp import write_ave_avvp
-from unicode_cmg.data.layouts.avvp import STEPS, EventRow, read_avvp
+from unicode_cmg.data.layouts.avvp import EventRow, read_avvp
+from unicode_cmg.data.layouts.zips import STEPS
 
 SHARED = ("siren", "bell")
 """The classes of the task, in an order of their own."""

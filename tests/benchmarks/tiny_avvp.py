@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from tiny_codes_method import TinyConfig, TinyMethod
 
-from unicode_cmg.data.layouts.avvp import STEPS, Event, EventRow, event_labels, write_avvp
+from unicode_cmg.data.layouts.avvp import Event, EventRow, event_labels, write_avvp
+from unicode_cmg.data.layouts.zips import STEPS
 
 CLASSES = ("bell", "dog", "siren")
 DIM, COUNTS = 8, {"train": 6, "val": 90, "test": 40}

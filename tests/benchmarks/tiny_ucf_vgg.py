@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from tiny_ave import DIM, centres, turns
 
-from unicode_cmg.data.layouts.ucf_vgg import LabelledClip, write_ucf_vgg
+from unicode_cmg.data.layouts.ucf_vgg import UCFVGGClip, write_ucf_vgg
 
 PAIRS = (
     ("RingBell", "bell ringing"),
@@ -38,12 +38,12 @@ def write_tiny_ucf_vgg(root: Path) -> Path:
     for pair in SEEN:
         for group in GROUPS:
             name = f"v_{PAIRS[pair][0]}_g{group:02}_c01"
-            video[LabelledClip(name, PAIRS[pair][0], f"g{group:02}")] = draw(pair, "video")
-    odd = LabelledClip("v_RingBell_nogroup", PAIRS[0][0], "")
+            video[UCFVGGClip(name, PAIRS[pair][0], f"g{group:02}")] = draw(pair, "video")
+    odd = UCFVGGClip("v_RingBell_nogroup", PAIRS[0][0], "")
     video[odd] = draw(0, "video")
     for pair in HEARD:
         for split, count in HEARD_PER_SPLIT.items():
             for i in range(count):
-                audio[LabelledClip(f"{split:x<5}-{pair}-{i:03}", PAIRS[pair][1], split)] = draw(pair, "audio")
+                audio[UCFVGGClip(f"{split:x<5}-{pair}-{i:03}", PAIRS[pair][1], split)] = draw(pair, "audio")
     write_ucf_vgg(root, PAIRS, video, audio)
     return root

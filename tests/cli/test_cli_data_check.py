@@ -43,7 +43,7 @@ def test_json_is_all_that_is_printed(command: Command, flickr: Path) -> None:
     outcome = command("data", "check", "flickr-sound", flickr, "--all", "--json")
     values = json.loads(outcome.out)
     assert (outcome.code, values["usable"], values["counts"]["problem"]) == (0, True, 0)
-    assert any("3 read" in finding["what"] for finding in values["findings"])
+    assert any("3 read" in entry["what"] for entry in values["entries"])
     (flickr / "FlickrSoundNet/Data/test.csv").write_text("name\nx.mp4\n")
     outcome = command("data", "check", "flickr-sound", flickr, "--json")
     assert outcome.code == 2
@@ -52,6 +52,6 @@ def test_json_is_all_that_is_printed(command: Command, flickr: Path) -> None:
 
 def test_an_unknown_task_is_one_line(command: Command, flickr: Path) -> None:
     assert command("data", "check", "flickr", flickr).error.startswith(
-        "unknown task 'flickr'; expected ave or"
+        "unknown task 'flickr'; expected one of ave, avvp"
     )
     assert "no such folder" in command("data", "check", "coco", flickr / "x").error

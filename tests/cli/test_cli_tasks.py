@@ -14,7 +14,7 @@ from unicode_cmg.data.layouts.ave import read_ave
 from unicode_cmg.data.layouts.ave_avvp import write_ave_avvp
 from unicode_cmg.data.layouts.avvp import Event, EventRow, write_avvp
 from unicode_cmg.data.layouts.retrieval import write_retrieval
-from unicode_cmg.data.layouts.ucf_vgg import LabelledClip, write_ucf_vgg
+from unicode_cmg.data.layouts.ucf_vgg import UCFVGGClip, write_ucf_vgg
 
 SIZES = {"audio": AUDIO, "video": VIDEO}
 
@@ -25,12 +25,12 @@ def tasks(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root, rng = tmp_path_factory.mktemp("tasks"), np.random.default_rng(0)
     pairs = (("Drum", "drumming"), ("Sing", "singing"))
     video = {
-        LabelledClip(f"v_{ucf}_g{group:02}_c01", ucf, f"g{group:02}"): rng.normal(size=(10, VIDEO))
+        UCFVGGClip(f"v_{ucf}_g{group:02}_c01", ucf, f"g{group:02}"): rng.normal(size=(10, VIDEO))
         for ucf, _ in pairs
         for group in range(1, 16)
     }
     audio = {
-        LabelledClip(f"{split:x<8}{vgg[:3]}{i}", vgg, split): rng.normal(size=(10, AUDIO))
+        UCFVGGClip(f"{split:x<8}{vgg[:3]}{i}", vgg, split): rng.normal(size=(10, AUDIO))
         for _, vgg in pairs
         for split in ("train", "val", "test")
         for i in range(5)
@@ -141,10 +141,8 @@ def test_features_of_another_extractor_are_named_by_their_file(
     command, toy, tasks: Path, tmp_path: Path
 ) -> None:
     clips = {f"v_Drum_g{group:02}_c01": group for group in range(1, 16)}
-    video = {LabelledClip(n, "Drum", f"g{g:02}"): np.ones((10, VIDEO + 1)) for n, g in clips.items()}
-    audio = {
-        LabelledClip(f"{s:x<8}dru", "drumming", s): np.ones((10, AUDIO)) for s in ("train", "val", "test")
-    }
+    video = {UCFVGGClip(n, "Drum", f"g{g:02}"): np.ones((10, VIDEO + 1)) for n, g in clips.items()}
+    audio = {UCFVGGClip(f"{s:x<8}dru", "drumming", s): np.ones((10, AUDIO)) for s in ("train", "val", "test")}
     write_ucf_vgg(tmp_path, [("Drum", "drumming")], video, audio)
     error = command("evaluate", toy.run, "--task", "ucf-vgg", "--data", tmp_path).error
     assert error.startswith(f"{tmp_path / 'UCF101/feature/video/zip'}: 'video' features of shape")

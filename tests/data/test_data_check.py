@@ -62,7 +62,7 @@ def test_a_tiny_set_is_fine(tmp_path: Path, task: str) -> None:
 
 
 def test_a_task_or_folder_that_does_not_exist_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="unknown task 'avep'; expected ave or avvp"):
+    with pytest.raises(InputError, match="unknown task 'avep'; expected one of ave, avvp"):
         check_data("avep", tmp_path)
     with pytest.raises(InputError, match="no such folder"):
         check_data("ave", tmp_path / "nowhere")
@@ -82,16 +82,16 @@ def test_the_check_goes_on_after_a_problem(tmp_path: Path) -> None:
     one(problems, "audio_feature.h5")
 
 
-def test_findings_are_json_and_text(tmp_path: Path) -> None:
+def test_a_report_is_json_and_text(tmp_path: Path) -> None:
     tiny_sets.ave(tmp_path)
     (tmp_path / "AVE/data/test_order.h5").unlink()
     findings = check_data("ave", tmp_path)
     values = findings.to_json()
     assert (values["task"], values["usable"], values["counts"]["problem"]) == ("ave", False, 1)
-    assert values["findings"][-1] == {
+    assert values["entries"][-1] == {
         "level": "note",
         "where": "AVE/data/audio_feature.h5",
-        "what": values["findings"][-1]["what"],
+        "what": values["entries"][-1]["what"],
     }
     text = findings.text().splitlines()
     assert text[0] == f"ave in {tmp_path}"

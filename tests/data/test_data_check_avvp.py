@@ -20,7 +20,10 @@ COMBINED = "data/AVVP_eval_audio_checked_combined.csv"
 @pytest.mark.parametrize(
     ("spoil", "problem"),
     [
-        (lambda d: append(d / COMBINED, "X\t0\t3\tWhale"), "X: the class 'Whale'; expected one of Speech"),
+        (
+            lambda d: append(d / COMBINED, "X\t0\t3\tWhale"),
+            "X: unknown class 'Whale'; expected one of Speech",
+        ),
         (lambda d: append(d / COMBINED, "X\t0,1\t3\tDog"), "X: onset, offset and event_labels are lists of"),
         (
             lambda d: append(d / COMBINED, "X\t0\t11\tDog"),
@@ -66,12 +69,12 @@ def test_leaks_and_oddities_of_avvp_are_notes(tmp_path: Path) -> None:
     findings = check_data("avvp", tmp_path)
     assert findings.usable
     notes = told(findings, "note")
-    one(notes, COMBINED, "events that begin and end at the same second, and count for nothing: 1")
+    one(notes, COMBINED, "events that begin and end at the same second, and have no effect: 1")
     one(notes, COMBINED, "clips listed twice, each time with some of their events: 1 (AAAAAAAAAAA_30_40)")
     one(notes, COMBINED, "malformed names", "3 (BBB_5_15, CCCCCCCCCC`_0_10, Speech)")
     one(notes, COMBINED, "names that are a class: 1 (Speech)")
     one(notes, COMBINED, "clips in no split: 3 (")
-    one(notes, COMBINED, "not what joining the consecutive rows of AVVP_eval_audio_checked.csv gives")
+    one(notes, COMBINED, "differs from the joined consecutive rows of AVVP_eval_audio_checked.csv")
     one(notes, "videos in val and in test: 1 (BBBBBBBBBBB)")
     one(notes, "AVVP_val_pd.csv: clips listed twice: 1 (AAAAAAAAAAA_30_40)")
     one(notes, "clips in the audio and in the visual table: 2;")
@@ -84,11 +87,11 @@ def test_errors_in_a_table_that_nobody_reads_prevent_nothing(tmp_path: Path) -> 
     (folder / "data/AVVP_eval_visual_checked.csv").write_text("")
     findings = check_data("avvp", tmp_path)
     assert findings.usable
-    one(told(findings, "note"), "AVVP_eval_audio.csv: X: the class 'Whale'")
+    one(told(findings, "note"), "AVVP_eval_audio.csv: X: unknown class 'Whale'")
     one(told(findings, "note"), "AVVP_eval_visual_checked.csv: the file is empty")
     for form in ("_checked_combined", "_checked"):
         (folder / f"data/AVVP_eval_audio{form}.csv").unlink()
-    one(told(check_data("avvp", tmp_path), "problem"), "AVVP_eval_audio.csv: X: the class 'Whale'")
+    one(told(check_data("avvp", tmp_path), "problem"), "AVVP_eval_audio.csv: X: unknown class 'Whale'")
 
 
 def test_published_classes_of_avvp_are_known_in_both_orders_and_counts_are_compared(tmp_path: Path) -> None:
@@ -120,7 +123,7 @@ def test_ave_avvp_labels_orders_and_shared_videos_are_looked_at(tmp_path: Path) 
     notes = told(findings, "note")
     one(notes, "ave_avvp_labels.h5: rows that are not in the order have labels")
     one(notes, "ave_avvp_labels.h5: rows that differ from AVE's own labels: 1 (row 0)")
-    one(notes, f"videos that train in AVE and test in AVVP: 1 ({NAME})")
+    one(notes, f"videos of the training in AVE and the test in AVVP: 1 ({NAME})")
     fine = told(findings, "ok")
     one(fine, "ave_avvp_order.h5: 2 train, 2 val, 1 test")
     one(fine, "AVE_AVVP_eval_audio_checked.csv: separated by commas")

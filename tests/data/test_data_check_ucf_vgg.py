@@ -79,7 +79,10 @@ def test_oddities_of_ucf_and_vgg_are_notes(tmp_path: Path) -> None:
             lambda t: append(t / "ucf2vggsound.csv", "Rowing,v_Rowing_g01_c01"),
             "the class 'Rowing' of 'v_Rowing",
         ),
-        (lambda t: append(t / "UCF101sameVGGSound.txt", "\nRowing"), "2 classes; expected 3, one a pair"),
+        (
+            lambda t: append(t / "UCF101sameVGGSound.txt", "\nRowing"),
+            "2 classes; expected 3, one for each",
+        ),
         (lambda t: (t / "vggsound2ucf.csv").unlink(), "vggsound2ucf.csv: no such file"),
         (
             lambda t: (t / "vggsound2ucf.csv").write_text("category,video_id\na,b\n"),

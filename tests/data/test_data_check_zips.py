@@ -13,7 +13,7 @@ import tiny_sets
 from tiny_sets import one, told
 
 from unicode_cmg.data.check import check_data
-from unicode_cmg.data.check.clips import sample
+from unicode_cmg.data.check.features import sample
 from unicode_cmg.data.layouts import (
     write_clip,
     write_retrieval,
@@ -63,7 +63,7 @@ def test_clips_of_another_length_and_spare_zips_are_told(tmp_path: Path) -> None
         "1 of 3 read as a sample are not 10 steps long",
         "BBBBBBBBBBB",
     )
-    one(told(findings, "ok"), "feature/audio/zip: 3 of 3 clips; files that no row needs: 1")
+    one(told(findings, "ok"), "feature/audio/zip: 3 of 3 clips; files without a row in the list: 1")
     one(told(findings, "ok"), "feature/audio/zip: 7 to 10 steps of [5]")
 
 

@@ -9,9 +9,9 @@ import pytest
 from places import ROOT
 
 from unicode_cmg.data.digits import CLASSES, Digits, build_digits
-from unicode_cmg.data.digits.clips import BACKGROUND, PROMPTS, Clips, draw_clips, split_instances
-from unicode_cmg.data.digits.events import MixedClips, draw_mixed_clips
+from unicode_cmg.data.digits.clips import BACKGROUND, PROMPTS, DigitClips, draw_clips, split_instances
 from unicode_cmg.data.digits.sources import prompt_vectors, recordings, scans, windows, word_vector
+from unicode_cmg.data.digits.task_clips import MixedClips, draw_mixed_clips
 from unicode_cmg.errors import InputError
 
 HASHES = json.loads(Path(__file__).with_name("digits_reference_sha256.json").read_text())
@@ -77,7 +77,7 @@ def test_the_reference_recipe_gives_the_arrays_the_released_code_was_measured_on
 
 
 @pytest.fixture(scope="module")
-def default(built_digits: Digits) -> dict[str, Clips]:
+def default(built_digits: Digits) -> dict[str, DigitClips]:
     return built_digits.clips
 
 
@@ -101,7 +101,7 @@ def test_the_splits_deal_out_every_instance() -> None:
         assert sorted(dealt) == list(range(total))
 
 
-def test_every_second_shows_what_its_label_says(default: dict[str, Clips]) -> None:
+def test_every_second_shows_what_its_label_says(default: dict[str, DigitClips]) -> None:
     clips = default["train"]
     classes = clips.labels.argmax(-1)
     event = classes < 10
@@ -116,7 +116,7 @@ def test_every_second_shows_what_its_label_says(default: dict[str, Clips]) -> No
     assert (clips.labels.sum(-1) == 1).all()
 
 
-def test_events_last_four_to_ten_seconds_and_repeat_no_instance(default: dict[str, Clips]) -> None:
+def test_events_last_four_to_ten_seconds_and_repeat_no_instance(default: dict[str, DigitClips]) -> None:
     clips = default["pretrain"]
     lengths = set()
     for row, (digit, start, end) in enumerate(clips.intervals()):
@@ -129,7 +129,7 @@ def test_events_last_four_to_ten_seconds_and_repeat_no_instance(default: dict[st
     assert lengths == set(range(4, 11))
 
 
-def test_prompts_have_six_to_ten_words_and_name_the_digit(default: dict[str, Clips]) -> None:
+def test_prompts_have_six_to_ten_words_and_name_the_digit(default: dict[str, DigitClips]) -> None:
     clips = default["pretrain"]
     words = clips.text_mask.sum(1)
     assert (
@@ -146,7 +146,7 @@ def test_prompts_have_six_to_ten_words_and_name_the_digit(default: dict[str, Cli
         assert (clips.text[row] == named).all(-1).sum() == 1
 
 
-def test_the_background_differs_from_clip_to_clip(default: dict[str, Clips]) -> None:
+def test_the_background_differs_from_clip_to_clip(default: dict[str, DigitClips]) -> None:
     clips = default["val"]
     quiet = clips.labels[..., -1] == 1
     levels = [
@@ -165,7 +165,7 @@ def test_equal_seeds_give_equal_clips_and_other_seeds_others() -> None:
 
 
 @pytest.mark.parametrize(
-    ("recipe", "seed", "message"), [("easy", 0, "no recipe 'easy'"), ("default", -1, "seed -1")]
+    ("recipe", "seed", "message"), [("easy", 0, "recipe is 'easy'"), ("default", -1, "seed is -1")]
 )
 def test_unknown_recipes_and_seeds_are_refused(recipe: str, seed: int, message: str) -> None:
     with pytest.raises(InputError, match=message):

@@ -163,7 +163,7 @@ TABLE = "AVVP_eval_audio_checked_combined.csv"
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (line(TABLE, "X\t0\t3\tWhale"), "X: the class 'Whale'; expected one of Speech, Dog, Car"),
+        (line(TABLE, "X\t0\t3\tWhale"), "X: unknown class 'Whale'; expected one of Speech, Dog, Car"),
         (line(TABLE, "X\t0\t11\tDog"), "an event from 0 to 11"),
         (line(TABLE, "X\t4\t3\tDog"), "an event from 4 to 3"),
         (line(TABLE, "X\tone\t3\tDog"), "an event from one to 3"),

@@ -235,7 +235,7 @@ def test_values_too_large_for_the_dtype_asked_for_are_an_error(tmp_path: Path) -
 
 def test_unknown_modalities_and_rows_are_named(store: Path) -> None:
     opened = FeatureStore.open(store)
-    with pytest.raises(InputError, match="no modality 'text'; expected one of audio, video"):
+    with pytest.raises(InputError, match="unknown modality 'text'; expected one of audio, video"):
         opened.batch([0], modalities=["text"])
     for rows in ([0, N], [-1]):
         with pytest.raises(InputError, match="expected 0 to 5"):

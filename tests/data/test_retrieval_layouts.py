@@ -197,7 +197,7 @@ def test_words_without_a_mask_are_all_real(tmp_path: Path) -> None:
             None,
             r"text_feature.h5: the array is \[14, 4, 2\]; expected \[15, any, any\]",
         ),
-        (np.full((15, 4, 2), np.nan), None, "text_feature.h5: .*NaN or infinite in clip 'caption 3'"),
+        (np.full((15, 4, 2), np.nan), None, "text_feature.h5: .*NaN or infinite in caption 3"),
         (np.zeros((15, 4, 2)), np.ones((15, 5)), r"text_mask.h5: the array is \[15, 5\]"),
         (np.zeros((15, 4, 2)), np.arange(15)[:, None] != np.full(4, 6), "caption 6 has no valid word"),
     ],
@@ -292,10 +292,10 @@ def test_items_without_usable_features_are_named(tmp_path: Path) -> None:
 def test_unknown_sets_modalities_and_rows_are_refused(tmp_path: Path) -> None:
     data = written("flickr-sound", tmp_path)
     with pytest.raises(
-        InputError, match=r"unknown retrieval set 'mscoco'; expected coco or clotho or .*valor"
+        InputError, match=r"unknown retrieval set 'mscoco'; expected one of coco, clotho, .*valor"
     ):
         read_retrieval("mscoco", tmp_path)
-    with pytest.raises(InputError, match="no modality 'text'; expected one of audio, video"):
+    with pytest.raises(InputError, match="unknown modality 'text'; expected one of audio, video"):
         data.item_of("text")
-    with pytest.raises(InputError, match="rows 0 to 3 of audio; expected 0 to 2"):
+    with pytest.raises(InputError, match="audio: rows 0 to 3; expected 0 to 2"):
         data.features("audio", np.array([0, 3]))

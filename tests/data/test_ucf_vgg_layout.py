@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from unicode_cmg.data.layouts import read_ucf_vgg, write_clip
-from unicode_cmg.data.layouts.ucf_vgg import LabelledClip, write_ucf_vgg
+from unicode_cmg.data.layouts.ucf_vgg import UCFVGGClip, write_ucf_vgg
 from unicode_cmg.errors import InputError
 
 PAIRS = [("Bowling\tbowling", "bowling impact"), ("Skiing", "skiing"), ("Frisbee", "playing frisbee")]
@@ -21,13 +21,13 @@ def clip(value: float, length: int, dim: int) -> np.ndarray:
 @pytest.fixture
 def ucf_vgg(tmp_path: Path) -> Path:
     video = {
-        LabelledClip("v_Skiing_g07_c01", "Skiing", "g07"): clip(0, 14, 2),
-        LabelledClip("v_Skiing_odd", "Skiing", ""): clip(100, 6, 2),
-        LabelledClip("v_Frisbee_g25_c02", "Frisbee", "g25"): clip(200, 10, 2),
+        UCFVGGClip("v_Skiing_g07_c01", "Skiing", "g07"): clip(0, 14, 2),
+        UCFVGGClip("v_Skiing_odd", "Skiing", ""): clip(100, 6, 2),
+        UCFVGGClip("v_Frisbee_g25_c02", "Frisbee", "g25"): clip(200, 10, 2),
     }
     audio = {
-        LabelledClip("-a_bcdefgh1", "bowling impact", "train"): clip(0, 10, 3),
-        LabelledClip("-a_bcdefgh2", "skiing", "test"): clip(50, 10, 3),
+        UCFVGGClip("-a_bcdefgh1", "bowling impact", "train"): clip(0, 10, 3),
+        UCFVGGClip("-a_bcdefgh2", "skiing", "test"): clip(50, 10, 3),
     }
     write_ucf_vgg(tmp_path, PAIRS, video, audio)
     return tmp_path

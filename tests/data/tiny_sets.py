@@ -8,11 +8,11 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from unicode_cmg.data.check import Findings
+from unicode_cmg.data.check import CheckReport
 from unicode_cmg.data.layouts.ave import Annotation, write_ave
 from unicode_cmg.data.layouts.ave_avvp import write_ave_avvp
 from unicode_cmg.data.layouts.avvp import Event, EventRow, write_avvp
-from unicode_cmg.data.layouts.ucf_vgg import LabelledClip, write_ucf_vgg
+from unicode_cmg.data.layouts.ucf_vgg import UCFVGGClip, write_ucf_vgg
 
 AVE_ROWS = [
     Annotation("Bell", "vid-0000000", 0, 10),
@@ -87,12 +87,12 @@ def ave_avvp(root: Path) -> Path:
 def ucf_vgg(root: Path) -> Path:
     """`root/UCF101/data` and the features of two pairs of classes."""
     video = {
-        LabelledClip(f"v_{name}_g0{k + 1}_c01", name, f"g0{k + 1}"): np.ones((10, 2, 2, 3))
+        UCFVGGClip(f"v_{name}_g0{k + 1}_c01", name, f"g0{k + 1}"): np.ones((10, 2, 2, 3))
         for name in ("Skiing", "Typing")
         for k in range(3)
     }
     audio = {
-        LabelledClip(f"aaaaaaaaa{i}{k}", name, split): np.ones((10, 5))
+        UCFVGGClip(f"aaaaaaaaa{i}{k}", name, split): np.ones((10, 5))
         for i, name in enumerate(("skiing", "typing on typewriter"))
         for k, split in enumerate(("train", "val", "test"))
     }
@@ -100,9 +100,9 @@ def ucf_vgg(root: Path) -> Path:
     return root / "UCF101/data"
 
 
-def told(findings: Findings, level: str) -> list[str]:
-    """Findings of a level, as lines."""
-    return [f"{f.where}: {f.what}" for f in findings if f.level == level]
+def told(report: CheckReport, level: str) -> list[str]:
+    """Entries of a level, as lines."""
+    return [f"{entry.where}: {entry.what}" for entry in report if entry.level == level]
 
 
 def one(lines: list[str], *parts: str) -> str:

@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 
 from unicode_cmg.data import FeatureStore
-from unicode_cmg.data.digits.clips import Pool, draw_clips, split_instances
-from unicode_cmg.data.digits.reference import draw_reference_clips
+from unicode_cmg.data.digits.clips import Pool, draw_clips, draw_reference_clips, split_instances
 from unicode_cmg.data.digits.sources import word_vector
 from unicode_cmg.errors import InputError
 
@@ -64,7 +63,7 @@ def test_a_store_without_words_is_written_as_before(tmp_path: Path) -> None:
     assert store.tokenized == ()
     with pytest.raises(InputError, match=r"audio\.tokens\.jsonl: no such file"):
         next(store.tokens("audio"))
-    with pytest.raises(InputError, match="no modality 'text'"):
+    with pytest.raises(InputError, match="unknown modality 'text'"):
         store.tokens("text")
 
 

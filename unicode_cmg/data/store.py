@@ -1,4 +1,4 @@
-"""A folder of memory-mapped arrays: features of many clips, read a batch at a time.
+"""The feature store: a folder of memory-mapped arrays with the features of many clips, read by batches.
 
 The layout on disk is described in `docs/reference/files.md`.
 """
@@ -20,10 +20,8 @@ from pydantic import Field, PositiveInt
 
 from unicode_cmg.batch import FeatureBatch
 from unicode_cmg.config import Config
-from unicode_cmg.data._arrays import open_array
-from unicode_cmg.data._store_writer import INDEX, write_store
-from unicode_cmg.data._tokens import read_tokens, tokens_file
-from unicode_cmg.errors import InputError
+from unicode_cmg.data._store_files import INDEX, open_array, read_tokens, tokens_file, write_store
+from unicode_cmg.errors import InputError, unknown
 from unicode_cmg.files import read_json, read_text
 
 
@@ -42,12 +40,23 @@ class _Index(Config):
 
 @dataclass(frozen=True, eq=False)
 class FeatureStore:
-    """Features of N clips in one or more modalities, on disk until a batch asks for them.
+    """Features of N clips in one or more modalities; they stay on disk until a batch is read.
+
+    >>> import tempfile
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> path = f"{folder.name}/store"
+    >>> FeatureStore.write(path, {"audio": np.zeros((3, 10, 128), np.float32)}, ["a", "b", "c"])
+    >>> store = FeatureStore.open(path)
+    >>> store.ids, store.modalities
+    (('a', 'b', 'c'), {'audio': (10, 128)})
+    >>> store.batch([2, 0]).features["audio"].shape
+    torch.Size([2, 10, 128])
+    >>> folder.cleanup()
 
     Attributes:
         path: The folder.
         ids: The N clip ids, in row order.
-        source: Whatever the writer noted about where the features come from.
+        source: What the writer noted about the origin of the features.
     """
 
     path: Path
@@ -99,16 +108,16 @@ class FeatureStore:
         source: Mapping[str, Any] | None = None,
         tokens: Mapping[str, Iterable[Sequence[str]]] | None = None,
     ) -> None:
-        """Write a store in one atomic step; a store already at `path` is replaced, any other folder is not.
+        """Write a store in one atomic step. An existing store at `path` is replaced, any other folder is not.
 
         Args:
-            path: The folder to make.
+            path: The folder to create.
             features: Modality name -> `[N, T, ...]` floats, or an iterable of `[n, T, ...]` chunks of it.
             ids: The N clip ids.
-            masks: Modality name -> `[N, T]`, True where a step is valid; every step is, of those not named.
-            source: A note on where the features come from, kept in `features.json`.
-            tokens: Modality name -> the words of each clip, one for each of its valid steps; an empty string
-                where such a step has none. Nothing is trained on them: they make codes readable.
+            masks: Modality name -> `[N, T]`, True where a step is valid. All steps of other modalities are.
+            source: A note on the origin of the features, kept in `features.json`.
+            tokens: Modality name -> the words of each clip, one for each of its valid steps, or an empty
+                string for a step without a word. They are not trained on: they make codes readable.
 
         Raises:
             InputError: The arrays or words do not fit each other or the ids, or are not finite; the disk is
@@ -130,20 +139,20 @@ class FeatureStore:
 
     @property
     def tokenized(self) -> tuple[str, ...]:
-        """The modalities whose words are known."""
+        """The modalities with words."""
         return tuple(name for name in self._arrays if tokens_file(self.path, name).exists())
 
     def tokens(self, modality: str) -> Iterator[tuple[str | None, ...]]:
-        """The words of one clip after the other in row order, read as they are asked for.
+        """The words of each clip in row order, read from disk one clip at a time.
 
         Yields:
             T words, None where a step is padding.
 
         Raises:
-            InputError: The words of this modality are not known, damaged, or do not fit its valid steps.
+            InputError: The words of this modality are missing or damaged, or do not fit its valid steps.
         """
         self._require(modality)
-        return read_tokens(tokens_file(self.path, modality), self._row_masks(modality), self.ids)
+        return read_tokens(tokens_file(self.path, modality), self._mask(modality), self.ids)
 
     def feature_file(self, modality: str) -> Path:
         """The file of the features of a modality."""
@@ -187,18 +196,16 @@ class FeatureStore:
             )
         return FeatureBatch(
             {name: self._read(name, rows, dtype) for name in names},
-            {name: self._read_mask(name, rows) for name in names},
+            {name: torch.from_numpy(self._mask(name)[rows]) for name in names},
         )
 
     def _require(self, modality: str) -> None:
         if modality not in self._arrays:
-            raise InputError(
-                f"no modality '{modality}'", where=self.path, expected=f"one of {', '.join(self._arrays)}"
-            )
+            raise unknown("modality", modality, self._arrays, where=self.path)
 
-    def _row_masks(self, modality: str) -> Iterator[Bool[np.ndarray, " time"]]:
-        every = np.ones(self._arrays[modality].shape[1], dtype=bool)
-        return (self._masks[modality][row] if modality in self._masks else every for row in range(len(self)))
+    def _mask(self, name: str) -> Bool[np.ndarray, "clips time"]:
+        steps = self._arrays[name].shape[1]
+        return self._masks[name] if name in self._masks else np.broadcast_to(True, (len(self), steps))
 
     def _read(
         self, name: str, rows: NDArray[np.int64], dtype: torch.dtype
@@ -217,8 +224,3 @@ class FeatureStore:
                     fix="extract this clip again or drop it",
                 )
         return values
-
-    def _read_mask(self, name: str, rows: NDArray[np.int64]) -> Bool[torch.Tensor, "batch time"]:
-        if name in self._masks:
-            return torch.from_numpy(self._masks[name][rows])
-        return torch.ones(len(rows), self._arrays[name].shape[1], dtype=torch.bool)

@@ -1,97 +1,213 @@
-"""`data check avvp`: lists of splits, tables of events and zips."""
+"""`data check avvp`: lists of splits, tables of events and zips; the same checks serve AVE -> AVVP."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 from unicode_cmg.data.categories import avvp_classes, expected
-from unicode_cmg.data.check.clips import check_clips
-from unicode_cmg.data.check.events import Events, check_events, check_names
-from unicode_cmg.data.check.findings import Findings, named, repeated
-from unicode_cmg.data.layouts._events import STEPS, WORDS
-from unicode_cmg.data.layouts._tables import data_folder, read_table
-from unicode_cmg.data.layouts.avvp import CATEGORIES, SPLITS, clip_id, read_avvp, read_classes
+from unicode_cmg.data.check.features import check_clips
+from unicode_cmg.data.check.report import CheckReport, parse_lines, repeated, shorten
+from unicode_cmg.data.layouts.avvp import (
+    CATEGORIES,
+    EVENT_COLUMNS,
+    FORMS,
+    SPLITS,
+    WORDS,
+    EventRow,
+    clip_id,
+    event_labels,
+    event_table,
+    join_rows,
+    parse_events,
+    read_avvp,
+    read_classes,
+)
+from unicode_cmg.data.layouts.tables import data_folder, read_table, set_folder
+from unicode_cmg.data.layouts.zips import STEPS, zip_folder
+from unicode_cmg.errors import InputError
+
+_NAME = re.compile(r"[\w-]{11}_\d+_\d+")
 
 
-def check_avvp(findings: Findings, root: Path) -> None:
+@dataclass(frozen=True)
+class Events:
+    """What could be read of the tables of one modality: `rows` of the form that evaluations read."""
+
+    path: Path
+    rows: tuple[EventRow, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The clips, each once."""
+        return tuple(dict.fromkeys(row.filename for row in self.rows))
+
+
+def check_avvp(report: CheckReport, root: Path) -> None:
     """Check an AVVP folder: `root`, or `AVVP` in it."""
-    folder = root / "AVVP" if (root / "AVVP").is_dir() else root
+    folder = set_folder(root, "AVVP")
     tables = data_folder(folder)
-    classes = findings.attempt(read_classes, tables / CATEGORIES, avvp_classes()) or avvp_classes()
-    published = _check_classes(findings, tables / CATEGORIES, classes)
-    splits = check_splits(findings, tables, published=published)
-    events = check_events(findings, tables, "AVVP", classes, expected("avvp")["events"] if published else {})
-    check_sharing(findings, tables, splits, events)
-    check_event_clips(findings, folder, events)
-    findings.attempt(read_avvp, folder)
+    classes = report.attempt(read_classes, tables / CATEGORIES, avvp_classes()) or avvp_classes()
+    published = set(classes) == set(avvp_classes())
+    _check_classes(report, tables / CATEGORIES, classes)
+    counts = expected("avvp")["events"] if published else {}
+    check_event_tables(report, folder, tables, "AVVP", classes, counts, compare_splits=published)
+    report.attempt(read_avvp, folder)
 
 
-def _check_classes(findings: Findings, path: Path, classes: tuple[str, ...]) -> bool:
-    """Whether they are the published ones, in whatever order."""
-    if not path.is_file():
-        findings.ok(path, f"not there; the {len(classes)} published classes are used, in the order of CMG")
-    elif classes in (avvp_classes("cmg"), avvp_classes("official")):
-        order = "CMG" if classes == avvp_classes("cmg") else "the data set itself"
-        findings.ok(path, f"{len(classes)} classes, in the order of {order}")
-    elif set(classes) == set(avvp_classes()):
-        findings.note(path, f"{len(classes)} classes, in an order of their own")
-    else:
-        findings.note(
-            path, f"{len(classes)} classes, which are not those of AVVP; nothing is compared with its counts"
-        )
-    return set(classes) == set(avvp_classes())
+def check_event_tables(
+    report: CheckReport,
+    folder: Path,
+    tables: Path,
+    prefix: str,
+    classes: tuple[str, ...],
+    published: Mapping[str, Any],
+    *,
+    compare_splits: bool,
+) -> dict[str, Events]:
+    """Check the lists of splits, the tables of events, what they share, and the zips of their clips.
 
-
-def check_splits(findings: Findings, tables: Path, *, published: bool) -> dict[str, tuple[str, ...]]:
-    """Check the lists of train, val and test clips.
+    Args:
+        report: Where to add entries.
+        folder: The AVVP folder, with the lists of splits and the zips.
+        tables: The folder of the tables of events.
+        prefix: The beginning of their names.
+        classes: The classes that events may have.
+        published: Counts of lines and clips by modality and form; empty if the data is not the published one.
+        compare_splits: Whether to compare the sizes of the splits with the published ones.
 
     Returns:
-        Split -> names of the clips, of the lists that can be read.
+        Modality -> the events in the form that is read; nothing for a modality without a table.
     """
-    splits: dict[str, tuple[str, ...]] = {}
+    splits = _check_splits(report, data_folder(folder), compare=compare_splits)
+    events = _check_events(report, tables, prefix, classes, published)
+    _check_sharing(report, tables, splits, events)
+    for modality, table in events.items():
+        ids = [clip_id(name) for name in table.names]
+        check_clips(report, zip_folder(folder, modality), ids, modality, steps=STEPS)
+    return events
+
+
+def _check_classes(report: CheckReport, path: Path, classes: tuple[str, ...]) -> None:
+    if not path.is_file():
+        report.ok(path, f"not there; the {len(classes)} published classes are used, in the order of CMG")
+    elif classes in (avvp_classes("cmg"), avvp_classes("official")):
+        order = "CMG" if classes == avvp_classes("cmg") else "the data set itself"
+        report.ok(path, f"{len(classes)} classes, in the order of {order}")
+    elif set(classes) == set(avvp_classes()):
+        report.note(path, f"{len(classes)} classes, in an order of their own")
+    else:
+        report.note(
+            path, f"{len(classes)} classes, which are not those of AVVP; nothing is compared with its counts"
+        )
+
+
+def _check_splits(report: CheckReport, tables: Path, *, compare: bool) -> dict[str, tuple[str, ...]]:
+    """Split -> names of the clips, of the lists that can be read."""
+    counts = expected("avvp")["splits"] if compare else {}
+    splits = {}
     for split, file in SPLITS.items():
-        table: list[tuple[str, ...]] | None = findings.attempt(read_table, tables / file, ("filename",))
-        if table is None:
-            continue
-        names = [name for (name,) in table]
-        counts = expected("avvp")["splits"] if published else {}
-        findings.compare(tables / file, {split: len(names)}, counts)
-        if twice := repeated(names):
-            findings.note(tables / file, named("clips listed twice", twice))
-        check_names(findings, tables / file, names)
-        splits[split] = tuple(names)
+        table: list[tuple[str, ...]] | None = report.attempt(read_table, tables / file, ("filename",))
+        if table is not None:
+            names = tuple(name for (name,) in table)
+            report.compare(tables / file, {split: len(names)}, counts)
+            report.note_names(tables / file, "clips listed twice", repeated(names))
+            _check_names(report, tables / file, names)
+            splits[split] = names
     return splits
 
 
-def check_sharing(
-    findings: Findings, tables: Path, splits: Mapping[str, tuple[str, ...]], events: Mapping[str, Events]
+def _check_names(report: CheckReport, path: Path, names: Sequence[str]) -> None:
+    """Note names that are not `<11 characters>_<start>_<end>`; they are used as they are."""
+    odd = [name for name in names if not _NAME.fullmatch(name)]
+    report.note_names(path, "malformed names, of which the first 11 characters are looked up", odd)
+
+
+def _check_events(
+    report: CheckReport, tables: Path, prefix: str, classes: tuple[str, ...], published: Mapping[str, Any]
+) -> dict[str, Events]:
+    """Check all forms of the tables that are there."""
+    events = {}
+    for modality in WORDS:
+        paths = {form: event_table(tables, prefix, modality, form) for form in FORMS}
+        forms = [form for form in FORMS if paths[form].is_file()]
+        if not forms:
+            others = ", ".join(FORMS[1:-1])
+            report.problem(paths[FORMS[0]], f"no such file, and no other form of it: {others} or none")
+            continue
+        readings = {}
+        for form in forms:
+            rows = _check_table(report, paths[form], classes, is_read=form == forms[0])
+            if rows:
+                readings[form] = Events(paths[form], join_rows(rows))
+                counts = {"lines": len(rows), "clips": len(readings[form].names)}
+                report.compare(paths[form], counts, published.get(modality, {}).get(form, {}))
+        if forms[0] in readings:
+            events[modality] = readings[forms[0]]
+            _describe(report, events[modality], classes)
+        combined, single = readings.get(FORMS[0]), readings.get(FORMS[1])
+        if combined and single and combined.rows != single.rows:
+            report.note(combined.path, f"differs from the joined consecutive rows of {single.path.name}")
+    return events
+
+
+def _check_table(
+    report: CheckReport, path: Path, classes: tuple[str, ...], *, is_read: bool
+) -> list[EventRow]:
+    """The lines that can be read. The others are problems if evaluations read this table, else notes."""
+    try:
+        lines = read_table(path, EVENT_COLUMNS)
+        rows, errors = parse_lines(
+            lambda _, line: EventRow(line[0], parse_events(line, classes, where=path)), lines, path
+        )
+    except InputError as error:
+        rows, errors = [], [str(error).removeprefix(f"{path}: ")]
+    if errors:
+        (report.problem if is_read else report.note)(path, shorten(errors, separator="; "))
+    return [row for row in rows if row is not None]
+
+
+def _describe(report: CheckReport, events: Events, classes: tuple[str, ...]) -> None:
+    path, rows = events.path, events.rows
+    if empty := sum(event.onset == event.offset for row in rows for event in row.events):
+        report.note(path, f"events that begin and end at the same second, and have no effect: {empty}")
+    report.note_names(
+        path,
+        "clips listed twice, each time with some of their events",
+        repeated(row.filename for row in rows),
+        "; a held-out protocol leaves them out",
+    )
+    _check_names(report, path, events.names)
+    report.note_names(path, "names that are a class", [name for name in events.names if name in classes])
+    absent = set(classes) - {event.label for row in rows for event in row.events}
+    report.note_names(path, "classes without an event", sorted(absent))
+    background = sum(float(event_labels(row.events, classes)[:, -1].sum()) for row in rows)
+    report.ok(path, f"{STEPS * len(rows)} seconds, {background:.0f} of them background")
+
+
+def _check_sharing(
+    report: CheckReport, tables: Path, splits: Mapping[str, tuple[str, ...]], events: Mapping[str, Events]
 ) -> None:
-    """Note which clips and videos are on both sides of what should be apart."""
+    """Note clips and videos that occur in two parts that should be disjoint."""
     if set(events) == set(WORDS):
-        names = [set(events[modality].names) for modality in WORDS]
-        findings.note(
+        both = set.intersection(*(set(table.names) for table in events.values()))
+        report.note(
             tables,
-            f"clips in the audio and in the visual table: {len(names[0] & names[1])}; the published recipe"
-            " trains on the one and tests on the other",
+            f"clips in the audio and in the visual table: {len(both)}; the published recipe trains on one"
+            " modality and tests on the other",
         )
     if len(splits) < len(SPLITS):
         return
     videos = {split: {clip_id(name) for name in names} for split, names in splits.items()}
-    for one, other in (("train", "val"), ("train", "test"), ("val", "test")):
-        if both := sorted(videos[one] & videos[other]):
-            findings.note(tables, named(f"videos in {one} and in {other}", both))
+    for one, other in combinations(splits, 2):
+        report.note_names(tables, f"videos in {one} and in {other}", sorted(videos[one] & videos[other]))
     members = {split: set(names) for split, names in splits.items()}
-    for found in events.values():
-        parts = {split: sum(name in names for name in found.names) for split, names in members.items()}
-        nowhere = [name for name in found.names if not any(name in names for names in members.values())]
-        findings.ok(found.path, ", ".join(f"{count} clips in {split}" for split, count in parts.items()))
-        if nowhere:
-            findings.note(found.path, named("clips in no split", nowhere))
-
-
-def check_event_clips(findings: Findings, folder: Path, events: Mapping[str, Events]) -> None:
-    """Check the zips that the tables ask for, in the AVVP folder."""
-    for modality, found in events.items():
-        ids = [clip_id(name) for name in found.names]
-        check_clips(findings, folder / "feature" / modality / "zip", ids, modality, steps=STEPS)
+    for table in events.values():
+        parts = {split: sum(name in names for name in table.names) for split, names in members.items()}
+        report.ok(table.path, ", ".join(f"{count} clips in {split}" for split, count in parts.items()))
+        listed = set().union(*members.values())
+        report.note_names(table.path, "clips in no split", [n for n in table.names if n not in listed])

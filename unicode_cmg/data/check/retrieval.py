@@ -6,57 +6,50 @@ from collections import Counter
 from pathlib import Path
 
 from unicode_cmg.data.categories import expected
-from unicode_cmg.data.check.arrays import check_features
-from unicode_cmg.data.check.clips import check_clips
-from unicode_cmg.data.check.findings import Findings, named, repeated
-from unicode_cmg.data.layouts._retrieval_sets import LAYOUTS
-from unicode_cmg.data.layouts._words import read_words_mask, words_file
-from unicode_cmg.data.layouts.retrieval import RetrievalData, read_retrieval
+from unicode_cmg.data.check.features import check_arrays, check_clips, span
+from unicode_cmg.data.check.report import CheckReport, repeated
+from unicode_cmg.data.layouts.retrieval import RetrievalData, read_retrieval, read_words_mask, words_file
+from unicode_cmg.data.layouts.retrieval_lists import LAYOUTS
 
 
-def check_retrieval(findings: Findings, root: Path) -> None:
-    """Check the set that `findings.task` names: its folder in `root`, or `root` itself."""
-    data = findings.attempt(read_retrieval, findings.task, root)
+def check_retrieval(report: CheckReport, root: Path) -> None:
+    """Check the set `report.task`: its folder in `root`, or `root` itself."""
+    data = report.attempt(read_retrieval, report.task, root)
     if data is None:
-        layout = LAYOUTS[findings.task]
+        layout = LAYOUTS[report.task]
         for modality, folder in layout.features_in(layout.folder(root)).items():
             if not folder.is_dir():
-                findings.problem(folder, f"no such folder; expected zips of {modality}, one an item")
+                report.problem(folder, f"no such folder; expected zips of {modality}, one for each item")
         return
-    _check_list(findings, data)
+    _check_list(report, data)
     for modality, folder in data.feature_folders.items():
-        check_clips(findings, folder, data.items, modality)
+        check_clips(report, folder, data.items, modality)
     if data.captions:
-        _check_words(findings, data)
+        _check_words(report, data)
 
 
-def _check_list(findings: Findings, data: RetrievalData) -> None:
-    findings.compare(data.table, {"items": len(data.items)}, expected(data.name))
-    pairs = LAYOUTS[data.name].form.read(data.table)
-    if twice := repeated(f"{item} {caption or ''}".strip() for item, caption in pairs):
-        findings.note(data.table, named("entries that occur more than once", twice))
+def _check_list(report: CheckReport, data: RetrievalData) -> None:
+    report.compare(data.table, {"items": len(data.items)}, expected(data.name))
+    pairs = LAYOUTS[data.name].read(data.table)
+    entries = repeated(f"{item} {caption or ''}".strip() for item, caption in pairs)
+    report.note_names(data.table, "entries that occur more than once", entries)
     if data.captions:
-        counts = sorted(set(Counter(data.caption_items.tolist()).values()))
-        spread = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
-        findings.ok(data.table, f"{len(data.captions)} captions, {spread} an item")
+        counts = span(Counter(data.caption_items.tolist()).values())
+        report.ok(data.table, f"{len(data.captions)} captions, {counts} for each item")
         shared = repeated(caption for _, caption in dict.fromkeys(pairs) if caption is not None)
-        if shared:
-            findings.note(
-                data.table, named("captions told of several items, each right for its own only", shared)
-            )
+        report.note_names(data.table, "captions of several items, each correct for its own item only", shared)
 
 
-def _check_words(findings: Findings, data: RetrievalData) -> None:
+def _check_words(report: CheckReport, data: RetrievalData) -> None:
     file = words_file(data.table.parent)
     if not file.is_file():
-        findings.problem(
+        report.problem(
             file,
-            "no word vectors of the captions, so that text cannot be evaluated; write them with"
+            "no word vectors of the captions, so text cannot be evaluated; write them with"
             " unicode_cmg.data.layouts.write_caption_words",
         )
         return
-    mask = findings.attempt(read_words_mask, file.parent, len(data.captions))
+    mask = report.attempt(read_words_mask, file.parent, len(data.captions))
     if mask is not None:
-        check_features(findings, file, "text", len(data.captions), mask.shape[1])
-        words = mask.sum(1)
-        findings.ok(file, f"{words.min()} to {words.max()} words a caption")
+        check_arrays(report, file, "text", len(data.captions), mask.shape[1])
+        report.ok(file, f"{span(mask.sum(1).tolist())} words in a caption")

@@ -1,4 +1,4 @@
-"""Clips of one digit each: ten seconds, in some of which it is written and spoken, and a prompt about it."""
+"""Ten-second clips of one digit, written and spoken in some of the seconds, with a prompt about it."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from unicode_cmg.data.digits.sources import (
     AUDIO_DIM,
     CLASSES,
     STEPS,
+    TEXT_DIM,
+    VIDEO_SHAPE,
     prompt_vectors,
     prompt_words,
     recordings,
@@ -37,7 +39,7 @@ PROMPTS = (
 
 
 @dataclass(frozen=True, eq=False)
-class Clips:
+class DigitClips:
     """N clips, with the scan and the recording behind each second (`BACKGROUND` where there is none).
 
     `labels` is one-hot over the ten digits and, last, background; `prompts` are what `text` was made of.
@@ -68,7 +70,7 @@ class Clips:
         return words if self.text_mask is not None else [w + [""] * (STEPS - len(w)) for w in words]
 
     @classmethod
-    def concatenate(cls, parts: list[Clips]) -> Clips:
+    def concatenate(cls, parts: list[DigitClips]) -> DigitClips:
         """The clips of all parts, in order."""
         columns: dict[str, Any] = {}
         for field in fields(cls):
@@ -97,8 +99,8 @@ def _deal(rng: np.random.Generator, classes: NDArray[np.int64]) -> list[list[NDA
     for digit in range(len(CLASSES)):
         shuffled = rng.permutation(np.flatnonzero(classes == digit))
         cuts = (shares * len(shuffled)).astype(int)
-        for k, (start, end) in enumerate(zip((0, *cuts[:-1]), cuts, strict=True)):
-            dealt[k].append(shuffled[start:end])
+        for part, instances in zip(dealt, np.split(shuffled, cuts[:-1]), strict=True):
+            part.append(instances)
     return dealt
 
 
@@ -121,7 +123,7 @@ def quiet_audio(rng: np.random.Generator, noise: NDArray[np.float64]) -> Float32
     return (hiss + recordings().silence).astype(np.float32)
 
 
-def draw_clips(rng: np.random.Generator, pool: Pool, count: int) -> Clips:
+def draw_clips(rng: np.random.Generator, pool: Pool, count: int) -> DigitClips:
     """Clips of the default recipe: digits in turn, events of 4 to 10 seconds, ten prompts, noise by clip."""
     digits = np.arange(count) % len(CLASSES)
     lengths = rng.integers(4, STEPS + 1, count)
@@ -132,7 +134,7 @@ def draw_clips(rng: np.random.Generator, pool: Pool, count: int) -> Clips:
     spoken = np.where(event, draw_without_repeat(rng, pool.recordings, digits), BACKGROUND)
 
     grain, hiss = rng.uniform(0.04, 0.2, (count, 1)), rng.uniform(0.25, 0.75, (count, 1))
-    video = np.empty((count, STEPS, 7, 7, 16), np.float16)
+    video = np.empty((count, STEPS, *VIDEO_SHAPE), np.float16)
     video[event] = windows(scans().pixels)[written[event]]
     video[~event] = windows(quiet_video(rng, np.broadcast_to(grain, event.shape)[~event]))
     audio = np.empty((count, STEPS, AUDIO_DIM), np.float16)
@@ -143,7 +145,7 @@ def draw_clips(rng: np.random.Generator, pool: Pool, count: int) -> Clips:
     vectors = np.array([[prompt_vectors(p) for p in row] for row in prompts], np.float16)
     words = np.array([[len(prompt_words(p)) for p in row] for row in prompts])
     chosen = rng.integers(0, len(PROMPTS), count)
-    return Clips(
+    return DigitClips(
         video=video,
         audio=audio,
         text=vectors[chosen, digits],
@@ -152,6 +154,49 @@ def draw_clips(rng: np.random.Generator, pool: Pool, count: int) -> Clips:
         scans=written,
         recordings=spoken,
         prompts=np.array(prompts)[chosen, digits],
+    )
+
+
+def draw_reference_clips(rng: np.random.Generator, pool: Pool, count: int) -> DigitClips:
+    """Clips of the reference recipe, on which the released implementations were measured.
+
+    They differ from those of `draw_clips` by one noise level, five prompts, and repeated instances. The
+    arrays depend on the order of every random draw, so this loop draws one clip after the other and computes
+    features only at the end, for all of them at once.
+    """
+    templates = PROMPTS[:5]
+    digits = np.arange(count) % len(CLASSES)
+    written = np.full((count, STEPS), BACKGROUND)
+    spoken = np.full((count, STEPS), BACKGROUND)
+    grain = np.empty((count, STEPS, 8, 8), np.float32)
+    audio = np.empty((count, STEPS, AUDIO_DIM), np.float32)
+    text = np.empty((count, STEPS, TEXT_DIM), np.float32)
+    vectors = [[prompt_vectors(template.format(word)) for template in templates] for word in CLASSES]
+    prompts = []
+    for clip, digit in enumerate(digits):
+        length = rng.integers(4, STEPS + 1)
+        start = rng.integers(0, STEPS + 1 - length)
+        grain[clip] = np.clip(rng.normal(0.0, 0.12, (STEPS, 8, 8)), 0, 1)
+        audio[clip] = rng.normal(0, 0.5, (STEPS, AUDIO_DIM)) + recordings().silence
+        written[clip, start : start + length] = rng.choice(pool.scans[digit], length)
+        spoken[clip, start : start + length] = rng.choice(pool.recordings[digit], length)
+        chosen = rng.choice(len(templates))
+        text[clip] = vectors[digit][chosen]
+        prompts.append(templates[chosen].format(CLASSES[digit]))
+    event = written != BACKGROUND
+    audio[event] = recordings().vectors[spoken[event]]
+    video = np.empty((count, STEPS, *VIDEO_SHAPE), np.float16)
+    video[event] = windows(scans().pixels)[written[event]]
+    video[~event] = windows(grain[~event])
+    return DigitClips(
+        video=video,
+        audio=audio.astype(np.float16),
+        text=text.astype(np.float16),
+        text_mask=None,
+        labels=one_hot(digits, event),
+        scans=written,
+        recordings=spoken,
+        prompts=np.array(prompts),
     )
 
 

@@ -2,31 +2,41 @@
 
 from __future__ import annotations
 
+from itertools import permutations
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Float16
 
-from unicode_cmg.data.digits.clips import Clips, Pool
-from unicode_cmg.data.digits.events import MixedClips, draw_mixed_clips
-from unicode_cmg.data.digits.single import draw_audio, draw_video
-from unicode_cmg.data.digits.sources import CLASSES
+from unicode_cmg.data.digits.clips import DigitClips, Pool
+from unicode_cmg.data.digits.sources import CLASSES, scans, windows, word_vector
+from unicode_cmg.data.digits.task_clips import MixedClips, draw_audio, draw_mixed_clips, draw_video
 from unicode_cmg.data.layouts.ave import SPLITS, Annotation, write_ave
 from unicode_cmg.data.layouts.ave_avvp import write_ave_avvp
 from unicode_cmg.data.layouts.avvp import EventRow, write_avvp
-from unicode_cmg.data.layouts.ucf_vgg import LabelledClip, write_ucf_vgg
+from unicode_cmg.data.layouts.retrieval import read_retrieval, write_caption_words, write_retrieval
+from unicode_cmg.data.layouts.ucf_vgg import UCFVGGClip, write_ucf_vgg
 
 AVVP_COUNTS: dict[str, int] = {"train": 80, "val": 240, "test": 280}
-# orders of their own, as the published lists have: an index taken from the wrong list must show
+# orders of their own, as the published lists have, so that an index from the wrong list is noticed
 AVVP_CLASSES = tuple(sorted(CLASSES))
 AVE_AVVP_CLASSES = ("three", "seven", "zero", "nine", "one", "five", "eight", "two")
 UCF_VGG_CLASSES = tuple((f"Write{word.capitalize()}", f"saying {word}") for word in CLASSES)
 UCF_PER_CLASS = VGG_PER_CLASS = 60
 _GROUPS = 25
+CAPTIONS = (  # of words that the prompts of pretraining have, too
+    "first {} is read aloud then {}",
+    "listen to a person who says {} and {}",
+    "the sound of {} and then of {}",
+    "someone speaks the number {} and the number {}",
+    "we hear {} here then a voice says {}",
+)
+PAIRS = tuple(permutations(range(len(CLASSES)), 2))
 
 
-def write_ave_task(root: Path, clips: dict[str, Clips]) -> Clips:
+def write_ave_task(root: Path, clips: dict[str, DigitClips]) -> DigitClips:
     """Write `AVE`: rows are the clips of train, val and test, in this order; returns them."""
-    rows = Clips.concatenate([clips[split] for split in SPLITS])
+    rows = DigitClips.concatenate([clips[split] for split in SPLITS])
     ends = np.cumsum([len(clips[split]) for split in SPLITS])
     order = {split: np.arange(end - len(clips[split]), end) for split, end in zip(SPLITS, ends, strict=True)}
     annotations = [
@@ -54,10 +64,9 @@ def write_avvp_task(root: Path, clips: dict[str, MixedClips]) -> dict[str, list[
         modality: [row for split in ("val", "test") for row in clips[split].rows(modality, names[split])]
         for modality in ("audio", "video")
     }
+    every = [name for split in clips for name in names[split]]
     features = {
-        modality: {
-            n: x for s, c in clips.items() for n, x in zip(names[s], getattr(c, modality), strict=True)
-        }
+        modality: dict(zip(every, (x for c in clips.values() for x in getattr(c, modality)), strict=True))
         for modality in ("audio", "video")
     }
     splits = {s: {name: c.classes(i) for i, name in enumerate(names[s])} for s, c in clips.items()}
@@ -65,22 +74,22 @@ def write_avvp_task(root: Path, clips: dict[str, MixedClips]) -> dict[str, list[
     return events
 
 
-def write_ave_avvp_task(root: Path, rows: Clips, events: dict[str, list[EventRow]]) -> None:
+def write_ave_avvp_task(root: Path, rows: DigitClips, events: dict[str, list[EventRow]]) -> None:
     """Write `AVE_AVVP`: the AVE rows and the AVVP events of eight digits."""
     shared = [CLASSES.index(word) for word in AVE_AVVP_CLASSES]
     labels = np.zeros((len(rows), rows.labels.shape[1], len(shared) + 1), np.float32)
     labels[..., :-1] = rows.labels[..., shared]
     inside = labels.any(axis=(1, 2))
     labels[inside, :, -1] = ~labels[inside].any(-1)
-    kept = {
+    chosen = {
         modality: [
-            EventRow(row.filename, found)
+            EventRow(row.filename, part)
             for row in table
-            if (found := tuple(event for event in row.events if event.label in AVE_AVVP_CLASSES))
+            if (part := tuple(event for event in row.events if event.label in AVE_AVVP_CLASSES))
         ]
         for modality, table in events.items()
     }
-    write_ave_avvp(root / "AVE_AVVP", AVE_AVVP_CLASSES, np.flatnonzero(inside), labels, kept)
+    write_ave_avvp(root / "AVE_AVVP", AVE_AVVP_CLASSES, np.flatnonzero(inside), labels, chosen)
 
 
 def ucf_split(group: int) -> str:
@@ -95,10 +104,39 @@ def write_ucf_vgg_task(root: Path, rng: np.random.Generator, pools: dict[str, Po
         for i in range(UCF_PER_CLASS):
             group = i % _GROUPS + 1
             name = f"v_{ucf}_g{group:02d}_c{i // _GROUPS + 1:02d}"
-            clip = LabelledClip(name, ucf, f"g{group:02d}")
+            clip = UCFVGGClip(name, ucf, f"g{group:02d}")
             video[clip] = draw_video(rng, pools[ucf_split(group)].scans[digit])
         for i in range(VGG_PER_CLASS):
             split = "train" if i % 5 < 3 else "val" if i % 5 == 3 else "test"
-            clip = LabelledClip(f"vgg-{digit}-{i:05d}", vgg, split)
+            clip = UCFVGGClip(f"vgg-{digit}-{i:05d}", vgg, split)
             audio[clip] = draw_audio(rng, pools[split].recordings[digit])
     write_ucf_vgg(root, UCF_VGG_CLASSES, video, audio)
+
+
+def write_clotho_task(root: Path, rng: np.random.Generator, pool: Pool) -> None:
+    """Write `clotho2.1`: 90 recordings of 16 to 24 seconds, five captions each, and word vectors."""
+    sounds, pairs = {}, []
+    for first, second in PAIRS:
+        item = f"{CLASSES[first]} then {CLASSES[second]}"
+        sounds[item] = _sound(rng, pool, first, second)
+        pairs += [(item, caption.format(CLASSES[first], CLASSES[second])) for caption in CAPTIONS]
+    write_retrieval("clotho", root, {"audio": sounds}, pairs)
+    words = [np.stack([word_vector(word) for word in caption.split()]) for _, caption in pairs]
+    write_caption_words(read_retrieval("clotho", root), words)
+
+
+def write_flickr_task(root: Path, rng: np.random.Generator, pool: Pool) -> None:
+    """Write `FlickrSoundNet`: 90 pictures of two pages with a digit on each, and as many recordings."""
+    sounds, pictures = {}, {}
+    for number, (first, second) in enumerate(PAIRS):
+        item = f"{number:05d}"
+        sounds[item] = _sound(rng, pool, first, second)
+        pages = [rng.choice(pool.scans[digit]) for digit in (first, second)]
+        pictures[item] = windows(scans().pixels[pages]).astype(np.float16)
+    write_retrieval(
+        "flickr-sound", root, {"audio": sounds, "video": pictures}, [(item, None) for item in sounds]
+    )
+
+
+def _sound(rng: np.random.Generator, pool: Pool, first: int, second: int) -> Float16[np.ndarray, "time 104"]:
+    return np.concatenate([draw_audio(rng, pool.recordings[digit]) for digit in (first, second)])

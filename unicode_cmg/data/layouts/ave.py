@@ -8,18 +8,23 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float32, Int64
 from numpy.typing import NDArray
 
-from unicode_cmg.data.layouts._annotations import Annotation, read_annotations
-from unicode_cmg.data.layouts._checks import check_finite, check_shape
-from unicode_cmg.data.layouts._h5 import array_shape, read_array, read_rows, write_array
-from unicode_cmg.data.layouts._tables import data_folder
-from unicode_cmg.errors import InputError
-
-__all__ = ["AVEData", "Annotation", "read_ave", "read_order", "write_ave"]
+from unicode_cmg.data.layouts.arrays import (
+    array_shape,
+    check_finite,
+    read_array,
+    read_mask,
+    read_rows,
+    write_array,
+)
+from unicode_cmg.data.layouts.tables import data_folder
+from unicode_cmg.errors import InputError, unknown
+from unicode_cmg.files import read_text
 
 KEY, ORDER_KEY = "avadataset", "order"
 SPLITS = ("train", "val", "test")
@@ -27,6 +32,16 @@ ANNOTATIONS = "Annotations.txt"
 FEATURES = {"video": "visual_feature.h5", "audio": "audio_feature.h5", "text": "text_feature.h5"}
 TEXT_MASK = "text_mask.h5"
 LABELS = ("labels.h5", "right_labels.h5", "right_label.h5")  # the last two are names of PSP and CPSP
+_HEADER = "Category&VideoID&"
+
+
+class Annotation(NamedTuple):
+    """One line of `Annotations.txt`: seconds `start` to `end`, `end` exclusive."""
+
+    category: str
+    video_id: str
+    start: int
+    end: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +80,7 @@ class AVEData:
         path = self.folder / FEATURES[modality]
         values = read_rows(path, KEY, rows)
         check_finite(
-            values, where=path, clip=lambda i: f"{self.annotations[rows[i]].video_id}' (row {rows[i]})"
+            values, where=path, name=lambda i: f"clip '{self.annotations[rows[i]].video_id}' (row {rows[i]})"
         )
         return values
 
@@ -82,11 +97,7 @@ class AVEData:
 
     def _require(self, modality: str) -> None:
         if modality not in self.modalities:
-            raise InputError(
-                f"no modality '{modality}'",
-                where=self.folder,
-                expected=f"one of {', '.join(self.modalities)}",
-            )
+            raise unknown("modality", modality, self.modalities, where=self.folder)
 
     def segment_labels(self, rows: NDArray[np.int64]) -> Float32[np.ndarray, "rows time columns"]:
         """One-hot labels of each second, background in the last column."""
@@ -108,16 +119,15 @@ class AVEData:
 
 
 def read_ave(root: str | Path) -> AVEData:
-    """Open an AVE folder, or the folder that has it as `data/`.
+    """Open an AVE folder, or the folder that contains it as `data/`.
 
     Raises:
         InputError: A file is missing, truncated, or does not fit the others; a label is not one-hot or not of
-            the annotated class; an order names a row that does not exist.
+            the annotated class; an order contains a row that does not exist.
     """
     folder = data_folder(Path(root))
     label_file = labels_file(folder)
-    labels = read_array(label_file, KEY).astype(np.float32)
-    check_shape(labels.shape, (None, None, None), where=label_file)
+    labels = read_array(label_file, KEY, (None, None, None)).astype(np.float32)
     clips, steps = labels.shape[:2]
     annotations = read_annotations(folder / ANNOTATIONS, clips, steps)
     classes = tuple(dict.fromkeys(a.category for a in annotations))
@@ -126,15 +136,8 @@ def read_ave(root: str | Path) -> AVEData:
     for name, file in FEATURES.items():
         if name == "text" and not (folder / file).is_file():
             continue
-        shape = array_shape(folder / file, KEY)
-        check_shape(shape, (clips, steps, *[None] * max(len(shape) - 2, 1)), where=folder / file)
-        modalities[name] = shape[1:]
-    mask = None
-    if "text" in modalities and (folder / TEXT_MASK).is_file():
-        mask = read_array(folder / TEXT_MASK, KEY).astype(bool)
-        check_shape(mask.shape, (clips, steps), where=folder / TEXT_MASK)
-        if not mask.any(axis=1).all():
-            raise InputError("a clip without a valid word", where=folder / TEXT_MASK)
+        modalities[name] = array_shape(folder / file, KEY, (clips, steps, ...))[1:]
+    mask = read_mask(folder / TEXT_MASK, KEY, (clips, steps), unit="clip") if "text" in modalities else None
     order = {split: read_order(folder / f"{split}_order.h5", clips) for split in SPLITS}
     return AVEData(folder, classes, annotations, order, labels, modalities, mask)
 
@@ -142,6 +145,52 @@ def read_ave(root: str | Path) -> AVEData:
 def labels_file(folder: Path) -> Path:
     """The supervised labels, whatever they are called, or where they should be."""
     return next((folder / name for name in LABELS if (folder / name).is_file()), folder / LABELS[0])
+
+
+def annotation_lines(path: Path) -> tuple[list[str], bool]:
+    """The lines of the clips, and whether there was the header line of later copies before them.
+
+    Raises:
+        InputError: The file is missing or empty.
+    """
+    lines = [line for line in read_text(path).splitlines() if line.strip()]
+    header = lines[0].startswith(_HEADER)
+    return lines[header:], header
+
+
+def parse_annotation(line: str, steps: int, *, where: object) -> Annotation:
+    """One line, `category&video id&quality&start&end`.
+
+    Raises:
+        InputError: It has another form, or its seconds are not in 0..`steps`.
+    """
+    parts = [part.strip() for part in line.split("&")]
+    if len(parts) != 5 or not (parts[0] and parts[1] and parts[3].isdecimal() and parts[4].isdecimal()):
+        raise InputError(f"the line '{line}'", where=where, expected="category&video id&quality&start&end")
+    start, end = int(parts[3]), int(parts[4])
+    if not start <= end <= steps:
+        raise InputError(
+            f"an event from {start} to {end} in '{parts[1]}'", where=where, expected=f"seconds in 0..{steps}"
+        )
+    return Annotation(parts[0], parts[1], start, end)
+
+
+def read_annotations(path: Path, clips: int, steps: int) -> tuple[Annotation, ...]:
+    """All of them, in both published forms: with the header line, and without.
+
+    Raises:
+        InputError: As `parse_annotation`; or there are not as many as clips.
+    """
+    lines, _ = annotation_lines(path)
+    annotations = tuple(
+        parse_annotation(line, steps, where=f"{path}, annotation {number}")
+        for number, line in enumerate(lines, 1)
+    )
+    if len(annotations) != clips:
+        raise InputError(
+            f"{len(annotations)} annotations", where=path, expected=f"{clips}, one a row of the labels"
+        )
+    return annotations
 
 
 def write_ave(
@@ -168,14 +217,10 @@ def write_ave(
 
 def read_order(path: Path, clips: int) -> Int64[np.ndarray, " rows"]:
     """A list of distinct row numbers below `clips`."""
-    rows = read_array(path, ORDER_KEY)
-    check_shape(rows.shape, (None,), where=path)
+    rows = read_array(path, ORDER_KEY, (None,))
     if rows.dtype.kind not in "iu" or rows.min() < 0 or rows.max() >= clips:
-        raise InputError(
-            f"row numbers from {rows.min()} to {rows.max()}",
-            where=path,
-            expected=f"whole numbers in 0..{clips - 1}",
-        )
+        what = f"row numbers from {rows.min()} to {rows.max()}"
+        raise InputError(what, where=path, expected=f"whole numbers in 0..{clips - 1}")
     if len(np.unique(rows)) != len(rows):
         raise InputError("a row number occurs twice", where=path)
     return rows.astype(np.int64)

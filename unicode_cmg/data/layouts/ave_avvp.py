@@ -1,4 +1,4 @@
-"""The published AVE -> AVVP layout: the classes both have; heads learn on AVE clips, AVVP clips test them."""
+"""The published AVE -> AVVP layout: heads are trained on AVE and tested on AVVP, in their shared classes."""
 
 from __future__ import annotations
 
@@ -10,12 +10,17 @@ import numpy as np
 from jaxtyping import Float32, Int64
 
 from unicode_cmg.data.categories import ave_avvp_classes
-from unicode_cmg.data.layouts._checks import check_shape
-from unicode_cmg.data.layouts._events import EventRow, write_events
-from unicode_cmg.data.layouts._h5 import read_array, write_array
-from unicode_cmg.data.layouts._tables import data_folder
+from unicode_cmg.data.layouts.arrays import read_array, write_array
 from unicode_cmg.data.layouts.ave import KEY, ORDER_KEY, AVEData, read_ave, read_order
-from unicode_cmg.data.layouts.avvp import EventClips, read_classes, read_events, read_splits
+from unicode_cmg.data.layouts.avvp import (
+    EventClips,
+    EventRow,
+    read_classes,
+    read_events,
+    read_splits,
+    write_events,
+)
+from unicode_cmg.data.layouts.tables import data_folder
 
 CATEGORIES = "AVE_AVVP_Categories.txt"
 ORDER, LABELS = "ave_avvp_order.h5", "ave_avvp_labels.h5"
@@ -54,12 +59,10 @@ def read_ave_avvp(data_root: str | Path) -> AVEAVVPData:
     ave, splits = read_ave(root / "AVE"), read_splits(data_folder(root / "AVVP"))
     tables = data_folder(root / "AVE_AVVP")
     classes = read_classes(tables / CATEGORIES, tuple(avvp for avvp, _ in ave_avvp_classes()))
-    labels = read_array(tables / LABELS, KEY).astype(np.float32)
-    check_shape(labels.shape, (*ave.labels.shape[:2], len(classes) + 1), where=tables / LABELS)
+    labels = read_array(tables / LABELS, KEY, (*ave.labels.shape[:2], len(classes) + 1)).astype(np.float32)
     order = read_order(tables / ORDER, len(ave.labels))
-    return AVEAVVPData(
-        classes, ave, order, labels, read_events(root / "AVVP", tables, "AVE_AVVP", classes, splits)
-    )
+    events = read_events(root / "AVVP", tables, "AVE_AVVP", classes, splits)
+    return AVEAVVPData(classes, ave, order, labels, events)
 
 
 def write_ave_avvp(

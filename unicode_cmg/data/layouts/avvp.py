@@ -1,40 +1,48 @@
-"""The published AVVP (LLP) layout: events with times in each modality, one zip of features a clip."""
+"""The published AVVP (LLP) layout: tables of events with times for each modality, and one zip a clip."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float32, Int64
 from numpy.typing import NDArray
 
 from unicode_cmg.data.categories import avvp_classes
-from unicode_cmg.data.layouts._events import (
-    FORMS,
-    STEPS,
-    WORDS,
-    Event,
-    EventRow,
-    event_labels,
-    event_table,
-    read_event_table,
-    write_events,
-)
-from unicode_cmg.data.layouts._tables import data_folder, read_names, read_table, write_table
-from unicode_cmg.data.layouts.zips import read_clips, write_clip
-
-__all__ = ["STEPS", "Event", "EventClips", "EventRow", "event_labels", "read_avvp", "write_avvp"]
+from unicode_cmg.data.layouts.tables import data_folder, read_names, read_table, write_table
+from unicode_cmg.data.layouts.zips import STEPS, read_clips, write_clips, zip_folder
+from unicode_cmg.errors import InputError, unknown
 
 SPLITS = {"train": "AVVP_train.csv", "val": "AVVP_val_pd.csv", "test": "AVVP_test_pd.csv"}
-_ID_LENGTH = 11  # of a YouTube id; features are looked up by it, whatever follows
 CATEGORIES = "AVVP_Categories.txt"
+EVENT_COLUMNS = ("filename", "onset", "offset", "event_labels")
+FORMS = ("_checked_combined", "_checked", "")  # the one to read first; "" is the data set's own
+WORDS = {"audio": "audio", "video": "visual"}  # modality -> its name in file names
+_ID_LENGTH = 11  # of a YouTube id; features are looked up by it, whatever follows
+
+
+class Event(NamedTuple):
+    """Something heard or seen from second `onset` to `offset`, `offset` exclusive."""
+
+    label: str
+    onset: int
+    offset: int
+
+
+class EventRow(NamedTuple):
+    """A clip and its events in one modality."""
+
+    filename: str
+    events: tuple[Event, ...]
 
 
 @dataclass(frozen=True, eq=False)
 class EventClips:
-    """Clips with events in "audio" and in "video"; the two need not list the same clips.
+    """Clips with events in "audio" and in "video"; the two modalities need not list the same clips.
 
     Attributes:
         feature_folders: Modality -> the folder of its zips.
@@ -52,23 +60,21 @@ class EventClips:
 
     def split_rows(self, modality: str, split: str) -> Int64[np.ndarray, " rows"]:
         """Rows of one modality whose clip is in a split; a few published clips are in none."""
-        names = self.splits[split]
-        return np.array(
-            [i for i, row in enumerate(self.rows[modality]) if row.filename in names], dtype=np.int64
-        )
+        listed = [row.filename in self.splits[split] for row in self.rows[modality]]
+        return np.flatnonzero(listed)
 
     def features(self, modality: str, rows: NDArray[np.int64]) -> Float32[np.ndarray, "rows 10 ..."]:
-        """Features of some rows, cut or padded with their last second to ten.
+        """Features of some rows, cut to ten seconds or padded with copies of their last second.
 
         Raises:
             InputError: A clip has no readable features, or their dimensions differ from the others'.
         """
         folder = self.feature_folders[modality]
-        return read_clips([folder / f"{clip_id(self.rows[modality][i].filename)}.zip" for i in rows], STEPS)
+        return read_clips([folder / f"{clip_id(self.rows[modality][i].filename)}.zip" for i in rows])
 
 
 def clip_id(filename: str) -> str:
-    """By which features are looked up: the YouTube id, which is not parsed, as a few names are malformed."""
+    """The YouTube id, by which features are looked up; it is not parsed, as a few names are malformed."""
     return filename[:_ID_LENGTH]
 
 
@@ -85,7 +91,7 @@ def read_avvp(root: str | Path) -> EventClips:
 
 
 def read_classes(path: Path, default: tuple[str, ...]) -> tuple[str, ...]:
-    """The list in `path` if there is one, else the published one; either order of AVVP's classes will do."""
+    """The list in `path` if there is one, else the published list; any order of the classes is valid."""
     return read_names(path) if path.is_file() else default
 
 
@@ -111,8 +117,62 @@ def read_events(
         path = next((form for form in forms if form.is_file()), forms[0])
         rows[modality] = read_event_table(path, classes)
         labels[modality] = np.stack([event_labels(row.events, classes) for row in rows[modality]])
-    folders = {modality: root / "feature" / modality / "zip" for modality in rows}
+    folders = {modality: zip_folder(root, modality) for modality in rows}
     return EventClips(folders, classes, rows, labels, splits)
+
+
+def event_labels(events: Iterable[Event], classes: tuple[str, ...]) -> Float32[np.ndarray, "10 columns"]:
+    """1 where a class occurs; the last column is 1 where none does."""
+    labels = np.zeros((STEPS, len(classes) + 1), np.float32)
+    for event in events:
+        labels[event.onset : event.offset, classes.index(event.label)] = 1
+    labels[:, -1] = ~labels.any(axis=1)
+    return labels
+
+
+def event_table(tables: Path, prefix: str, modality: str, form: str) -> Path:
+    """The file of one form of the events of a modality."""
+    return tables / f"{prefix}_eval_{WORDS[modality]}{form}.csv"
+
+
+def read_event_table(path: Path, classes: tuple[str, ...]) -> tuple[EventRow, ...]:
+    """One event a row, or aligned comma lists; consecutive rows of one clip are joined.
+
+    Raises:
+        InputError: The table is missing or damaged, or an event has an unknown class or times outside 0..10.
+    """
+    lines = read_table(path, EVENT_COLUMNS)
+    return join_rows([EventRow(line[0], parse_events(line, classes, where=path)) for line in lines])
+
+
+def parse_events(line: Sequence[str], classes: tuple[str, ...], *, where: object) -> tuple[Event, ...]:
+    """The events of one line; some published events begin and end at the same second and have no effect.
+
+    Raises:
+        InputError: The lists differ in length, or an event has an unknown class or times outside 0..10.
+    """
+    filename, *lists = line
+    where = f"{where}: {filename}"
+    onsets, offsets, labels = ([part.strip() for part in column.split(",")] for column in lists)
+    if not len(onsets) == len(offsets) == len(labels):
+        raise InputError("onset, offset and event_labels are lists of different length", where=where)
+    events = []
+    for onset, offset, label in zip(onsets, offsets, labels, strict=True):
+        if label not in classes:
+            raise unknown("class", label, classes, where=where)
+        if not (onset.isdecimal() and offset.isdecimal() and int(onset) <= int(offset) <= STEPS):
+            what = f"an event from {onset} to {offset}"
+            raise InputError(what, where=where, expected=f"seconds in 0..{STEPS}")
+        events.append(Event(label, int(onset), int(offset)))
+    return tuple(events)
+
+
+def join_rows(rows: Iterable[EventRow]) -> tuple[EventRow, ...]:
+    """Consecutive rows of one clip become one, as the published combined tables were made."""
+    return tuple(
+        EventRow(name, tuple(event for row in group for event in row.events))
+        for name, group in groupby(rows, key=lambda row: row.filename)
+    )
 
 
 def write_avvp(
@@ -136,10 +196,29 @@ def write_avvp(
     (tables / CATEGORIES).write_text("\n".join(classes) + "\n", encoding="utf-8")
     for split, file in SPLITS.items():
         rows = [(name, ",".join(labels)) for name, labels in splits[split].items()]
-        write_table(tables / file, ("filename", "event_labels"), rows)
+        write_table(tables / file, ("filename", "event_labels"), rows, "\t")
     write_events(tables, "AVVP", events, separators={"": "\t", "_checked": "\t", "_checked_combined": "\t"})
     for modality, clips in features.items():
-        folder = root / "feature" / modality / "zip"
-        folder.mkdir(parents=True)
-        for name, values in clips.items():
-            write_clip(folder / f"{clip_id(name)}.zip", values)
+        write_clips(zip_folder(root, modality), {clip_id(name): values for name, values in clips.items()})
+
+
+def write_events(
+    tables: Path, prefix: str, events: Mapping[str, Sequence[EventRow]], separators: Mapping[str, str]
+) -> None:
+    """Write `<prefix>_eval_{audio,visual}<form>.csv` for each form; the combined one has a clip a row."""
+    for modality in WORDS:
+        for form, separator in separators.items():
+            if form.endswith("_combined"):
+                lines = [(row.filename, row.events) for row in events[modality]]
+            else:
+                lines = [(row.filename, (event,)) for row in events[modality] for event in row.events]
+            rows = [
+                (
+                    name,
+                    ",".join(str(event.onset) for event in part),
+                    ",".join(str(event.offset) for event in part),
+                    ",".join(event.label for event in part),
+                )
+                for name, part in lines
+            ]
+            write_table(event_table(tables, prefix, modality, form), EVENT_COLUMNS, rows, separator)

@@ -1,4 +1,4 @@
-"""The published UCF101 <-> VGGSound layout: video of the one, audio of the other, and pairs of classes."""
+"""The published UCF101 <-> VGGSound layout: video of UCF101, audio of VGGSound, and pairs of classes."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ import numpy as np
 from jaxtyping import Float32, Int64
 from numpy.typing import NDArray
 
-from unicode_cmg.data.layouts._tables import data_folder, read_names, read_table, write_table
-from unicode_cmg.data.layouts.zips import read_clips, write_clip
+from unicode_cmg.data.layouts.tables import check_class, data_folder, read_names, read_table, write_table
+from unicode_cmg.data.layouts.zips import read_clips, write_clips, zip_folder
 from unicode_cmg.errors import InputError
 
-STEPS = 10
 UCF_CLASSES, VGG_CLASSES = "UCF101sameVGGSound.txt", "VGGSoundsameUCF101.txt"
 UCF_CLIPS, VGG_CLIPS = "ucf2vggsound", "vggsound2ucf"
-UCF_FEATURES, VGG_FEATURES = Path("UCF101/feature/video/zip"), Path("vggsound40k/feature/audio/zip")
+UCF_FEATURES = zip_folder(Path("UCF101"), "video")
+VGG_FEATURES = zip_folder(Path("vggsound40k"), "audio")
 
 
-class LabelledClip(NamedTuple):
+class UCFVGGClip(NamedTuple):
     """A clip; `part` keeps train and test apart: UCF101's group ("g07", "" if unnamed) or a split."""
 
     video_id: str
@@ -31,7 +31,7 @@ class LabelledClip(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class LabelledClips:
+class UCFVGGSide:
     """One side: UCF101's video, or VGGSound's audio.
 
     Attributes:
@@ -41,7 +41,7 @@ class LabelledClips:
     """
 
     feature_folder: Path
-    clips: tuple[LabelledClip, ...]
+    clips: tuple[UCFVGGClip, ...]
     labels: Int64[np.ndarray, " clips"]
 
     def features(self, rows: NDArray[np.int64]) -> Float32[np.ndarray, "rows 10 ..."]:
@@ -50,7 +50,7 @@ class LabelledClips:
         Raises:
             InputError: A clip has no readable features, or their dimensions differ from the others'.
         """
-        return read_clips([self.feature_folder / f"{self.clips[i].video_id}.zip" for i in rows], STEPS)
+        return read_clips([self.feature_folder / f"{self.clips[i].video_id}.zip" for i in rows])
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,22 +58,21 @@ class UCFVGGData:
     """Both sides; `classes` are pairs of a UCF101 and a VGGSound class."""
 
     classes: tuple[tuple[str, str], ...]
-    video: LabelledClips
-    audio: LabelledClips
+    video: UCFVGGSide
+    audio: UCFVGGSide
 
     def populated(self) -> tuple[int, ...]:
         """Pairs with clips on both sides; the published lists have two without."""
         return tuple(sorted({*self.video.labels.tolist()} & {*self.audio.labels.tolist()}))
 
     def broken_pairs(self) -> tuple[str, ...]:
-        """A sentence for each pair that has clips on one side only, or on none."""
-        found = []
-        for index, (ucf, vgg) in enumerate(self.classes):
-            video = int((self.video.labels == index).sum())
-            audio = int((self.audio.labels == index).sum())
-            if not (video and audio):
-                found.append(f"pair {index}: {video} clips of '{ucf}', {audio} of '{vgg}'")
-        return tuple(found)
+        """A description of each pair without clips on at least one side."""
+        counts = [np.bincount(side.labels, minlength=len(self.classes)) for side in (self.video, self.audio)]
+        return tuple(
+            f"pair {index}: {video} clips of '{ucf}', {audio} of '{vgg}'"
+            for index, ((ucf, vgg), video, audio) in enumerate(zip(self.classes, *counts, strict=True))
+            if not (video and audio)
+        )
 
 
 def read_ucf_vgg(data_root: str | Path, subset: int | None = None) -> UCFVGGData:
@@ -81,7 +80,7 @@ def read_ucf_vgg(data_root: str | Path, subset: int | None = None) -> UCFVGGData
 
     Args:
         data_root: The folder of both.
-        subset: Only the first so many pairs: what the published lists whose names end in `_8` and `_12` hold.
+        subset: Read this number of first pairs only, as the published lists `*_8` and `*_12` do.
 
     Raises:
         InputError: A file is missing, the lists differ in length, or a clip's class is not in its list.
@@ -90,9 +89,8 @@ def read_ucf_vgg(data_root: str | Path, subset: int | None = None) -> UCFVGGData
     tables = data_folder(root / "UCF101")
     ucf, vgg = read_class_list(tables / UCF_CLASSES), read_class_list(tables / VGG_CLASSES)
     if len(ucf) != len(vgg):
-        raise InputError(
-            f"{len(vgg)} classes", where=tables / VGG_CLASSES, expected=f"{len(ucf)}, one a pair"
-        )
+        expected = f"{len(ucf)}, one for each pair"
+        raise InputError(f"{len(vgg)} classes", where=tables / VGG_CLASSES, expected=expected)
     if subset is not None and not 0 < subset <= len(ucf):
         raise InputError(f"the first {subset} pairs", where=tables / UCF_CLASSES, expected=f"1 to {len(ucf)}")
     video = read_labelled(tables / f"{UCF_CLIPS}.csv", ucf, None)
@@ -104,10 +102,10 @@ def read_ucf_vgg(data_root: str | Path, subset: int | None = None) -> UCFVGGData
     )
 
 
-def _side(clips: Sequence[LabelledClip], classes: tuple[str, ...], folder: Path) -> LabelledClips:
-    kept = tuple(clip for clip in clips if clip.category in classes)
-    labels = [classes.index(clip.category) for clip in kept]
-    return LabelledClips(folder, kept, np.array(labels, dtype=np.int64))
+def _side(clips: Sequence[UCFVGGClip], classes: tuple[str, ...], folder: Path) -> UCFVGGSide:
+    clips = tuple(clip for clip in clips if clip.category in classes)
+    labels = np.array([classes.index(clip.category) for clip in clips], dtype=np.int64)
+    return UCFVGGSide(folder, clips, labels)
 
 
 def read_class_list(path: Path) -> tuple[str, ...]:
@@ -119,7 +117,7 @@ def read_class_list(path: Path) -> tuple[str, ...]:
     return tuple(name.split("\t")[0].strip() for name in read_names(path))
 
 
-def read_labelled(path: Path, classes: tuple[str, ...], part: str | None) -> tuple[LabelledClip, ...]:
+def read_labelled(path: Path, classes: tuple[str, ...], part: str | None) -> tuple[UCFVGGClip, ...]:
     """The clips of a list; `part` is the column that keeps train and test apart, or None for UCF101's groups.
 
     Raises:
@@ -127,20 +125,17 @@ def read_labelled(path: Path, classes: tuple[str, ...], part: str | None) -> tup
     """
     clips = []
     for category, video_id, *rest in read_table(path, ("category", "video_id", *([part] if part else []))):
-        if category not in classes:
-            raise InputError(
-                f"the class '{category}' of '{video_id}'", where=path, expected="a class of the list"
-            )
+        check_class(category, classes, clip=video_id, where=path)
         group = re.search(r"_(g\d+)_", video_id)
-        clips.append(LabelledClip(video_id, category, rest[0] if rest else group[1] if group else ""))
+        clips.append(UCFVGGClip(video_id, category, rest[0] if rest else group[1] if group else ""))
     return tuple(clips)
 
 
 def write_ucf_vgg(
     data_root: Path,
     classes: Sequence[tuple[str, str]],
-    video: Mapping[LabelledClip, NDArray[np.floating]],
-    audio: Mapping[LabelledClip, NDArray[np.floating]],
+    video: Mapping[UCFVGGClip, NDArray[np.floating]],
+    audio: Mapping[UCFVGGClip, NDArray[np.floating]],
 ) -> None:
     """Write both folders; `video` and `audio` map each clip to its features `[T, ...]`."""
     tables = data_root / "UCF101" / "data"
@@ -148,10 +143,8 @@ def write_ucf_vgg(
     (tables / UCF_CLASSES).write_text("\n".join(ucf for ucf, _ in classes), encoding="utf-8")
     (tables / VGG_CLASSES).write_text("\n".join(vgg for _, vgg in classes), encoding="utf-8")
     rows: list[tuple[str, ...]] = [(c.category, c.video_id) for c in video]
-    write_table(tables / f"{UCF_CLIPS}.csv", ("category", "video_id"), rows, ",")
+    write_table(tables / f"{UCF_CLIPS}.csv", ("category", "video_id"), rows)
     rows = [(c.category, c.video_id, c.part) for c in audio]
-    write_table(tables / f"{VGG_CLIPS}.csv", ("category", "video_id", "split"), rows, ",")
+    write_table(tables / f"{VGG_CLIPS}.csv", ("category", "video_id", "split"), rows)
     for folder, clips in ((UCF_FEATURES, video), (VGG_FEATURES, audio)):
-        (data_root / folder).mkdir(parents=True)
-        for clip, values in clips.items():
-            write_clip(data_root / folder / f"{clip.video_id}.zip", values)
+        write_clips(data_root / folder, {clip.video_id: values for clip, values in clips.items()})

@@ -12,15 +12,21 @@ from jaxtyping import Float32, Int64
 from numpy.typing import NDArray
 
 from unicode_cmg.data.categories import vggsound_avel_classes
-from unicode_cmg.data.layouts._tables import data_folder, read_names, read_table, write_table
-from unicode_cmg.data.layouts.zips import read_clips, read_stored, write_clip
+from unicode_cmg.data.layouts.tables import (
+    check_class,
+    data_folder,
+    read_names,
+    read_table,
+    set_folder,
+    write_table,
+)
+from unicode_cmg.data.layouts.zips import STEPS, read_clips, read_stored, write_clips, zip_folder
 from unicode_cmg.errors import InputError
 
-STEPS = 10
 SPLITS = ("train", "test", "val")  # the order in which the 40K list is put together
+FOLDER = "vggsound40k"
 CLIPS, CATEGORIES = "vggsound-avel40k.csv", "VggsoundAVEL40kCategories.txt"
 PROMPTS = "vggsoundCategories2Prompts.csv"
-_FOLDER = "vggsound40k"
 
 
 class AVELClip(NamedTuple):
@@ -49,11 +55,9 @@ class AVELData:
 
     def rows(self, subset: Literal["24k", "40k"]) -> Int64[np.ndarray, " rows"]:
         """24K is the train split; 40K is all, with train first, then test, then val, as published."""
-        splits = SPLITS[:1] if subset == "24k" else SPLITS
-        return np.array(
-            [i for split in splits for i, clip in enumerate(self.clips) if clip.split == split],
-            dtype=np.int64,
-        )
+        splits = np.array([clip.split for clip in self.clips])
+        parts = SPLITS[:1] if subset == "24k" else SPLITS
+        return np.concatenate([np.flatnonzero(splits == part) for part in parts])
 
     def labels(self, rows: NDArray[np.int64]) -> Int64[np.ndarray, " rows"]:
         """The class of each clip."""
@@ -65,7 +69,7 @@ class AVELData:
         Raises:
             InputError: A clip has no readable features, or their dimensions differ from the others'.
         """
-        return read_clips([self._path(modality, self.clips[row]) for row in rows], STEPS)
+        return read_clips([self._path(modality, self.clips[row]) for row in rows])
 
     def chunks(
         self, modality: str, rows: NDArray[np.int64], size: int = 64
@@ -84,26 +88,24 @@ class AVELData:
             path = self._path("label", self.clips[row])
             stored = read_stored(path)
             if stored.shape not in ((STEPS,), (STEPS, 1)):
-                raise InputError(
-                    f"the array is {list(stored.shape)}", where=path, expected=f"[{STEPS}] or [{STEPS}, 1]"
-                )
+                expected = f"[{STEPS}] or [{STEPS}, 1]"
+                raise InputError(f"the array is {list(stored.shape)}", where=path, expected=expected)
             values.append(stored.reshape(STEPS).astype(np.float32))
         return np.stack(values)
 
     def _path(self, kind: str, clip: AVELClip) -> Path:
-        return self.folder / "feature" / kind / "zip" / f"{clip.video_id}.zip"
+        return zip_folder(self.folder, kind) / f"{clip.video_id}.zip"
 
 
 def read_vggsound_avel(data_root: str | Path) -> AVELData:
     """Open the folder `vggsound40k` of a data root, or the root itself.
 
-    Without a list of categories the published one is used; without prompts there is no text.
+    Without a list of categories the published classes are used; without prompts there is no text.
 
     Raises:
         InputError: A file is missing or damaged, a clip has an unknown class or split.
     """
-    root = Path(data_root)
-    folder = root / _FOLDER if (root / _FOLDER).is_dir() else root
+    folder = set_folder(Path(data_root), FOLDER)
     tables = data_folder(folder)
     categories = tables / CATEGORIES
     classes = read_names(categories) if categories.is_file() else vggsound_avel_classes()
@@ -116,14 +118,10 @@ def read_vggsound_avel(data_root: str | Path) -> AVELData:
 
 def check_clip(clip: AVELClip, classes: Sequence[str], *, where: object) -> None:
     """Refuse a clip of an unknown class or split."""
-    if clip.category not in classes:
-        raise InputError(
-            f"the class '{clip.category}' of '{clip.video_id}'", where=where, expected="a class of the list"
-        )
+    check_class(clip.category, classes, clip=clip.video_id, where=where)
     if clip.split not in SPLITS:
-        raise InputError(
-            f"the split '{clip.split}' of '{clip.video_id}'", where=where, expected=" or ".join(SPLITS)
-        )
+        what = f"the split '{clip.split}' of '{clip.video_id}'"
+        raise InputError(what, where=where, expected=" or ".join(SPLITS))
 
 
 def read_prompts(path: Path, classes: Sequence[str]) -> dict[str, str]:
@@ -151,13 +149,10 @@ def write_vggsound_avel(
     prompts: Mapping[str, str],
 ) -> None:
     """Write the folder `vggsound40k`; `features` map "video", "audio" and "label" to arrays by clip."""
-    tables = data_root / _FOLDER / "data"
+    tables = data_root / FOLDER / "data"
     tables.mkdir(parents=True)
     (tables / CATEGORIES).write_text("\n".join(classes) + "\n", encoding="utf-8")
-    write_table(tables / CLIPS, AVELClip._fields, clips, ",")
-    write_table(tables / PROMPTS, ("label", "prompt"), prompts.items(), ",")
+    write_table(tables / CLIPS, AVELClip._fields, clips)
+    write_table(tables / PROMPTS, ("label", "prompt"), prompts.items())
     for kind, arrays in features.items():
-        folder = data_root / _FOLDER / "feature" / kind / "zip"
-        folder.mkdir(parents=True, exist_ok=True)
-        for video_id, values in arrays.items():
-            write_clip(folder / f"{video_id}.zip", values)
+        write_clips(zip_folder(data_root / FOLDER, kind), arrays)

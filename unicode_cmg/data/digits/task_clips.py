@@ -1,4 +1,4 @@
-"""AVVP-like clips: one to three digits, each seen, heard, or both, over seconds that need not agree."""
+"""Clips of the downstream tasks: mixed digits with events in either modality, and digits in one modality."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from unicode_cmg.data.digits.sources import CLASSES, STEPS, recordings, scans, w
 from unicode_cmg.data.layouts.avvp import Event, EventRow
 
 MAX_EVENTS = 3
-_ONLY_ONE_SENSE = 0.3
+_ONLY_ONE_MODALITY = 0.3
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +62,7 @@ def draw_mixed_clips(rng: np.random.Generator, pool: Pool, count: int) -> MixedC
     shape = (count, MAX_EVENTS)
     digits = rng.permuted(np.tile(np.arange(len(CLASSES)), (count, 1)), axis=1)[:, :MAX_EVENTS]
     exists = np.arange(MAX_EVENTS) < rng.integers(1, MAX_EVENTS + 1, count)[:, None]
-    alone, which = rng.random(shape) < _ONLY_ONE_SENSE, rng.random(shape) < 0.5
+    alone, which = rng.random(shape) < _ONLY_ONE_MODALITY, rng.random(shape) < 0.5
     seen_start = rng.integers(0, STEPS - 2, shape)
     heard_start = np.clip(seen_start + rng.integers(-2, 3, shape), 0, STEPS - 2)
     seen = _interval(rng, seen_start) & (exists & ~(alone & which))[..., None]
@@ -91,3 +91,27 @@ def _interval(rng: np.random.Generator, starts: NDArray[np.int64]) -> Bool[np.nd
     lengths = rng.integers(2, 9, starts.shape)
     seconds = np.arange(STEPS)
     return (seconds >= starts[..., None]) & (seconds < (starts + lengths)[..., None])
+
+
+def draw_video(rng: np.random.Generator, pool: NDArray[np.int64]) -> Float16[np.ndarray, "time 7 7 16"]:
+    """6 to 14 seconds of written digits from `pool`, with up to two seconds of empty paper at either end."""
+    event, noise = _event(rng, 6, 14), rng.uniform(0.04, 0.2)
+    pixels = np.empty((len(event), 8, 8), np.float32)
+    pixels[event] = scans().pixels[rng.choice(pool, event.sum())]
+    pixels[~event] = quiet_video(rng, np.full((~event).sum(), noise))
+    return windows(pixels).astype(np.float16)
+
+
+def draw_audio(rng: np.random.Generator, pool: NDArray[np.int64]) -> Float16[np.ndarray, "time 104"]:
+    """8 to 12 seconds of spoken digits from `pool`, with up to two seconds of silence at either end."""
+    event, noise = _event(rng, 8, 12), rng.uniform(0.25, 0.75)
+    vectors = np.empty((len(event), recordings().vectors.shape[1]), np.float32)
+    vectors[event] = recordings().vectors[rng.choice(pool, event.sum())]
+    vectors[~event] = quiet_audio(rng, np.full((~event).sum(), noise))
+    return vectors.astype(np.float16)
+
+
+def _event(rng: np.random.Generator, shortest: int, longest: int) -> Bool[np.ndarray, " time"]:
+    seconds = np.arange(rng.integers(shortest, longest + 1))
+    before, after = rng.integers(0, 3, 2)
+    return np.asarray((seconds >= before) & (seconds < len(seconds) - after))

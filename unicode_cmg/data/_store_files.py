@@ -1,20 +1,20 @@
-"""Writing a feature store, a chunk at a time."""
+"""The files of a feature store: written a chunk at a time, and its arrays and words read back."""
 
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Bool, Int64
 from numpy.typing import NDArray
 
-from unicode_cmg.data._arrays import replaceable
-from unicode_cmg.data._tokens import tokens_file, write_tokens
 from unicode_cmg.errors import InputError
-from unicode_cmg.files import atomic_directory, write_json
+from unicode_cmg.files import atomic_directory, check_replaceable, write_json
 
 INDEX = "features.json"
 _DTYPES = ("float16", "float32", "float64")
@@ -37,16 +37,13 @@ def write_store(
             raise InputError(f"the clip id {clip!r}", where=path, expected="one line of text")
     for name in features:
         if not re.fullmatch(r"[A-Za-z0-9_-]+", name):
-            raise InputError(
-                f"the modality name '{name}'",
-                where=path,
-                expected="letters, digits, '_', '-': it names a file",
-            )
+            expected = "letters, digits, '_' and '-', because it names a file"
+            raise InputError(f"the modality name '{name}'", where=path, expected=expected)
     for what, named in (("a mask", masks), ("words", tokens)):
         for name in named:
             if name not in features:
                 raise InputError(f"{what} for '{name}', which has no features", where=path)
-    replaceable(path, INDEX)
+    check_replaceable(path, INDEX)
     with atomic_directory(path) as scratch:
         content, modalities = {}, {}
         for name, values in features.items():
@@ -90,7 +87,12 @@ def _write_chunks(
             chunk = np.ascontiguousarray(given)
             if not shape:
                 shape, dtype = chunk.shape[1:], chunk.dtype
-                _check_kind(chunk, where)
+                if dtype.name not in _DTYPES or not dtype.isnative:
+                    raise InputError(f"values of {dtype}", where=where, expected=" or ".join(_DTYPES))
+                if chunk.ndim < 3 or 0 in shape:
+                    raise InputError(
+                        f"the array is {list(chunk.shape)}", where=where, expected="[clips, time, ...]"
+                    )
                 header = {"descr": dtype.str, "fortran_order": False, "shape": (len(ids), *shape)}
                 np.lib.format.write_array_header_1_0(stream, header)
             if chunk.shape[1:] != shape or chunk.dtype != dtype:
@@ -114,13 +116,6 @@ def _write_chunks(
     return shape, dtype.name, digest.hexdigest()
 
 
-def _check_kind(chunk: NDArray[Any], where: str) -> None:
-    if chunk.dtype.name not in _DTYPES or not chunk.dtype.isnative:
-        raise InputError(f"values of {chunk.dtype}", where=where, expected=" or ".join(_DTYPES))
-    if chunk.ndim < 3 or 0 in chunk.shape[1:]:
-        raise InputError(f"an array {list(chunk.shape)}", where=where, expected="[clips, time, dims]")
-
-
 def _write_mask(file: Path, mask: NDArray[np.bool_], ids: Sequence[str], steps: int, where: str) -> str:
     if mask.dtype != np.bool_ or mask.shape != (len(ids), steps):
         raise InputError(
@@ -131,3 +126,99 @@ def _write_mask(file: Path, mask: NDArray[np.bool_], ids: Sequence[str], steps: 
         raise InputError(f"no valid step in clip '{ids[empty[0]]}'", where=where, fix="drop the clip")
     np.save(file, mask, allow_pickle=False)
     return hashlib.sha256(mask.tobytes()).hexdigest()
+
+
+def open_array(path: Path, shape: tuple[int, ...], dtype: str) -> NDArray[Any]:
+    """Map a .npy file read-only.
+
+    Raises:
+        InputError: The file is missing, empty, truncated or no .npy file, or is not of this shape and dtype.
+    """
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except FileNotFoundError:
+        raise InputError("no such file", where=path, expected=f"an array {list(shape)} of {dtype}") from None
+    except (ValueError, EOFError, OSError):
+        raise InputError(
+            "not a readable .npy file", where=path, fix="it is empty or truncated; write the store again"
+        ) from None
+    if not isinstance(array, np.ndarray) or array.shape != shape or array.dtype != np.dtype(dtype):
+        several = not isinstance(array, np.ndarray)
+        content = "several arrays" if several else f"{list(array.shape)} of {array.dtype}"
+        raise InputError(f"the array is {content}", where=path, expected=f"{list(shape)} of {dtype}")
+    return array
+
+
+def tokens_file(store: Path, modality: str) -> Path:
+    """The file of the words of a modality: one JSON list of strings for each clip."""
+    return store / f"{modality}.tokens.jsonl"
+
+
+def write_tokens(
+    file: Path,
+    tokens: Iterable[Sequence[str]],
+    steps: Int64[np.ndarray, " clips"],
+    ids: Sequence[str],
+    where: str,
+) -> str:
+    """Write the words of each clip, one for each of its valid `steps`; the sha256 of the file.
+
+    Raises:
+        InputError: There are not as many clips as `ids`, or a clip has not as many words as valid steps.
+    """
+    done, digest = 0, hashlib.sha256()
+    with file.open("wb") as stream:
+        for done, words in enumerate(tokens, start=1):
+            if done > len(ids):
+                raise InputError("words for more clips than ids", where=where, expected=f"{len(ids)} clips")
+            listed = words if isinstance(words, str) else list(words)
+            _check_words(listed, int(steps[done - 1]), ids[done - 1], where)
+            line = json.dumps(listed, ensure_ascii=False).encode() + b"\n"
+            stream.write(line)
+            digest.update(line)
+    if done != len(ids):
+        raise InputError(f"words for {done} clips", where=where, expected=f"{len(ids)}, as many as ids")
+    return digest.hexdigest()
+
+
+def read_tokens(
+    file: Path, masks: Iterable[Bool[np.ndarray, " time"]], ids: Sequence[str]
+) -> Iterator[tuple[str | None, ...]]:
+    """The words of one clip after the other, None where a step is padding.
+
+    Raises:
+        InputError: The file is missing or damaged, or does not fit the clips and their valid steps.
+    """
+    try:
+        with file.open(encoding="utf-8") as lines:
+            for clip, mask in zip(ids, masks, strict=True):
+                line = lines.readline()
+                if not line:
+                    raise InputError(
+                        f"it ends before clip '{clip}'", where=file, expected=f"{len(ids)} lines"
+                    )
+                try:
+                    words = json.loads(line)
+                except json.JSONDecodeError:
+                    raise InputError(f"the line of clip '{clip}' is not valid JSON", where=file) from None
+                _check_words(words, int(mask.sum()), clip, str(file))
+                remaining = iter(words)
+                yield tuple(next(remaining) if valid else None for valid in mask)
+            if lines.readline():
+                raise InputError("more lines than clips", where=file, expected=f"{len(ids)} lines")
+    except FileNotFoundError:
+        raise InputError("no such file", where=file, expected="the words of this modality") from None
+    except UnicodeDecodeError:
+        raise InputError("not a text file", where=file, expected="UTF-8 text") from None
+
+
+def _check_words(words: Any, steps: int, clip: str, where: str) -> None:
+    # half of a surrogate pair is a `str`, but cannot be written
+    if not isinstance(words, list) or not all(
+        isinstance(word, str) and not any("\ud800" <= c <= "\udfff" for c in word) for word in words
+    ):
+        raise InputError(f"clip '{clip}' has no list of words", where=where, expected="strings")
+    if len(words) != steps:
+        raise InputError(
+            f"{len(words)} words in clip '{clip}'", where=where, expected=f"{steps}, one for each valid step"
+        )
