@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
+from tiny_sets import told
 
+from unicode_cmg.data.check import check_data
 from unicode_cmg.data.layouts import read_ave
 from unicode_cmg.data.layouts.arrays import read_array, read_rows, write_array
 from unicode_cmg.data.layouts.ave import Annotation, write_ave
@@ -174,7 +177,7 @@ def relabel(change: Callable[[np.ndarray], object]) -> Callable[[Path], None]:
         ),
         (lambda d: overwrite(d / "audio_feature.h5", np.zeros((8, 9, 5))), r"\[8, 9, 5\]"),
         (lambda d: overwrite(d / "audio_feature.h5", np.zeros((8, 10, 0))), r"\[8, 10, 0\]"),
-        (lambda d: overwrite(d / "labels.h5", labels()[..., 1:]), "3 label columns; expected 4"),
+        (lambda d: overwrite(d / "labels.h5", labels()[..., 1:]), r"labels.h5: .*3.* expected .*4"),
         (lambda d: overwrite(d / "labels.h5", labels()[0]), r"\[10, 4\]"),
         (relabel(lambda x: x[2, 0].fill(0)), "row 2 is not one-hot"),
         (relabel(lambda x: x[5, 3].fill(1)), "row 5 is not one-hot"),
@@ -190,12 +193,14 @@ def relabel(change: Callable[[np.ndarray], object]) -> Callable[[Path], None]:
         (lambda d: overwrite(d / "test_order.h5", np.zeros(0, np.int64), "order"), r"\[0\]"),
     ],
 )
-def test_files_that_are_damaged_or_do_not_fit_are_named(
+def test_damage_is_refused_by_the_reader_and_is_a_problem_of_the_check(
     ave: Path, damage: Callable[[Path], None], message: str
 ) -> None:
     damage(ave / "data")
     with pytest.raises(InputError, match=message):
         read_ave(ave)
+    problems = told(check_data("ave", ave), "problem")
+    assert any(re.search(message, problem) for problem in problems)
 
 
 def test_a_feature_that_is_not_finite_is_found_when_its_row_is_read(ave: Path) -> None:

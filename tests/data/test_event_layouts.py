@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -7,8 +8,10 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
+from tiny_sets import told
 
 from unicode_cmg.data.categories import avvp_classes
+from unicode_cmg.data.check import check_data
 from unicode_cmg.data.layouts import read_ave_avvp, read_avvp
 from unicode_cmg.data.layouts.avvp import Event, EventRow, event_labels, write_avvp
 from unicode_cmg.errors import InputError
@@ -181,12 +184,14 @@ TABLE = "AVVP_eval_audio_checked_combined.csv"
         (line(TABLE, '"' + "x" * 200_000), "AVVP_eval_audio_checked_combined.csv, line .*: not a table"),
     ],
 )
-def test_avvp_tables_that_make_no_sense_are_named(
+def test_avvp_tables_that_make_no_sense_are_refused_and_are_a_problem_of_the_check(
     avvp: Path, damage: Callable[[Path], object], message: str
 ) -> None:
     damage(avvp)
     with pytest.raises(InputError, match=message):
         read_avvp(avvp)
+    problems = told(check_data("avvp", avvp), "problem")
+    assert any(re.search(message, problem) for problem in problems)
 
 
 def test_a_clip_without_features_is_named_when_it_is_read(avvp: Path) -> None:

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from tiny_sets import told
 
 from unicode_cmg.data import FeatureStore
 from unicode_cmg.data.categories import vggsound_avel_classes
+from unicode_cmg.data.check import check_data
 from unicode_cmg.data.layouts import read_vggsound_avel, write_clip
 from unicode_cmg.data.layouts.vggsound_avel import AVELClip, write_vggsound_avel
 from unicode_cmg.errors import InputError
@@ -103,12 +106,14 @@ LIST, SENTENCES = "vggsound-avel40k.csv", "vggsoundCategories2Prompts.csv"
         (change(SENTENCES, "race car,", "race car,Again\nrace car,"), "two sentences for one class"),
     ],
 )
-def test_tables_that_make_no_sense_are_named(
+def test_tables_that_make_no_sense_are_refused_and_are_a_problem_of_the_check(
     avel: Path, damage: Callable[[Path], None], message: str
 ) -> None:
     damage(avel / "vggsound40k/data")
     with pytest.raises(InputError, match=message):
         read_vggsound_avel(avel)
+    problems = told(check_data("vggsound-avel", avel), "problem")
+    assert any(re.search(message, problem) for problem in problems)
 
 
 def test_labels_of_another_length_are_named(avel: Path) -> None:

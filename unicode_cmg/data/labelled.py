@@ -70,7 +70,7 @@ class LabelledClips:
 
     @property
     def tokenized(self) -> tuple[str, ...]:
-        """No words are known: the layout has vectors of words only."""
+        """No modality has words, because the layout has word vectors only."""
         return ()
 
     def tokens(self, modality: str) -> Iterator[tuple[str | None, ...]]:
@@ -111,7 +111,7 @@ class LabelledClips:
     def classes_of(
         self, modality: str, indices: Int64[np.ndarray, " batch"], steps: int
     ) -> Int64[np.ndarray, "batch steps"]:
-        """The class of each step, background last; words and codes of whole clips have the class of the
+        """The class of each step, background last. Words, and codes of whole clips, have the class of their
         clip."""
         rows = self.rows[indices]
         seconds = self.data.segment_labels(rows)

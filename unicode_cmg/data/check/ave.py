@@ -22,6 +22,7 @@ from unicode_cmg.data.layouts.ave import (
     SPLITS,
     Annotation,
     annotation_lines,
+    label_errors,
     labels_file,
     parse_annotation,
     read_ave,
@@ -115,20 +116,15 @@ def _check_labels(
     classes: tuple[str, ...],
 ) -> None:
     report.ok(path, f"{list(labels.shape)} {labels.dtype}")
-    one_hot = (np.isin(labels, (0, 1)).all(-1) & (labels.sum(-1) == 1)).all(1)
-    errors = [f"row {row} is not one-hot in each second" for row in np.flatnonzero(~one_hot)]
+    errors = label_errors(labels, classes, annotations or [None] * len(labels))
+    report.problems(path, list(errors.values()))
     different = []
     seconds = np.arange(labels.shape[1])
     for row, annotation in enumerate(annotations):
-        if annotation is None or not one_hot[row]:
-            continue
-        column = classes.index(annotation.category)
-        if np.delete(labels[row, :, :-1], column, axis=1).any():
-            errors.append(f"row {row} is not labelled '{annotation.category}'")
-        inside = (seconds >= annotation.start) & (seconds < annotation.end)
-        if not np.array_equal(labels[row, :, column] == 1, inside):
-            different.append(f"row {row}")
-    report.problems(path, errors)
+        if annotation is not None and row not in errors:
+            inside = (seconds >= annotation.start) & (seconds < annotation.end)
+            if not np.array_equal(labels[row, :, classes.index(annotation.category)] == 1, inside):
+                different.append(f"row {row}")
     report.note_names(path, "clips whose labelled seconds differ from the annotated ones", different)
 
 

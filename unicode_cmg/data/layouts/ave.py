@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float32, Int64
@@ -46,7 +46,7 @@ class Annotation(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class AVEData:
-    """An AVE folder; features stay on disk until asked for.
+    """An AVE folder; features stay on disk until they are read.
 
     Attributes:
         folder: Where the files are.
@@ -129,9 +129,21 @@ def read_ave(root: str | Path) -> AVEData:
     label_file = labels_file(folder)
     labels = read_array(label_file, KEY, (None, None, None)).astype(np.float32)
     clips, steps = labels.shape[:2]
-    annotations = read_annotations(folder / ANNOTATIONS, clips, steps)
+    path = folder / ANNOTATIONS
+    annotations = tuple(
+        parse_annotation(line, steps, where=f"{path}, annotation {number}")
+        for number, line in enumerate(annotation_lines(path)[0], 1)
+    )
+    if len(annotations) != clips:
+        expected = f"{clips}, one for each row of the labels"
+        raise InputError(f"{len(annotations)} annotations", where=path, expected=expected)
     classes = tuple(dict.fromkeys(a.category for a in annotations))
-    _check_labels(labels, classes, annotations, label_file)
+    if labels.shape[2] != len(classes) + 1:
+        expected = f"{len(classes) + 1}: the classes of {ANNOTATIONS} and background"
+        raise InputError(f"{labels.shape[2]} label columns", where=label_file, expected=expected)
+    if errors := label_errors(labels, classes, annotations):
+        expected = f"one-hot rows, with the class of the same line of {ANNOTATIONS}"
+        raise InputError(next(iter(errors.values())), where=label_file, expected=expected)
     modalities = {}
     for name, file in FEATURES.items():
         if name == "text" and not (folder / file).is_file():
@@ -143,12 +155,12 @@ def read_ave(root: str | Path) -> AVEData:
 
 
 def labels_file(folder: Path) -> Path:
-    """The supervised labels, whatever they are called, or where they should be."""
+    """The supervised labels, by any of their names, or where they should be."""
     return next((folder / name for name in LABELS if (folder / name).is_file()), folder / LABELS[0])
 
 
 def annotation_lines(path: Path) -> tuple[list[str], bool]:
-    """The lines of the clips, and whether there was the header line of later copies before them.
+    """The lines of the clips, and whether the file begins with the header line of later copies.
 
     Raises:
         InputError: The file is missing or empty.
@@ -173,24 +185,6 @@ def parse_annotation(line: str, steps: int, *, where: object) -> Annotation:
             f"an event from {start} to {end} in '{parts[1]}'", where=where, expected=f"seconds in 0..{steps}"
         )
     return Annotation(parts[0], parts[1], start, end)
-
-
-def read_annotations(path: Path, clips: int, steps: int) -> tuple[Annotation, ...]:
-    """All of them, in both published forms: with the header line, and without.
-
-    Raises:
-        InputError: As `parse_annotation`; or there are not as many as clips.
-    """
-    lines, _ = annotation_lines(path)
-    annotations = tuple(
-        parse_annotation(line, steps, where=f"{path}, annotation {number}")
-        for number, line in enumerate(lines, 1)
-    )
-    if len(annotations) != clips:
-        raise InputError(
-            f"{len(annotations)} annotations", where=path, expected=f"{clips}, one a row of the labels"
-        )
-    return annotations
 
 
 def write_ave(
@@ -226,24 +220,20 @@ def read_order(path: Path, clips: int) -> Int64[np.ndarray, " rows"]:
     return rows.astype(np.int64)
 
 
-def _check_labels(
-    labels: NDArray[np.float32], classes: tuple[str, ...], annotations: Sequence[Annotation], path: Path
-) -> None:
-    if labels.shape[2] != len(classes) + 1:
-        raise InputError(
-            f"{labels.shape[2]} label columns",
-            where=path,
-            expected=f"{len(classes) + 1}: the classes of Annotations.txt and background",
-        )
+def label_errors(
+    labels: NDArray[Any], classes: Sequence[str], annotations: Sequence[Annotation | None]
+) -> dict[int, str]:
+    """Row -> what is wrong with its labels `[T, K+1]`.
+
+    Args:
+        labels: `[N, T, K+1]`.
+        classes: The K classes.
+        annotations: One for each of the N rows, None where it is not known.
+    """
+    names = ["" if annotation is None else annotation.category for annotation in annotations]
+    columns = np.array([classes.index(name) if name else -1 for name in names])
     one_hot = (((labels == 0) | (labels == 1)).all(-1) & (labels.sum(-1) == 1)).all(1)
-    if not one_hot.all():
-        raise InputError(f"row {int(np.argmin(one_hot))} is not one-hot in each second", where=path)
-    annotated = np.array([classes.index(a.category) for a in annotations])
-    wrong = labels[..., :-1].any(1) & (np.arange(len(classes)) != annotated[:, None])
-    if wrong.any():
-        row = int(np.flatnonzero(wrong.any(1))[0])
-        raise InputError(
-            f"row {row} is not labelled '{annotations[row].category}'",
-            where=path,
-            expected="the class of the same line of Annotations.txt",
-        )
+    others = labels[..., :-1].any(1) & (np.arange(labels.shape[2] - 1) != columns[:, None])
+    wrong = one_hot & (columns >= 0) & others.any(1)
+    errors = {int(row): f"row {row} is not one-hot in each second" for row in np.flatnonzero(~one_hot)}
+    return errors | {int(row): f"row {row} is not labelled '{names[row]}'" for row in np.flatnonzero(wrong)}

@@ -45,7 +45,7 @@ class UCFVGGSide:
     labels: Int64[np.ndarray, " clips"]
 
     def features(self, rows: NDArray[np.int64]) -> Float32[np.ndarray, "rows 10 ..."]:
-        """Features of some rows, cut or padded with their last step to ten.
+        """Features of some rows, cut to ten steps or padded with copies of their last step.
 
         Raises:
             InputError: A clip has no readable features, or their dimensions differ from the others'.

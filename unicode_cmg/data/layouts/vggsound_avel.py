@@ -39,7 +39,7 @@ class AVELClip(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class AVELData:
-    """Clips for pretraining; features stay on disk until asked for.
+    """Clips for pretraining; features stay on disk until they are read.
 
     Attributes:
         folder: Where the files are.
@@ -64,7 +64,7 @@ class AVELData:
         return np.array([self.classes.index(self.clips[row].category) for row in rows], dtype=np.int64)
 
     def features(self, modality: str, rows: NDArray[np.int64]) -> Float32[np.ndarray, "rows 10 ..."]:
-        """Features of some rows, "video" or "audio", cut or padded with their last second to ten.
+        """Features of some rows, cut to ten seconds or padded with copies of their last second.
 
         Raises:
             InputError: A clip has no readable features, or their dimensions differ from the others'.

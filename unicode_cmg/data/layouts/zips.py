@@ -40,9 +40,15 @@ class PaddedClips(NamedTuple):
 def read_clip(path: Path) -> Float32[np.ndarray, "time ..."]:
     """Features `[T, ...]` of one clip; of several `.pkl` members the last one counts, as published.
 
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_clip(Path(folder, "clip.zip"), np.ones((10, 128)))
+    ...     read_clip(Path(folder, "clip.zip")).shape
+    (10, 128)
+
     Raises:
-        InputError: The file is missing, truncated, no zip, holds no pickled array of numbers or anything else
-            besides one, or a value is not finite.
+        InputError: The file is missing, truncated or no zip; it does not hold one pickled array of numbers;
+            or a value is not finite.
     """
     with np.errstate(over="ignore"):
         values = read_stored(path).astype(np.float32)
@@ -84,7 +90,7 @@ def read_clips(paths: Sequence[Path], steps: int = STEPS) -> Float32[np.ndarray,
 
 
 def read_padded(paths: Sequence[Path], steps: int | None = None) -> PaddedClips:
-    """Several clips, each cut to its first `steps` rows or padded with zeros; errors as `read_clips`.
+    """Several clips, each cut to its first `steps` rows or padded with zeros; errors as in `read_clips`.
 
     Args:
         paths: Their zips.
