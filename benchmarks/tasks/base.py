@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float, Int64, Shaped
 from benchmarks.evaluation.directions import Direction
 from benchmarks.evaluation.protocols import Protocol
 from benchmarks.evaluation.scoring import EncodedTask, Scored, head_scores
-from unicode_cmg.data.layouts.avvp import STEPS
+from unicode_cmg.data.layouts.zips import STEPS
 
 Rows = Int64[np.ndarray, " rows"]
 Features = Float[np.ndarray, "rows time ..."]
