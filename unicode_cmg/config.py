@@ -128,15 +128,26 @@ def _load(path: Path, extending: tuple[Path, ...]) -> dict[str, Any]:
     other = values.pop("extends")
     if not isinstance(other, str):
         raise InputError(f"'extends' is {other!r}", where=path, expected="the path of a YAML file")
-    return _merged(_load(path.parent / other, (*extending, path.resolve())), values)
+    return merged(_load(path.parent / other, (*extending, path.resolve())), values)
 
 
-def _merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
     """`base` with the keys of `changes`, group by group."""
     result = dict(base)
     for key, value in changes.items():
         groups = isinstance(value, Mapping) and isinstance(result.get(key), Mapping)
-        result[key] = _merged(result[key], value) if groups else value
+        result[key] = merged(result[key], value) if groups else value
+    return result
+
+
+def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested values by their dotted keys, as `--set` writes them; an empty group is a value."""
+    result: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping) and value:
+            result |= flat(value, f"{prefix}{key}.")
+        else:
+            result[f"{prefix}{key}"] = value
     return result
 
 

@@ -141,22 +141,32 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Turn what keeps a file from being read into an `InputError` that names `path`; an empty file too."""
+    try:
+        if Path(path).is_file() and Path(path).stat().st_size == 0:
+            raise InputError("the file is empty", where=path, fix="it may have been truncated; copy it again")
+        yield
+    except FileNotFoundError:
+        raise InputError("no such file", where=path, fix="check the path") from None
+    except IsADirectoryError:
+        raise InputError("this is a folder", where=path, expected="a file") from None
+    except OSError as error:
+        raise InputError(f"cannot be read ({error.strerror or error})", where=path) from error
+
+
 def read_text(path: Path) -> str:
     """Read a UTF-8 text file.
 
     Raises:
         InputError: The file is missing, empty, a folder, unreadable or not UTF-8.
     """
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise InputError("no such file", where=path, fix="check the path") from None
-    except IsADirectoryError:
-        raise InputError("this is a folder", where=path, expected="a file") from None
-    except UnicodeDecodeError:
-        raise InputError("not a text file", where=path, expected="UTF-8 text") from None
-    except OSError as error:
-        raise InputError(f"cannot be read ({error.strerror})", where=path) from error
+    with reading(path):
+        try:
+            text = Path(path).read_text(encoding="utf-8")
+        except UnicodeDecodeError:
+            raise InputError("not a text file", where=path, expected="UTF-8 text") from None
     if not text.strip():
         raise InputError("the file is empty", where=path)
     return text

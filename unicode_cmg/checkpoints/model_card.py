@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
 import yaml
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
@@ -56,28 +55,22 @@ def model_card(model: Model, *, results: Path | str | None = None, license: str 
     return ModelCard(f"---\n{data.to_yaml()}\n---\n\n{_body(model, title, evaluations.values())}\n")
 
 
-def _body(model: Model, title: str, evaluations: Iterable[Evaluation]) -> str:
+def _body(model: Model, title: str, evaluations: Collection[Evaluation]) -> str:
     template = files("unicode_cmg.checkpoints") / "templates" / "model_card.md.j2"
     environment = Environment(trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined)
     values = model.config.model_dump(mode="json")
-    books = model.codebooks()
     return environment.from_string(template.read_text(encoding="utf-8")).render(
         title=title,
         modalities=model.modalities,
         released=model.origin,
-        shapes={name: _shape(spec) for name, spec in values["modalities"].items()},
-        layers=[
-            {"name": name, "size": size, "width": books[name].shape[1] if name in books else "-"}
-            for name, size in model.code_layers().items()
-        ],
-        evaluations=[_view(evaluation) for evaluation in evaluations],
-        config=yaml.safe_dump(values, sort_keys=False).strip(),
+        code_layers=model.code_layers(),
+        codebooks=model.codebooks(),
+        evaluations=evaluations,
+        heading=_heading,
+        direction=_direction,
+        config=values,
+        yaml=yaml.safe_dump(values, sort_keys=False).strip(),
     )
-
-
-def _shape(spec: dict[str, Any]) -> str:
-    grid = spec.get("grid")
-    return f"{spec['dim']} channels" + (f" at each of {grid[0]} x {grid[1]} positions" if grid else "")
 
 
 def _heading(evaluation: Evaluation) -> str:
@@ -92,24 +85,6 @@ def _heading(evaluation: Evaluation) -> str:
 
 def _direction(row: DirectionResult) -> str:
     return f"{row.source} → {row.target}"
-
-
-def _view(evaluation: Evaluation) -> dict[str, Any]:
-    """What the card shows of an evaluation."""
-    return {
-        "heading": _heading(evaluation),
-        "metric": evaluation.directions[0].metric.replace("_", " "),
-        "leaks": evaluation.leaks,
-        "rows": [
-            {
-                "direction": _direction(row),
-                "mean": f"{row.mean:.1f}",
-                "std": "-" if row.std is None else f"{row.std:.1f}",
-                "kind": row.kind,
-            }
-            for row in evaluation.directions
-        ],
-    }
 
 
 def _index(evaluation: Evaluation) -> list[EvalResult]:

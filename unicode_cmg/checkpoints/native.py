@@ -13,7 +13,7 @@ from pydantic import Field
 from unicode_cmg.checkpoints.folders import CONFIG_FILE, UNUSED_FILE, WEIGHTS_FILE, model_folder
 from unicode_cmg.checkpoints.released.file import RELEASED_SUFFIXES
 from unicode_cmg.checkpoints.released.load import load_published
-from unicode_cmg.checkpoints.tensors import keep_dtypes, load_exactly, read_tensors, write_tensors
+from unicode_cmg.checkpoints.tensors import load_exactly, read_tensors, set_dtype, write_tensors
 from unicode_cmg.config import Config
 from unicode_cmg.errors import InputError
 from unicode_cmg.files import atomic_directory, disk_errors, read_json
@@ -134,10 +134,7 @@ def load_folder(folder: Path, *, dtype: torch.dtype | None) -> Model:
     with torch.random.fork_rng(devices=[]):
         model = method_class(description.method, where=where).from_values(description.config, where=where)
     tensors = read_tensors(folder / WEIGHTS_FILE)
-    if dtype is None:
-        keep_dtypes(model, tensors)
-    else:
-        model.to(dtype=dtype)
+    set_dtype(model, dtype, tensors)
     load_exactly(model, tensors, where=folder / WEIGHTS_FILE)
     if description.extra is not None and "released" in description.extra:
         origin = ReleasedOrigin.parse(description.extra["released"], where=where)

@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from unicode_cmg.errors import InputError
+from unicode_cmg.files import reading
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
@@ -46,16 +47,8 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         InputError: The file is missing, empty, truncated or not a safetensors file.
     """
     try:
-        if path.stat().st_size == 0:
-            raise InputError("the file is empty", where=path, fix="it may have been truncated; copy it again")
-        with safe_open(path, framework="pt", device="cpu") as file:
+        with reading(path), safe_open(path, framework="pt", device="cpu") as file:
             return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a mapping
-    except FileNotFoundError:
-        raise InputError("no such file", where=path, fix="check the path") from None
-    except IsADirectoryError:
-        raise InputError("this is a folder", where=path, expected="a safetensors file") from None
-    except OSError as error:
-        raise InputError(f"cannot be read ({error.strerror or error})", where=path) from error
     except SafetensorError as error:
         raise InputError(
             f"not a whole safetensors file ({error})",
@@ -64,11 +57,14 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         ) from None
 
 
-def keep_dtypes(module: torch.nn.Module, tensors: Mapping[str, Tensor]) -> None:
-    """Give the floating parameters and buffers of `module` the types that `tensors` have.
+def set_dtype(module: torch.nn.Module, dtype: torch.dtype | None, tensors: Mapping[str, Tensor]) -> None:
+    """Give the floating parameters and buffers of `module` a type; with None those that `tensors` have.
 
     Those that `tensors` lack get the type of the first that it has.
     """
+    if dtype is not None:
+        module.to(dtype=dtype)
+        return
     kinds = {key: tensor.dtype for key, tensor in tensors.items() if tensor.is_floating_point()}
     other = next(iter(kinds.values()), torch.get_default_dtype())
     for key, own in (*module.named_parameters(), *module.named_buffers()):

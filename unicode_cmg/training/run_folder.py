@@ -16,7 +16,7 @@ from torch import Tensor
 
 from unicode_cmg.checkpoints.folders import STATE_FILES, checkpoint_folders, newest_checkpoint
 from unicode_cmg.checkpoints.tensors import read_tensors, write_tensors
-from unicode_cmg.config import Config
+from unicode_cmg.config import Config, flat
 from unicode_cmg.errors import InputError
 from unicode_cmg.files import disk_errors, read_json
 
@@ -149,7 +149,7 @@ def check_unchanged(before: Mapping[str, Any], now: Mapping[str, Any], *, where:
     Raises:
         InputError: A setting differs; the first one is named.
     """
-    old, new = _flat(before), _flat(now)
+    old, new = flat(before), flat(now)
     for key in dict.fromkeys((*new, *old)):
         if key not in _MAY_CHANGE and old.get(key) != new.get(key):
             raise InputError(
@@ -172,16 +172,6 @@ def prune(run: Path, keep: int) -> None:
     """Remove all but the newest `keep` checkpoints."""
     for _, folder in checkpoint_folders(run)[:-keep]:
         shutil.rmtree(folder)
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        if isinstance(value, Mapping) and value:
-            flat |= _flat(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat
 
 
 def _shown(values: Mapping[str, Any], key: str) -> str:

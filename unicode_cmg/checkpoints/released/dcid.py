@@ -14,95 +14,81 @@ MODALITIES = ("audio", "video", "text")
 _CLASSES = 141
 """Event classes of VGGSound-AVEL, whose logits the released decoder computes and no loss uses."""
 
-_MI_NETS = tuple(f"{m.capitalize()}_mi_net" for m in MODALITIES)
+Renames = Mapping[str, str]
+"""Beginnings of released keys -> of ours."""
+
+CODEBOOK: Renames = {"unactivated_count": "idle", "": ""}
+
+GENERAL_ENCODER: Renames = {
+    "affine_matrix.": "temporal.project.",
+    "encoder.layers.": "temporal.encoder.layers.",
+}
+
+GATED_SUM: Renames = {"se_layer.0.": "pool.gate.squeeze.", "se_layer.2.": "pool.gate.excite."}
+
+GRID_ENCODER: Renames = {
+    "conv_stack.0.": "grid.conv1.",
+    "conv_stack.2.": "grid.conv2.",
+    "conv_stack.4.": "grid.conv3.",
+    "conv_stack.5.stack.0.res_block.1.": "grid.residual.conv1.",
+    "conv_stack.5.stack.0.res_block.3.": "grid.residual.conv2.",
+    "feed_forward.": "summary.",
+}
+
+GRID_DECODER: Renames = {
+    "video_linear.": "code.",
+    "inverse_conv_block.0.": "grid.deconv1.",
+    "inverse_conv_block.1.stack.0.res_block.1.": "grid.residual.conv1.",
+    "inverse_conv_block.1.stack.0.res_block.3.": "grid.residual.conv2.",
+    "inverse_conv_block.2.": "grid.deconv2.",
+    "inverse_conv_block.4.": "grid.deconv3.",
+}
 
 
-Renames = tuple[tuple[str, str], ...]
+def below(theirs: str, ours: str, parts: Renames) -> dict[str, str]:
+    """The parts of a module, behind the beginnings that it has in a released file and in our models."""
+    return {theirs + part: ours + our_part for part, our_part in parts.items()}
 
 
-def renamed(theirs: str, ours: str, *parts: tuple[str, str]) -> Renames:
-    """Parts of a module, theirs and ours, each below the beginnings of its keys."""
-    return tuple((theirs + part, ours + our_part) for part, our_part in parts)
+def for_each(names: Iterable[str], parts: Renames) -> dict[str, str]:
+    """The parts once for each name, which takes the place of `{m}`, and with a capital that of `{M}`."""
+    return {
+        theirs.format(m=m, M=m.capitalize()): ours.format(m=m)
+        for theirs, ours in parts.items()
+        for m in names
+    }
 
 
-def general_encoder(theirs: str, ours: str) -> Renames:
-    """The transformer of a general encoder."""
-    parts = ("affine_matrix.", "temporal.project."), ("encoder.layers.", "temporal.encoder.layers.")
-    return renamed(theirs, ours, *parts)
-
-
-def gated_sum(theirs: str, ours: str) -> Renames:
-    """The gates that weigh the channels of video."""
-    return renamed(theirs, ours, ("se_layer.0.", "pool.gate.squeeze."), ("se_layer.2.", "pool.gate.excite."))
-
-
-def grid_encoder(theirs: str, ours: str) -> Renames:
-    """The specific encoder of video."""
-    return renamed(
-        theirs,
-        ours,
-        ("conv_stack.0.", "grid.conv1."),
-        ("conv_stack.2.", "grid.conv2."),
-        ("conv_stack.4.", "grid.conv3."),
-        ("conv_stack.5.stack.0.res_block.1.", "grid.residual.conv1."),
-        ("conv_stack.5.stack.0.res_block.3.", "grid.residual.conv2."),
-        ("feed_forward.", "summary."),
-    )
-
-
-def grid_decoder(theirs: str, ours: str) -> Renames:
-    """The decoder of video."""
-    return renamed(
-        theirs,
-        ours,
-        ("video_linear.", "code."),
-        ("inverse_conv_block.0.", "grid.deconv1."),
-        ("inverse_conv_block.1.stack.0.res_block.1.", "grid.residual.conv1."),
-        ("inverse_conv_block.1.stack.0.res_block.3.", "grid.residual.conv2."),
-        ("inverse_conv_block.2.", "grid.deconv2."),
-        ("inverse_conv_block.4.", "grid.deconv3."),
-    )
-
-
-def predictors(theirs: str, ours: str, modalities: Iterable[str]) -> Renames:
+def predictors(modalities: Iterable[str]) -> dict[str, str]:
     """The LSTMs and the linear maps of cross-modal CPC."""
-    return tuple(
-        pair
-        for m in modalities
-        for pair in renamed(
-            theirs, ours, (f"{m}_ar_lstm.", f"contexts.{m}."), (f"{m}_predictors.", f"predictors.{m}.")
-        )
-    )
+    return for_each(modalities, {"{m}_ar_lstm.": "contexts.{m}.", "{m}_predictors.": "predictors.{m}."})
 
 
-def layer_renames(ours: str) -> Renames:
-    """Released names of the networks of a DCID layer, and ours where `ours` begins them; no codebook."""
-    return (
-        *gated_sum("Encoder/video_semantic_encoder.", f"{ours}general.video."),
-        *(
-            pair
-            for m in MODALITIES
-            for pair in general_encoder(f"Encoder/{m}_self_att.", f"{ours}general.{m}.")
-        ),
-        ("Encoder/Audio_encoder.audio_linear.", f"{ours}specific.audio.linear."),
-        ("Encoder/Text_encoder.text_linear.", f"{ours}specific.text.linear."),
-        *grid_encoder("Encoder/Video_encoder.", f"{ours}specific.video."),
-        *predictors("CPC/", f"{ours}cpc.", MODALITIES),
-        *((f"{m.capitalize()}_mi_net/", f"{ours}critic.{m}.") for m in MODALITIES),
-        ("Decoder/Audio_decoder.audio_linear.", f"{ours}decoder.audio.code."),
-        ("Decoder/Audio_decoder.audio_rec.", f"{ours}decoder.audio.linear."),
-        ("Decoder/Text_decoder.text_linear.", f"{ours}decoder.text.code."),
-        ("Decoder/Text_decoder.text_rec.", f"{ours}decoder.text.linear."),
-        *grid_decoder("Decoder/Video_decoder.", f"{ours}decoder.video."),
-    )
-
+LAYER: Renames = {
+    **below("Encoder/video_semantic_encoder.", "general.video.", GATED_SUM),
+    **for_each(MODALITIES, below("Encoder/{m}_self_att.", "general.{m}.", GENERAL_ENCODER)),
+    **for_each(("audio", "text"), {"Encoder/{M}_encoder.{m}_linear.": "specific.{m}.linear."}),
+    **below("Encoder/Video_encoder.", "specific.video.", GRID_ENCODER),
+    **below("CPC/", "cpc.", predictors(MODALITIES)),
+    **for_each(MODALITIES, {"{M}_mi_net/": "critic.{m}."}),
+    **for_each(
+        ("audio", "text"),
+        {
+            "Decoder/{M}_decoder.{m}_linear.": "decoder.{m}.code.",
+            "Decoder/{M}_decoder.{m}_rec.": "decoder.{m}.linear.",
+        },
+    ),
+    **below("Decoder/Video_decoder.", "decoder.video.", GRID_DECODER),
+}
+"""Names of the networks of a DCID layer, without the codebook."""
 
 FIXED: Mapping[str, Any] = {
-    "modalities.audio.grid": None,
-    "modalities.audio.context": None,
-    "modalities.video.grid": (7, 7),
-    "modalities.text.grid": None,
-    "codebook.quantizer": "mm_ema",
+    "modalities": {
+        "audio": {"grid": None, "context": None},
+        "video": {"grid": (7, 7)},
+        "text": {"grid": None},
+    },
+    "codebook": {"quantizer": "mm_ema"},
     "pooling": "sum",
     "relu_skip": True,
     "club_summary": "learned",
@@ -112,36 +98,59 @@ FIXED: Mapping[str, Any] = {
 """The architecture of the released DCID, which its scripts cannot vary."""
 
 
+def read_audio_and_video(
+    sizes: Sizes, *, general: str, audio: str, video: str, codebook: str, critics: Iterable[str]
+) -> dict[str, Any]:
+    """Settings that the sizes of the tensors tell, all but those of text, as in a configuration file.
+
+    Args:
+        sizes: Of the released tensors.
+        general: Name of audio's general encoder in the file.
+        audio: Name of audio's specific encoder, a linear layer.
+        video: Name of video's specific encoder.
+        codebook: Name of the codebook.
+        critics: Modules of the critics, of which a file may have some.
+    """
+    critic = next((net for net in critics if sizes.has(net)), None)
+    return {
+        "dim": sizes(f"{general}.affine_matrix.weight", 0),
+        "num_codes": sizes(f"{codebook}.ema_count", -1),
+        "feedforward": sizes(f"{general}.encoder.layers.0.linear1.weight", 0),
+        **({} if critic is None else {"critic_hidden": 2 * sizes(f"{critic}/p_mu.0.weight", 0)}),
+        "modalities": {
+            "audio": {
+                "dim": sizes(f"{general}.affine_matrix.weight", 1),
+                "specific_dim": sizes(f"{audio}.weight", 0),
+            },
+            "video": {
+                "dim": sizes(f"{video}.conv_stack.0.weight", 1),
+                "specific_dim": sizes(f"{video}.conv_stack.2.weight", 0),
+                "summary_dim": sizes(f"{video}.feed_forward.2.weight", 0),
+            },
+        },
+    }
+
+
 def read_sizes(sizes: Sizes) -> dict[str, Any]:
     """Settings that the sizes of the released tensors tell, as in a configuration file.
 
     A file without the text's LSTM reads text features that have been through it.
     """
+    values = read_audio_and_video(
+        sizes,
+        general="Encoder/audio_self_att",
+        audio="Encoder/Audio_encoder.audio_linear",
+        video="Encoder/Video_encoder",
+        codebook="Encoder/Cross_quantizer",
+        critics=[f"{m.capitalize()}_mi_net" for m in MODALITIES],
+    )
     text: dict[str, Any] = {"dim": sizes("Encoder/text_self_att.affine_matrix.weight", 1), "context": None}
     if sizes.has("Text_ar_lstm"):
-        text = {
-            "dim": sizes("Text_ar_lstm/weight_ih_l0", 1),
-            "context": 2 * sizes("Text_ar_lstm/weight_hh_l0", 1),
-        }
-    critic = next((net for net in _MI_NETS if sizes.has(net)), None)
-    return {
-        "dim": sizes("Encoder/audio_self_att.affine_matrix.weight", 0),
-        "num_codes": sizes("Encoder/Cross_quantizer.ema_count", -1),
-        "feedforward": sizes("Encoder/audio_self_att.encoder.layers.0.linear1.weight", 0),
-        **({} if critic is None else {"critic_hidden": 2 * sizes(f"{critic}/p_mu.0.weight", 0)}),
-        "modalities": {
-            "audio": {
-                "dim": sizes("Encoder/audio_self_att.affine_matrix.weight", 1),
-                "specific_dim": sizes("Encoder/Audio_encoder.audio_linear.weight", 0),
-            },
-            "video": {
-                "dim": sizes("Encoder/Video_encoder.conv_stack.0.weight", 1),
-                "specific_dim": sizes("Encoder/Video_encoder.conv_stack.2.weight", 0),
-                "summary_dim": sizes("Encoder/Video_encoder.feed_forward.2.weight", 0),
-            },
-            "text": {**text, "specific_dim": sizes("Encoder/Text_encoder.text_linear.weight", 0)},
-        },
-    }
+        hidden = sizes("Text_ar_lstm/weight_hh_l0", 1)
+        text = {"dim": sizes("Text_ar_lstm/weight_ih_l0", 1), "context": 2 * hidden}
+    text["specific_dim"] = sizes("Encoder/Text_encoder.text_linear.weight", 0)
+    values["modalities"]["text"] = text
+    return values
 
 
 def _unused_shapes(tensors: Tensors) -> dict[str, Shape]:
@@ -162,12 +171,11 @@ DCID = ReleasedLayout(
     method="dcid",
     marks=("Encoder/Video_encoder.",),
     modules=("Encoder", "CPC", "Text_ar_lstm", "Video_mi_net", "Text_mi_net", "Audio_mi_net", "Decoder"),
-    renames=(
-        ("Text_ar_lstm/", "context.text.lstm."),
-        ("Encoder/Cross_quantizer.unactivated_count", "layer.codebook.idle"),
-        ("Encoder/Cross_quantizer.", "layer.codebook."),
-        *layer_renames("layer."),
-    ),
+    renames={
+        "Text_ar_lstm/": "context.text.lstm.",
+        **below("Encoder/Cross_quantizer.", "layer.codebook.", CODEBOOK),
+        **below("", "layer.", LAYER),
+    },
     fixed=FIXED,
     requires={"modalities.text.context": "Text_ar_lstm"},
     read=read_sizes,

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from unicode_cmg.checkpoints.released import LAYOUTS, ReleasedLayout
 from unicode_cmg.errors import InputError
-from unicode_cmg.files import atomic_file
+from unicode_cmg.files import atomic_file, reading
 
 RELEASED_SUFFIXES = (".pt", ".pth", ".ckpt")
 _ENTRY = "_parameters"
@@ -142,20 +142,16 @@ def _read_pickled(path: Path) -> Any:
         InputError: The file is missing, empty, truncated, not a checkpoint, or holds other Python objects,
             which could run code when unpickled.
     """
-    try:
-        if path.is_file() and path.stat().st_size == 0:
-            raise InputError("the file is empty", where=path, fix="it may have been truncated; copy it again")
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about old formats; what cannot be read raises as well
+    with reading(path), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about old formats; what cannot be read raises as well
+        try:
             return torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise InputError("no such file", where=path, fix="check the path") from None
-    except IsADirectoryError:
-        raise InputError("this is a folder", where=path, expected="a file") from None
-    except (InputError, MemoryError):
-        raise
-    except Exception as error:  # torch's readers raise whatever the damaged bytes lead them into
-        raise _refusal(path, error) from None
+        except MemoryError:
+            raise
+        except Exception as error:  # torch's readers raise whatever the damaged bytes lead them into
+            if isinstance(error, OSError) and error.errno != errno.EINVAL:
+                raise
+            raise _refusal(path, error) from None
 
 
 def _write_pickled(path: Path, value: Any) -> None:
@@ -175,8 +171,6 @@ def _write_pickled(path: Path, value: Any) -> None:
 
 
 def _refusal(path: Path, error: Exception) -> InputError:
-    if isinstance(error, OSError) and error.errno != errno.EINVAL:
-        return InputError(f"cannot be read ({error.strerror or error})", where=path)
     named = re.search(r"GLOBAL ([\w.]+)", str(error))
     if isinstance(error, pickle.UnpicklingError) and named is not None:
         return InputError(

@@ -1,37 +1,34 @@
-"""Released H-DCID checkpoints: their tensors under our names, and the configuration read off their sizes."""
+"""Released H-DCID checkpoints: their tensors under our names; sizes are read off them as for DCID."""
 
 from __future__ import annotations
 
 from unicode_cmg.checkpoints.released.dcid import (
+    CODEBOOK,
     FIXED,
+    GENERAL_ENCODER,
+    LAYER,
     MODALITIES,
-    Renames,
-    general_encoder,
-    layer_renames,
+    below,
+    for_each,
     predictors,
     read_sizes,
 )
 from unicode_cmg.checkpoints.released.layout import ReleasedLayout
 
-_SECOND_LAYER: Renames = (
-    *(
-        pair
-        for m in MODALITIES
-        for pair in general_encoder(f"Encoder/{m}_self_att_2.", f"layers.1.general.{m}.")
+_SECOND_LAYER = {
+    **for_each(MODALITIES, below("Encoder/{m}_self_att_2.", "general.{m}.", GENERAL_ENCODER)),
+    **below("CPC_2/", "cpc.", predictors(MODALITIES)),
+    **for_each(
+        MODALITIES,
+        {
+            "Encoder/{M}_encoder_2.input_linear.": "specific.{m}.linear.",
+            "{M}_mi_net_2/": "critic.{m}.",
+            "Decoder/{M}_decoder_2.simple_linear.": "decoder.{m}.code.",
+            "Decoder/{M}_decoder_2.simple_rec.": "decoder.{m}.linear.",
+        },
     ),
-    *predictors("CPC_2/", "layers.1.cpc.", MODALITIES),
-    *(
-        (theirs.format(m.capitalize()), f"layers.1.{ours.format(m)}")
-        for m in MODALITIES
-        for theirs, ours in (
-            ("Encoder/{}_encoder_2.input_linear.", "specific.{}.linear."),
-            ("{}_mi_net_2/", "critic.{}."),
-            ("Decoder/{}_decoder_2.simple_linear.", "decoder.{}.code."),
-            ("Decoder/{}_decoder_2.simple_rec.", "decoder.{}.linear."),
-        )
-    ),
-)
-"""Released names of the networks of the second layer, and ours; no codebook."""
+}
+"""Names of the networks of the second layer, without the codebook."""
 
 HDCID = ReleasedLayout(
     title="H-DCID",
@@ -45,13 +42,12 @@ HDCID = ReleasedLayout(
         *(f"{m}_mi_net{layer}" for layer in ("", "_2") for m in ("Video", "Text", "Audio")),
         "Decoder",
     ),
-    renames=(
-        ("Text_ar_lstm/", "context.text.lstm."),
-        ("Encoder/Cross_quantizer.unactivated_count", ("layers.0.codebook.idle", "layers.1.codebook.idle")),
-        ("Encoder/Cross_quantizer.", ("layers.0.codebook.", "layers.1.codebook.")),
-        *layer_renames("layers.0."),
-        *_SECOND_LAYER,
-    ),
+    renames={
+        "Text_ar_lstm/": "context.text.lstm.",
+        **below("", "layers.0.", LAYER),
+        **below("", "layers.1.", _SECOND_LAYER),
+    },
+    stacked=[below("Encoder/Cross_quantizer.", f"layers.{k}.codebook.", CODEBOOK) for k in (0, 1)],
     fixed={**FIXED, "code_layers": 2, "standardize_deeper": False},
     requires={"modalities.text.context": "Text_ar_lstm"},
     read=read_sizes,

@@ -6,7 +6,7 @@ Each method with released checkpoints has one `ReleasedLayout`. It names tensors
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,6 +22,7 @@ from unicode_cmg.checkpoints.released.tensors import (
     reproducible,
     unused_parts,
 )
+from unicode_cmg.config import flat, merged
 from unicode_cmg.errors import InputError
 
 _FIX = "only a model with the released architecture can be written in the released layout"
@@ -37,9 +38,11 @@ class ReleasedLayout:
         marks: Beginnings of `<Module>/<key>`, each of which every file of this method has; of the layouts
             whose marks all occur, the one with the most is meant.
         modules: The modules of the whole training state; a file may lack all but the encoder's.
-        renames: Beginnings of `<Module>/<key>` and of our key; the first that fits counts. A tuple in place
-            of our beginning takes the released tensor apart along its first axis, one slice for each.
-        fixed: Settings that the released code cannot vary, `section.setting` -> value.
+        renames: Beginnings of `<Module>/<key>` -> of our key; the first that fits counts.
+        stacked: The same for released tensors that hold several of ours along their first axis, for each of
+            these slices.
+        fixed: Settings that the released code cannot vary, nested as in a configuration file; they name all
+            modalities.
         requires: Settings that must not be null for a module to be written.
         read: The other settings, from the sizes of the tensors; nested as in a configuration file.
         unused: Parts of keys whose tensors have no effect in the released code.
@@ -52,11 +55,12 @@ class ReleasedLayout:
     method: str
     marks: tuple[str, ...]
     modules: tuple[str, ...]
-    renames: tuple[tuple[str, str | tuple[str, ...]], ...]
+    renames: Mapping[str, str]
     fixed: Mapping[str, Any]
     read: Callable[[Sizes], Mapping[str, Any]]
     unused: tuple[str, ...] = (".encoder_layer.", ".affine_video_ave.", ".affine_video_self.", ".ave_v_att.")
     unused_shapes: Callable[[Tensors], Mapping[str, Shape]] = unused_parts
+    stacked: Sequence[Mapping[str, str]] = ()
     requires: Mapping[str, str] = field(default_factory=dict)
     ours_alone: Mapping[str, bool] = field(default_factory=dict)
     counters: tuple[str, ...] = ("epoch", "total_step")
@@ -71,15 +75,6 @@ class ReleasedLayout:
         """
         places = self._places(released, f"released {self.title}")
         return places[0][0] if places else None
-
-    def their_name(self, ours: str) -> str | None:
-        """`<Module>/<key>` of one of our keys; None for a tensor that only we have.
-
-        Raises:
-            InputError: The released layout has no place for it.
-        """
-        found = self._source(ours)
-        return None if found is None else found[0]
 
     def from_released(
         self, tensors: Tensors, *, where: object | None = None
@@ -105,7 +100,7 @@ class ReleasedLayout:
                     state[ours] = tensor
                 elif tensor.ndim and slice_ < tensor.shape[0]:
                     state[ours] = tensor[slice_]
-        values = _complete(self.read(Sizes(tensors, where)), self.fixed)
+        values = merged(self.read(Sizes(tensors, where)), {"fidelity": "released", **self.fixed})
         return values, state | {key: torch.tensor(value) for key, value in self.ours_alone.items()}
 
     def to_released(
@@ -131,7 +126,9 @@ class ReleasedLayout:
         """
         modules = self.modules if modules is None else modules
         required = [setting for setting, module in self.requires.items() if module in modules]
-        _check_expressible(config.model_dump(), self.fixed, required, title=self.title, where=where)
+        for what, expected in self._differences(config.model_dump(), required):
+            right = f"{expected}, as in every released {self.title}"
+            raise InputError(what, where=where, expected=right, fix=_FIX)
         tensors: dict[str, Tensor] = {}
         slices: dict[str, dict[int, Tensor]] = {}
         for ours, tensor in state.items():
@@ -153,35 +150,49 @@ class ReleasedLayout:
         tensors |= reproducible({k: s for k, s in shapes.items() if k not in kept}, tensors) | kept
         return {key: tensors[key] for m in modules for key in tensors if key.startswith(f"{m}/")}
 
+    @property
+    def _renames(self) -> list[tuple[str, str, int | None]]:
+        """Beginning of a released key, of ours, and the slice of its tensor that ours is (None: all)."""
+        slices = [(*pair, i) for i, renames in enumerate(self.stacked) for pair in renames.items()]
+        return [*((*pair, None) for pair in self.renames.items()), *slices]
+
     def _places(self, released: str, where: object) -> list[tuple[str, int | None]]:
-        """Our keys for a released one, each with the slice it takes (None: all of it)."""
+        """Our keys for a released one, each with its slice; none for a tensor without effect."""
         if any(part in released for part in self.unused):
             return []
-        for theirs, ours in self.renames:
-            if released.startswith(theirs):
-                rest = released.removeprefix(theirs)
-                if isinstance(ours, str):
-                    return [(ours + rest, None)]
-                return [(prefix + rest, i) for i, prefix in enumerate(ours)]
-        raise InputError(
-            f"unknown key '{released}'", where=where, expected=f"the keys of a released {self.title}"
-        )
+        fitting = [rename for rename in self._renames if released.startswith(rename[0])]
+        if not fitting:
+            expected = f"the keys of a released {self.title}"
+            raise InputError(f"unknown key '{released}'", where=where, expected=expected)
+        first = fitting[0][0]
+        return [(ours + released.removeprefix(first), i) for theirs, ours, i in fitting if theirs == first]
 
-    def _source(self, ours: str, where: object | None = None) -> tuple[str, int | None] | None:
+    def _source(self, ours: str, where: object | None) -> tuple[str, int | None] | None:
         """The released key that gives one of ours, and its slice; None where only we have the tensor."""
         if ours in self.ours_alone:
             return None
-        for theirs, prefixes in self.renames:
-            if isinstance(prefixes, str) and ours.startswith(prefixes):
-                return theirs + ours.removeprefix(prefixes), None
-            for i, prefix in enumerate(prefixes if isinstance(prefixes, tuple) else ()):
-                if ours.startswith(prefix):
-                    return theirs + ours.removeprefix(prefix), i
-        raise InputError(
-            f"a released {self.title} has no place for the tensor '{ours}'",
-            where=where,
-            fix=_FIX,
-        )
+        for theirs, prefix, slice_ in self._renames:
+            if ours.startswith(prefix):
+                return theirs + ours.removeprefix(prefix), slice_
+        what = f"a released {self.title} has no place for the tensor '{ours}'"
+        raise InputError(what, where=where, fix=_FIX)
+
+    def _differences(self, values: Mapping[str, Any], required: Sequence[str]) -> Iterator[tuple[str, str]]:
+        """What a configuration has that no released model can have, and what it must be.
+
+        Args:
+            values: Nested values of the configuration.
+            required: Settings that must not be null.
+        """
+        modalities, found = values["modalities"], flat(values)
+        if set(modalities) != set(self.fixed["modalities"]):
+            yield f"the modalities are {', '.join(modalities)}", ", ".join(self.fixed["modalities"])
+        for setting, expected in flat(self.fixed).items():
+            if found[setting] != expected:
+                yield f"'{setting}' is {_text(found[setting])}", _text(expected)
+        for setting in required:
+            if found[setting] is None:
+                yield f"'{setting}' is null", "a number"
 
     def _check_constant(self, ours: str, tensor: Tensor, where: object | None) -> None:
         if bool(tensor) != self.ours_alone[ours]:
@@ -191,84 +202,6 @@ class ReleasedLayout:
                 expected=f"{self.ours_alone[ours]}, as a released {self.title} cannot note it",
                 fix="train the model for at least one step",
             )
-
-
-def _complete(read: Mapping[str, Any], fixed: Mapping[str, Any]) -> dict[str, Any]:
-    """Nested values of a configuration with `fidelity: released`: those read and those fixed.
-
-    Args:
-        read: Nested, as in a configuration file.
-        fixed: `section.setting` -> value.
-    """
-    values: dict[str, Any] = {"fidelity": "released"}
-    _merge(values, read)
-    for setting, value in fixed.items():
-        nested: Mapping[str, Any] = {(parts := setting.split("."))[-1]: value}
-        for section in reversed(parts[:-1]):
-            nested = {section: nested}
-        _merge(values, nested)
-    return values
-
-
-def _check_expressible(
-    values: Mapping[str, Any],
-    fixed: Mapping[str, Any],
-    required: Collection[str],
-    *,
-    title: str,
-    where: object | None,
-) -> None:
-    """Refuse a configuration that a released model cannot have.
-
-    Args:
-        values: Nested values of the configuration.
-        fixed: `section.setting` -> the one value it has in every released model; names the modalities too.
-        required: Settings that no released model leaves null.
-        title: The released method.
-        where: The model, for error messages.
-
-    Raises:
-        InputError: A setting differs; the first is named.
-    """
-    modalities = list(dict.fromkeys(key.split(".")[1] for key in fixed if key.startswith("modalities.")))
-    if set(values["modalities"]) != set(modalities):
-        raise InputError(
-            f"the modalities are {', '.join(values['modalities'])}",
-            where=where,
-            expected=f"{', '.join(modalities)}, as in every released {title}",
-            fix=_FIX,
-        )
-    for setting, expected in fixed.items():
-        found = _lookup(values, setting)
-        if found != expected:
-            raise InputError(
-                f"'{setting}' is {_text(found)}",
-                where=where,
-                expected=f"{_text(expected)}, as in every released {title}",
-                fix=_FIX,
-            )
-    for setting in required:
-        if _lookup(values, setting) is None:
-            raise InputError(
-                f"'{setting}' is null",
-                where=where,
-                expected=f"a number, as in every released {title}",
-                fix=_FIX,
-            )
-
-
-def _merge(values: dict[str, Any], more: Mapping[str, Any]) -> None:
-    for key, value in more.items():
-        if isinstance(value, Mapping):
-            _merge(values.setdefault(key, {}), value)
-        else:
-            values[key] = value
-
-
-def _lookup(values: Any, setting: str) -> Any:
-    for part in setting.split("."):
-        values = values[part]
-    return values
 
 
 def _text(value: Any) -> str:

@@ -10,7 +10,7 @@ import torch
 
 from unicode_cmg.checkpoints.released import LAYOUTS
 from unicode_cmg.checkpoints.released.file import ReleasedFile, read_released
-from unicode_cmg.checkpoints.tensors import first_difference, keep_dtypes
+from unicode_cmg.checkpoints.tensors import first_difference, set_dtype
 from unicode_cmg.errors import InputError
 from unicode_cmg.model import Model, ReleasedOrigin
 from unicode_cmg.registry import method_class
@@ -58,10 +58,7 @@ def model_of(file: ReleasedFile, *, dtype: torch.dtype | None) -> Model:
         torch.default_generator.manual_seed(_SEED)  # torch.manual_seed would reach the GPUs too
         model = method_class(file.layout.method, where=file.path).from_values(values, where=file.path)
     _check(file, model)
-    if dtype is None:
-        keep_dtypes(model, state)
-    else:
-        model.to(dtype=dtype)
+    set_dtype(model, dtype, state)
     model.load_state_dict(state, strict=False)
     unused = {key: tensor for key, tensor in file.tensors.items() if file.layout.our_name(key) is None}
     fresh = _fresh(model.state_dict(), state)
