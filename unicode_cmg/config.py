@@ -42,6 +42,10 @@ class Config(BaseModel):
         except ValidationError as error:
             raise _readable(cls, error, where) from None
 
+    def to_json(self) -> dict[str, Any]:
+        """Plain values; the inverse of `parse`."""
+        return self.model_dump(mode="json")
+
 
 class NamedConfig(Config):
     """What a configuration chooses by name, such as a method, and the settings that belong to the name.

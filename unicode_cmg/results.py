@@ -209,10 +209,6 @@ class Evaluation(Config):
     checkpoint: CheckpointSummary
     seconds: Seconds
 
-    def to_json(self) -> dict[str, Any]:
-        """Plain values."""
-        return self.model_dump(mode="json")
-
     @classmethod
     def from_json(cls: type[EvaluationT], values: Any, *, where: object = "evaluation result") -> EvaluationT:
         """The inverse of `to_json`.

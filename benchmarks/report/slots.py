@@ -32,8 +32,8 @@ class RunSlots:
             "features": self.found.features,
             "clips": len(self.found.clips),
             "slots": self.found.slots,
-            "means": {name: row.model_dump(mode="json") for name, row in self.found.summary().items()},
-            "moments": [pair.model_dump(mode="json") for pair in self.found.moments],
+            "means": {name: row.to_json() for name, row in self.found.summary().items()},
+            "moments": [pair.to_json() for pair in self.found.moments],
         }
 
 

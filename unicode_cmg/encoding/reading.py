@@ -67,12 +67,10 @@ class CodeTable:
             InputError: A name is unknown.
         """
         code_layer = next(iter(self.code_layers)) if code_layer is None else code_layer
-        for kind, name, known in (
-            ("modality", modality, self.modalities),
-            ("code layer", code_layer, tuple(self.code_layers)),
-        ):
-            if name not in known:
-                raise unknown(kind, name, known, where="table of codes")
+        if modality not in self.modalities:
+            raise unknown("modality", modality, self.modalities, where="table of codes")
+        if code_layer not in self.code_layers:
+            raise unknown("code layer", code_layer, self.code_layers, where="table of codes")
         mine = self.modality == self.modalities.index(modality)
         grid = np.full((len(self.ids), int(self.step[mine].max(initial=-1)) + 1), NO_CODE, dtype=np.int64)
         mine &= self.code_layer == list(self.code_layers).index(code_layer)
@@ -97,7 +95,10 @@ def read_codes(path: str | Path) -> CodeTable:
     notes = _notes(table, path)
     modalities, layers = tuple(notes["modalities"]), notes["code_layers"]
     clips = table.column("clip").combine_chunks().dictionary_encode()
-    vectors = table.column("vector").combine_chunks() if "vector" in table.column_names else None
+    vector = None
+    if "vector" in table.column_names:
+        column = table.column("vector").combine_chunks()
+        vector = column.flatten().to_numpy().reshape(len(table), column.type.list_size)
     return CodeTable(
         ids=tuple(clips.dictionary.to_pylist()),
         modalities=modalities,
@@ -107,9 +108,7 @@ def read_codes(path: str | Path) -> CodeTable:
         step=_integers(table.column("step")),
         code_layer=_positions(table.column("code_layer"), tuple(layers)),
         index=_integers(table.column("index")),
-        vector=None
-        if vectors is None
-        else vectors.flatten().to_numpy().reshape(len(table), vectors.type.list_size),
+        vector=vector,
         **{key: notes[key] for key in ("method", "checkpoint", "features", "level", "library_version")},
     )
 

@@ -65,7 +65,13 @@ def iterate_codes(
     """
     names = common_modalities(model, store, modalities)
     at_least("encoding", 1, batch_size=batch_size)
-    check_level(model, level)
+    if level is not None and level not in model.levels:
+        raise InputError(
+            f"a {model.name} model has no level '{level}'",
+            where="level",
+            expected=f"one of {', '.join(model.levels)}" if model.levels else None,
+            fix=None if model.levels else "leave it out: its codes have one level only",
+        )
     dtype = next(model.parameters()).dtype
     batches = encode_batches(
         model,
@@ -96,22 +102,6 @@ def common_modalities(model: Model, store: Clips, asked: Sequence[str] | None = 
             expected="a common modality",
         )
     return names
-
-
-def check_level(model: Model, level: str | None) -> None:
-    """Refuse a level the model does not offer.
-
-    Raises:
-        InputError: It is not one of `model.levels`, or the model has no choice of levels.
-    """
-    levels = model.levels
-    if level is not None and level not in levels:
-        raise InputError(
-            f"a {model.name} model has no level '{level}'",
-            where="level",
-            expected=f"one of {', '.join(levels)}" if levels else None,
-            fix=None if levels else "leave it out: its codes have one level only",
-        )
 
 
 def layer_codes(encoding: Encoding, layer: int) -> Float[Tensor, "batch time dim"]:
@@ -147,16 +137,18 @@ def encode_batches(
     for start in range(0, len(rows), batch_size):
         chosen = rows[start : start + batch_size]
         batch = read(chosen).to(reference.device, reference.dtype)
-        encodings = {}
+        encodings, masks = {}, {}
         with _evaluating(model):
             for m, x in batch.features.items():
+                mask = batch.masks[m]
                 try:
-                    encodings[m] = model.encode(m, x, batch.masks[m], **options)
+                    encodings[m] = model.encode(m, x, mask, **options)
                 except InputError as error:
                     raise InputError(
                         error.what, where=files.get(m, error.where), expected=error.expected, fix=error.fix
                     ) from error
-        masks = {m: _mask_of(encodings[m], batch.masks[m]) for m in encodings}
+                per_step = encodings[m].indices.shape[1] == mask.shape[1]
+                masks[m] = mask if per_step else mask.any(dim=1, keepdim=True)  # the one code of a clip
         yield CodeBatch(chosen, encodings, masks)
 
 
@@ -169,11 +161,6 @@ def _evaluating(model: Model) -> Iterator[None]:
             yield
     finally:
         model.train(was_training)
-
-
-def _mask_of(encoding: Encoding, mask: Bool[Tensor, "batch time"]) -> Bool[Tensor, "batch _"]:
-    """Valid steps of the codes; the one code of a whole clip always is."""
-    return mask if encoding.indices.shape[1] == mask.shape[1] else mask.any(dim=1, keepdim=True)
 
 
 def _with_progress(batches: Iterator[CodeBatch], shown: Progress) -> Iterator[CodeBatch]:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import torch
 from jaxtyping import Float32
 from torch import Tensor
 
@@ -84,8 +85,7 @@ def encode_store(
         model: A trained method.
         store: Features with at least one modality of the model.
         to: The file to write.
-        vectors: Also write the code vector of each row: the codeword itself, where there is a
-            codebook.
+        vectors: Also write the code vector of each row: the codeword itself, where there is a codebook.
         modalities: Which to encode; by default all that model and store have in common.
         level: How fine the codes are, of a model that offers a choice.
         batch_size: Clips at a time.
@@ -105,45 +105,32 @@ def encode_store(
     batches = iterate_codes(
         model, store, modalities=names, level=level, batch_size=batch_size, progress=progress
     )
-    with atomic_file(to) as scratch, scratch.open("wb") as sink:
-        rows = _write(sink, batches, model, store, names, _metadata(model, store, names, level), vectors)
-    return EncodedStore(to, rows, len(store), names, model.code_layers(), vectors)
-
-
-def _metadata(
-    model: Model, store: FeatureStore, modalities: Sequence[str], level: str | None
-) -> dict[str, str]:
-    values: dict[str, Any] = {
+    layers = model.code_layers()
+    notes = {
         "format_version": FORMAT_VERSION,
         "library_version": VERSION,
         "method": model.name,
         "checkpoint": state_fingerprint(model),
         "features": store.fingerprint,
-        "modalities": list(modalities),
-        "code_layers": model.code_layers(),
+        "modalities": list(names),
+        "code_layers": layers,
         "level": level,
     }
-    return {METADATA_KEY: json.dumps(values)}
+    codebooks = {name: book.detach() for name, book in model.codebooks().items()} if vectors else None
+    groups = _regrouped(_table(batch, store, names, list(layers), codebooks) for batch in batches)
+    with atomic_file(to) as scratch, scratch.open("wb") as sink:
+        rows = _write(sink, groups, {METADATA_KEY: json.dumps(notes)})
+    return EncodedStore(to, rows, len(store), names, layers, vectors)
 
 
-def _write(
-    sink: Any,
-    batches: Iterator[CodeBatch],
-    model: Model,
-    store: FeatureStore,
-    modalities: Sequence[str],
-    metadata: Mapping[str, str],
-    vectors: bool,
-) -> int:
-    layers = list(model.code_layers())
-    codebooks = {name: book.detach() for name, book in model.codebooks().items()} if vectors else {}
+def _write(sink: Any, groups: Iterator[pa.Table], metadata: Mapping[str, str]) -> int:
+    """Write the row groups; the number of rows."""
     writer, rows = None, 0
     try:
-        for group in _regrouped(_table(b, store, modalities, layers, codebooks, vectors) for b in batches):
+        for group in groups:
             if writer is None:
-                writer = pq.ParquetWriter(
-                    sink, group.schema.with_metadata(metadata), compression="zstd", version="2.6"
-                )
+                schema = group.schema.with_metadata(metadata)
+                writer = pq.ParquetWriter(sink, schema, compression="zstd", version="2.6")
             writer.write_table(group, row_group_size=len(group))
             rows += len(group)
     finally:
@@ -171,10 +158,9 @@ def _table(
     store: FeatureStore,
     modalities: Sequence[str],
     layers: Sequence[str],
-    codebooks: Mapping[str, Tensor],
-    vectors: bool,
+    codebooks: Mapping[str, Tensor] | None,
 ) -> pa.Table:
-    """The rows of a batch, by clip, modality, step and code layer."""
+    """The rows of a batch, by clip, modality, step and code layer; vectors unless `codebooks` is None."""
     parts = []
     for position, modality in enumerate(modalities):
         encoding = batch.encodings[modality]
@@ -187,7 +173,7 @@ def _table(
                 step.astype(np.int32),
                 np.tile(np.arange(len(layers), dtype=np.int8), len(clip) // len(layers)),
                 encoding.indices.cpu().numpy()[mask].reshape(-1),
-                *((_vectors(batch, modality, layers, codebooks),) if vectors else ()),
+                *(() if codebooks is None else (_vectors(batch, modality, layers, codebooks),)),
             )
         )
     columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
@@ -215,11 +201,9 @@ def _vectors(
     carry the rounding of z.
     """
     encoding, mask = batch.encodings[modality], batch.masks[modality]
-    of_layers = []
-    for k, layer in enumerate(layers):
-        if layer in codebooks:
-            of_layers.append(codebooks[layer][encoding.indices[..., k][mask]])
-        else:
-            of_layers.append(layer_codes(encoding, k)[mask])
-    values = [v.float().cpu().numpy() for v in of_layers]
-    return np.stack(values, axis=1).reshape(-1, values[0].shape[-1])
+    indices = encoding.indices[mask]
+    values = [
+        codebooks[layer][indices[:, k]] if layer in codebooks else layer_codes(encoding, k)[mask]
+        for k, layer in enumerate(layers)
+    ]
+    return torch.stack([v.float().cpu() for v in values], dim=1).flatten(0, 1).numpy()

@@ -119,10 +119,6 @@ class DescribedCodes(Config):
         """On steps with an event; on all valid steps of clips without labels."""
         return self.agreement if self.labels is None else self.labels.agreement
 
-    def to_json(self) -> dict[str, Any]:
-        """Plain values; the inverse of `parse`."""
-        return self.model_dump(mode="json")
-
     def rows(self) -> list[dict[str, Any]]:
         """The lines of `codes.csv`, one for each code: column -> value."""
         names = list(self.modalities)

@@ -16,7 +16,6 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from unicode_cmg.batch import Encoding
 from unicode_cmg.checkpoints.tensors import state_fingerprint
 from unicode_cmg.codebook.usage import perplexity_of_counts
 from unicode_cmg.data.labelled import Clips, LabelledClips
@@ -25,6 +24,7 @@ from unicode_cmg.errors import InputError, unknown
 from unicode_cmg.files import atomic_file
 from unicode_cmg.inspect.codes.classes import ClassCounter
 from unicode_cmg.inspect.codes.codes_json import (
+    CodeByClass,
     CodeEntry,
     DescribedCodes,
     LabelledSteps,
@@ -127,14 +127,6 @@ class _CodeLayer:
     numbers: Int64[Tensor, " codes"]
     vectors: Float[Tensor, "codes dim"]
 
-    def codes(self, encoding: Encoding) -> Int64[Tensor, "batch time"]:
-        """The code of each step as a position in `numbers`."""
-        return torch.searchsorted(self.numbers, encoding.indices[..., self.position].contiguous())
-
-    def unquantized(self, encoding: Encoding) -> Float[Tensor, "batch time dim"]:
-        """What the code layer quantized."""
-        return encoding.unquantized.chunk(encoding.indices.shape[-1], dim=-1)[self.position]
-
 
 def _code_layer(model: Model, name: str, batches: Iterable[CodeBatch]) -> _CodeLayer:
     """The code layer of that name; `batches` are only asked for where it has no codebook."""
@@ -173,8 +165,12 @@ class _SeenCodes:
         self._steps: dict[str, int] = {}
 
     def add(self, batch: CodeBatch) -> None:
-        """Take note of the next clips."""
-        codes = {m: self._layer.codes(encoding) for m, encoding in batch.encodings.items()}
+        """Take note of the next clips; codes are counted by their positions in `_CodeLayer.numbers`."""
+        at, numbers = self._layer.position, self._layer.numbers
+        codes = {
+            m: torch.searchsorted(numbers, encoding.indices[..., at].contiguous())
+            for m, encoding in batch.encodings.items()
+        }
         self._usage.add(codes, batch.masks)
         if self._by_class is not None:
             events = {m: self._by_class.add(m, batch.rows, x, batch.masks[m]) for m, x in codes.items()}
@@ -186,11 +182,10 @@ class _SeenCodes:
             rows = torch.from_numpy(batch.rows).to(mask.device)[clip]
             keys = rows
             if m in self._words:
-                numbers = self._words[m].add(codes[m].cpu().numpy(), mask.cpu().numpy())
-                keys = rows if numbers is None else torch.from_numpy(numbers).to(mask.device)
-            self._near[m].add(
-                rows * mask.shape[1] + step, keys, self._layer.unquantized(encoding)[mask], codes[m][mask]
-            )
+                words = self._words[m].add(codes[m].cpu().numpy(), mask.cpu().numpy())
+                keys = rows if words is None else torch.from_numpy(words).to(mask.device)
+            quantized = encoding.unquantized.chunk(encoding.indices.shape[-1], dim=-1)[at]
+            self._near[m].add(rows * mask.shape[1] + step, keys, quantized[mask], codes[m][mask])
 
     def described(self, similar: int, raw: bool) -> dict[str, Any]:
         """The fields of the record that come from the codes."""
@@ -198,13 +193,10 @@ class _SeenCodes:
         sharing = sharing_of(counts, raw=raw)
         kinds = {kind: sharing.kinds.count(kind) for kind in KINDS}
         kinds[UNUSED] += self._layer.num_codes - len(self._layer.numbers)
-        entries, purity, labels = self._entries(sharing, similar), dict[str, float](), None
+        by_code: Sequence[CodeByClass | None] = [None] * len(sharing.kinds)
+        purity, labels = dict[str, float](), None
         if isinstance(self._clips, LabelledClips) and self._by_class is not None:
-            by_code, purity = self._by_class.result(len(entries))
-            entries = [
-                entry.model_copy(update={"by_class": by_class})
-                for entry, by_class in zip(entries, by_code, strict=True)
-            ]
+            by_code, purity = self._by_class.result(len(by_code))
             labels = LabelledSteps(
                 split=self._clips.split,
                 classes=self._clips.data.classes,
@@ -215,21 +207,23 @@ class _SeenCodes:
             "modalities": {m: _use(n, sharing, purity.get(m)) for m, n in counts.items()},
             "agreement": self._usage.agreement(),
             "labels": labels,
-            "codes": tuple(entries),
+            "codes": self._entries(sharing, similar, by_code),
         }
 
-    def _entries(self, sharing: Sharing, similar: int) -> list[CodeEntry]:
+    def _entries(
+        self, sharing: Sharing, similar: int, by_code: Sequence[CodeByClass | None]
+    ) -> tuple[CodeEntry, ...]:
         """One for each code of the code layer, in their order."""
         counts = {m: n.tolist() for m, n in self._usage.counts().items()}
         near = {m: self._near_steps(m) for m in self._near}
         others, cosines = (values.tolist() for values in similar_codes(self._layer.vectors, similar))
         numbers = self._layer.numbers.tolist()
-        return [
+        return tuple(
             CodeEntry(
                 code=number,
                 kind=sharing.kinds[u],
                 counts={m: n[u] for m, n in counts.items()},
-                shares=dict(zip(sharing.modalities, sharing.parts[u].round(_DIGITS).tolist(), strict=True)),
+                shares=dict(zip(counts, sharing.parts[u].round(_DIGITS).tolist(), strict=True)),
                 nearest={m: steps[u] for m, steps in near.items()},
                 words={
                     m: tuple(WordCount(word=word, steps=n) for word, n in counter.telling(u, _MOST_WORDS))
@@ -239,9 +233,10 @@ class _SeenCodes:
                     SimilarCode(code=numbers[other], cosine=round(cosine, _DIGITS))
                     for other, cosine in zip(others[u], cosines[u], strict=True)
                 ),
+                by_class=by_code[u],
             )
             for u, number in enumerate(numbers)
-        ]
+        )
 
     def _near_steps(self, modality: str) -> list[tuple[NearStep, ...]]:
         """The steps near each codeword, with their words."""
@@ -266,8 +261,7 @@ class _SeenCodes:
 
 
 def _use(counts: Int64[np.ndarray, " codes"], sharing: Sharing, purity: float | None) -> ModalityUse:
-    steps = int(counts.sum())
-    kinds = np.array(sharing.kinds)
+    steps, kinds = int(counts.sum()), np.array(sharing.kinds)
     return ModalityUse(
         steps=steps,
         codes=int((counts > 0).sum()),
@@ -302,9 +296,8 @@ def write_codes(model: Model, clips: Clips, to: str | Path, **options: Any) -> D
         text, table, picture = (
             files.enter_context(atomic_file(to / name)) for name in (CODES_JSON, CODES_TABLE, CODES_PICTURE)
         )
-        text.write_text(
-            json.dumps(codes.to_json(), indent=1, ensure_ascii=False, allow_nan=False) + "\n", "utf-8"
-        )
+        values = json.dumps(codes.to_json(), indent=1, ensure_ascii=False, allow_nan=False)
+        text.write_text(f"{values}\n", "utf-8")
         with table.open("w", encoding="utf-8", newline="") as stream:
             rows = codes.rows()
             writer = csv.DictWriter(stream, list(rows[0]), lineterminator="\n")

@@ -60,18 +60,13 @@ class NearestSteps:
             codes: To which of the U codewords.
         """
         size = max(_AT_ONCE // len(self._vectors), 1)
-        for at in range(0, len(numbers), size):
-            part = slice(at, at + size)
-            self._add(numbers[part], keys[part], features[part].float(), codes[part])
+        steps = (numbers, keys, features.float(), codes)
+        for part in zip(*(torch.split(values, size) for values in steps), strict=True):
+            self._add(*part)
 
-    def _add(
-        self,
-        numbers: Int64[Tensor, " steps"],
-        keys: Int64[Tensor, " steps"],
-        features: Float[Tensor, "steps dim"],
-        codes: Int64[Tensor, " steps"],
-    ) -> None:
-        distance = _distances(features, self._vectors)
+    def _add(self, numbers: Tensor, keys: Tensor, features: Tensor, codes: Tensor) -> None:
+        square = features.square().sum(-1, keepdim=True) + self._vectors.square().sum(-1)
+        distance = (square - 2 * features @ self._vectors.T).clamp(min=0).sqrt()
         chose = codes.unsqueeze(-1) == torch.arange(len(self._vectors), device=codes.device)
         # ascending in the distance, below 1 for those that chose the codeword and from 1 on for others
         score = distance.double() / (1 + distance.double()) + ~chose
@@ -105,11 +100,6 @@ def similar_codes(
         similar.append(order[:, :keep])
         cosines.append(values[:, :keep])
     return torch.cat(similar), torch.cat(cosines)
-
-
-def _distances(x: Float[Tensor, "steps dim"], y: Float[Tensor, "codes dim"]) -> Float[Tensor, "steps codes"]:
-    squared = x.square().sum(-1, keepdim=True) + y.square().sum(-1) - 2 * x @ y.T
-    return squared.clamp(min=0).sqrt()
 
 
 def _best_of_groups(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -28,6 +29,7 @@ from unicode_cmg.inspect.codes.usage import (
 )
 
 _INK, _MUTED, _FAINT = "#222222", "#6b6b6b", "#c9c9c9"
+_DASHED: dict[str, Any] = {"color": _MUTED, "linewidth": 0.8, "linestyle": (0, (4, 3))}
 # red, green and blue that stay apart for colour-blind readers (Okabe and Ito), and a shape for each
 _FILL = {SHARED: "#009e73", BETWEEN: "#0072b2", SINGLE: "#d55e00"}
 _SIDES = (
@@ -113,18 +115,16 @@ def _draw_frame(axes: Axes, where: Float[np.ndarray, "modalities 2"]) -> None:
     if len(where) == 2:
         axes.plot(*where.T, color=_FAINT, linewidth=1.2, zorder=1)
         for share in (SHARED_FROM, SINGLE_ABOVE):
-            axes.plot([share - 0.5] * 2, [-0.12, 0.12], color=_MUTED, linewidth=0.8, linestyle=(0, (4, 3)))
+            axes.plot([share - 0.5] * 2, [-0.12, 0.12], **_DASHED)
     elif len(where) > 2:
         axes.add_patch(Polygon(where, fill=False, edgecolor=_FAINT, linewidth=1.2, zorder=1))
     if len(where) == 3:
         inner = where + SHARED_FROM * (where.sum(axis=0) - 3 * where)
         axes.add_patch(Polygon(inner, facecolor=_FILL[SHARED], alpha=0.07, linewidth=0, zorder=0))
-        axes.add_patch(
-            Polygon(inner, fill=False, edgecolor=_MUTED, linewidth=0.8, linestyle=(0, (4, 3)), zorder=1)
-        )
+        axes.add_patch(Polygon(inner, fill=False, zorder=1, **_DASHED))
         for k in range(3):
             ends = [SINGLE_ABOVE * where[k] + (1 - SINGLE_ABOVE) * where[other] for other in {0, 1, 2} - {k}]
-            axes.plot(*np.transpose(ends), color=_MUTED, linewidth=0.8, linestyle=(0, (4, 3)), zorder=1)
+            axes.plot(*np.transpose(ends), zorder=1, **_DASHED)
 
 
 def _dot(kind: str, centre: Float[np.ndarray, " 2"], radius: float) -> Patch:
@@ -146,15 +146,9 @@ def _name_corner(
     beyond = ((own.centres - where[corner]) @ outward + own.radii).max(initial=0.0) + 0.03
     x, y = (where[corner] + beyond * outward).tolist()
     sideways = abs(outward[0]) > 0.3
-    axes.text(
-        x,
-        y,
-        text,
-        horizontalalignment=("left" if outward[0] > 0 else "right") if sideways else "center",
-        verticalalignment="center" if sideways else "bottom" if outward[1] >= 0 else "top",
-        color=_INK,
-        fontsize=10,
-    )
+    across = "center" if not sideways else "left" if outward[0] > 0 else "right"
+    up = "center" if sideways else "bottom" if outward[1] >= 0 else "top"
+    axes.text(x, y, text, ha=across, va=up, color=_INK, fontsize=10)
 
 
 def _telling_word(code: CodeEntry) -> str:

@@ -26,16 +26,14 @@ COLOURS = {SHARED: "green", BETWEEN: "blue", SINGLE: "red", UNUSED: ""}
 
 @dataclass(frozen=True)
 class Sharing:
-    """Each code's kind, and each modality's part in it.
+    """Each code's kind, and the part of each of M modalities in it.
 
     Attributes:
-        modalities: M names.
         parts: `[H, M]`, rows of used codes sum to 1, those of unused codes to 0.
         kinds: `[H]` of `shared` (every modality has at least 5 %), `single` (one has more than 95 %),
             `between`, `unused`; the paper paints them green, red and blue.
     """
 
-    modalities: list[str]
     parts: Float[np.ndarray, "codes modalities"]
     kinds: list[str]
 
@@ -57,7 +55,7 @@ def sharing_of(counts: Mapping[str, Int[np.ndarray, " codes"]], *, raw: bool = F
         [UNUSED, SINGLE, SHARED],
         BETWEEN,
     )
-    return Sharing(list(counts), parts, kinds.tolist())
+    return Sharing(parts, kinds.tolist())
 
 
 class Agreement(Config):
@@ -94,12 +92,9 @@ class UsageCounter:
         vectors: Float[Tensor, "codes dim"],
         aligned: Collection[tuple[str, str]],
     ) -> None:
-        self._vectors = vectors.cpu().double()
+        self._vectors, self._aligned = vectors.cpu().double(), set(aligned)
         self._counts = {m: torch.zeros(len(vectors), dtype=torch.int64) for m in modalities}
-        self._pairs = {
-            pair: _PairCounter(pair, self._vectors, pair in set(aligned))
-            for pair in combinations(modalities, 2)
-        }
+        self._pairs = {pair: _PairCounter(self._vectors) for pair in combinations(modalities, 2)}
 
     def add(
         self, codes: Mapping[str, Int64[Tensor, "batch _"]], masks: Mapping[str, Bool[Tensor, "batch _"]]
@@ -113,21 +108,20 @@ class UsageCounter:
         """
         codes, masks = ({m: x.cpu() for m, x in values.items()} for values in (codes, masks))
         modal = {m: most_frequent(x, masks[m]) for m, x in codes.items()}
-        average = {m: self._average(x, masks[m]) for m, x in codes.items()}
+        average = {
+            m: F.normalize((self._vectors[x] * masks[m].unsqueeze(-1)).sum(dim=1), dim=-1)
+            for m, x in codes.items()
+        }
         for m, x in codes.items():
             self._counts[m] += code_counts(x, len(self._vectors), masks[m])
         for (a, b), pair in self._pairs.items():
             known = masks[a].any(dim=1) & masks[b].any(dim=1)
-            pair.add_clips(*(modal[m][known] for m in (a, b)), *(average[m][known] for m in (a, b)))
-            if codes[a].shape == codes[b].shape:
+            pair.clips.add(modal[a][known], modal[b][known])
+            pair.cosines += float((average[a][known] * average[b][known]).sum())
+            pair.averages += torch.stack([average[m][known].sum(dim=0) for m in (a, b)])
+            if (a, b) in self._aligned and codes[a].shape == codes[b].shape:
                 both = masks[a] & masks[b]
-                pair.add_steps(codes[a][both], codes[b][both])
-
-    def _average(
-        self, codes: Int64[Tensor, "batch time"], mask: Bool[Tensor, "batch time"]
-    ) -> Float[Tensor, "batch dim"]:
-        """Direction of the average codeword of each clip, as a unit vector."""
-        return F.normalize((self._vectors[codes] * mask.unsqueeze(-1)).sum(dim=1), dim=-1)
+                pair.steps.add(codes[a][both], codes[b][both])
 
     def counts(self) -> dict[str, Int64[Tensor, " codes"]]:
         """Modality -> valid steps on each code."""
@@ -135,45 +129,27 @@ class UsageCounter:
 
     def agreement(self) -> tuple[Agreement, ...]:
         """Each pair of modalities, in their order."""
-        return tuple(pair.agreement() for pair in self._pairs.values())
+        return tuple(pair.agreement(names) for names, pair in self._pairs.items())
 
 
 class _PairCounter:
-    """Compares the codes of two modalities."""
+    """Equal codes of two modalities, and the directions of the average codewords of their clips."""
 
-    def __init__(
-        self, modalities: tuple[str, str], vectors: Float[Tensor, "codes dim"], aligned: bool
-    ) -> None:
-        self._modalities, self._aligned = modalities, aligned
-        self._clips, self._steps = _EqualCodes(len(vectors)), _EqualCodes(len(vectors))
-        self._cosines = 0.0
-        self._averages = vectors.new_zeros(2, vectors.shape[1])
+    def __init__(self, vectors: Float[Tensor, "codes dim"]) -> None:
+        self.clips, self.steps = _EqualCodes(len(vectors)), _EqualCodes(len(vectors))
+        self.cosines = 0.0
+        self.averages = vectors.new_zeros(2, vectors.shape[1])
 
-    def add_clips(
-        self,
-        first: Int64[Tensor, " clips"],
-        second: Int64[Tensor, " clips"],
-        average: Float[Tensor, "clips dim"],
-        other: Float[Tensor, "clips dim"],
-    ) -> None:
-        self._clips.add(first, second)
-        self._cosines += float((average * other).sum())
-        self._averages += torch.stack([average.sum(dim=0), other.sum(dim=0)])
-
-    def add_steps(self, first: Int64[Tensor, " steps"], second: Int64[Tensor, " steps"]) -> None:
-        if self._aligned:
-            self._steps.add(first, second)
-
-    def agreement(self) -> Agreement:
-        n = self._clips.total
-        others = float(self._averages[0] @ self._averages[1]) - self._cosines
+    def agreement(self, modalities: tuple[str, str]) -> Agreement:
+        n = self.clips.total
+        others = float(self.averages[0] @ self.averages[1]) - self.cosines
         return Agreement(
-            modalities=self._modalities,
-            steps=self._steps.share() if self._steps.total else None,
-            steps_expected=self._steps.expected() if self._steps.total else None,
-            clips=self._clips.share(),
-            clips_expected=self._clips.expected(),
-            cosine=self._cosines / max(n, 1),
+            modalities=modalities,
+            steps=self.steps.share() if self.steps.total else None,
+            steps_expected=self.steps.expected() if self.steps.total else None,
+            clips=self.clips.share(),
+            clips_expected=self.clips.expected(),
+            cosine=self.cosines / max(n, 1),
             cosine_expected=others / max(n * (n - 1), 1),
         )
 

@@ -42,10 +42,12 @@ def draw_slots(
     drawn = scenes(found, store, clips=clips, colours=min(colours, len(_PALETTE)))
     images = [t.width for scene in drawn for t in scene.teachers if isinstance(t, Images)]
     width = _LEFT + max([_NARROWEST, *images])
-    heights = [_height(scene, width) for scene in drawn]
+    heights = [
+        _TEXT * 2 + sum(_row_height(teacher, width) + _BETWEEN for teacher in scene.teachers)
+        for scene in drawn
+    ]
     total = sum(heights) + _BETWEEN * 2 * (len(drawn) - 1)
-    size = ((width + 2 * _MARGIN) / _INCH, (total + 2 * _MARGIN) / _INCH)
-    figure = Figure(figsize=size)
+    figure = Figure(figsize=((width + 2 * _MARGIN) / _INCH, (total + 2 * _MARGIN) / _INCH))
     axes = figure.add_axes((0, 0, 1, 1))
     top = 0.0
     for scene, height in zip(drawn, heights, strict=True):
@@ -57,10 +59,6 @@ def draw_slots(
     if path is not None:
         figure.savefig(path, dpi=130)
     return figure
-
-
-def _height(scene: Scene, width: float) -> float:
-    return _TEXT * 2 + sum(_row_height(teacher, width) + _BETWEEN for teacher in scene.teachers)
 
 
 def _row_height(teacher: Images | Sentence, width: float) -> float:
@@ -91,12 +89,8 @@ def _draw_scene(axes: Axes, scene: Scene, top: float, width: float) -> None:
 
 def _draw_images(axes: Axes, images: Images, top: float) -> None:
     height, width = images.pixels.shape[:2]
-    axes.imshow(
-        images.pixels,
-        extent=(_LEFT, _LEFT + width, top + height, top),
-        interpolation="nearest",
-        aspect="auto",
-    )
+    extent = (_LEFT, _LEFT + width, top + height, top)
+    axes.imshow(images.pixels, extent=extent, interpolation="nearest", aspect="auto")
     for x, y, wide, high in images.outlines:
         axes.add_patch(Rectangle((_LEFT + x, top + y), wide, high, fill=False, color=_EMPTY, linewidth=0.6))
     for part in images.parts:
@@ -110,17 +104,8 @@ def _draw_words(axes: Axes, words: Sequence[Word], top: float, width: float) -> 
         for place, claim in enumerate(word.claims):
             share = long / len(word.claims)
             axes.add_patch(Rectangle((x + place * share, y), share, 0.85 * _TEXT, **_fill(claim)))
-        axes.text(
-            x + long / 2,
-            y + 0.42 * _TEXT,
-            word.text,
-            va="center",
-            ha="center",
-            fontsize=8,
-            family="monospace",
-            color=_INK,
-            parse_math=False,
-        )
+        middle: dict[str, Any] = {"va": "center", "ha": "center", "family": "monospace", "parse_math": False}
+        axes.text(x + long / 2, y + 0.42 * _TEXT, word.text, fontsize=8, color=_INK, **middle)
 
 
 def _fill(claim: Claim | None) -> dict[str, Any]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from itertools import combinations
+from dataclasses import dataclass
+from itertools import combinations, islice
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,6 @@ from unicode_cmg.inspect.slots.slots_json import (
     TeacherTokens,
 )
 from unicode_cmg.methods.base import Method
-from unicode_cmg.regularizers import Regularizers
 from unicode_cmg.regularizers.slot_alignment import SlotAlignment
 from unicode_cmg.regularizers.slot_alignment.records import (
     Alignment,
@@ -68,7 +68,14 @@ def matched_slots(
     at_least("slots", 1, tokens=tokens)
     rows = _rows(store, clips)
     method, regularizers = load_regularizers(path, store)
-    alignment = _slot_alignment(regularizers, path)
+    alignment = next((member for member in regularizers if isinstance(member, SlotAlignment)), None)
+    if alignment is None:
+        names = ", ".join(member.name for member in regularizers)
+        raise InputError(
+            f"the run has no slots, it was trained with {names}",
+            where=path,
+            expected=f"{SlotAlignment.name} among its regularizers",
+        )
     reads = tuple(dict.fromkeys((*method.modalities, *alignment.columns(alignment.config))))
     words = {column: _words(store, column, rows) for column in reads if column in store.tokenized}
     with torch.no_grad():
@@ -111,18 +118,6 @@ def _rows(store: FeatureStore, clips: int | Sequence[str]) -> list[int]:
     return [numbers[clip] for clip in dict.fromkeys(clips)]
 
 
-def _slot_alignment(regularizers: Regularizers, path: str | Path) -> SlotAlignment:
-    for member in regularizers:
-        if isinstance(member, SlotAlignment):
-            return member
-    names = ", ".join(member.name for member in regularizers)
-    raise InputError(
-        f"the run has no slots, it was trained with {names}",
-        where=path,
-        expected=f"{SlotAlignment.name} among its regularizers",
-    )
-
-
 def _view(method: Method[Any], store: FeatureStore, rows: Sequence[int], reads: Iterable[str]) -> StepView:
     batch = store.batch(rows, modalities=reads)
     own = batch.only(method.modalities)
@@ -131,14 +126,8 @@ def _view(method: Method[Any], store: FeatureStore, rows: Sequence[int], reads: 
 
 def _words(store: FeatureStore, column: str, rows: Sequence[int]) -> dict[int, tuple[str | None, ...]]:
     """The words of some clips, in one pass up to the last of them."""
-    wanted, last = set(rows), max(rows)
-    found = {}
-    for row, words in enumerate(store.tokens(column)):
-        if row in wanted:
-            found[row] = words
-        if row == last:
-            break
-    return found
+    wanted, first = set(rows), islice(store.tokens(column), max(rows) + 1)
+    return {row: words for row, words in enumerate(first) if row in wanted}
 
 
 def _teacher_tokens(layout: TokenLayout) -> TeacherTokens:
@@ -147,40 +136,43 @@ def _teacher_tokens(layout: TokenLayout) -> TeacherTokens:
     return TeacherTokens(column=column, steps=sizes[0], rows=sizes[1], cols=sizes[2])
 
 
+@dataclass(frozen=True)
 class _Clip:
-    """One clip of a batch: its part of everything, on the way to a record."""
+    """One clip of a batch: its part of everything, on the way to a record.
 
-    def __init__(
-        self,
-        slots: Alignment,
-        layouts: TokenLayouts,
-        at: int,
-        words: Mapping[str, tuple[str | None, ...]],
-        most: int,
-    ) -> None:
-        self._slots, self._layouts, self._at = slots, layouts, at
-        self._words, self._most = words, most
+    Attributes:
+        slots, layouts: Of the batch.
+        at: Its place in the batch.
+        words: Column -> its words.
+        most: How many tokens to list for a slot.
+    """
+
+    slots: Alignment
+    layouts: TokenLayouts
+    at: int
+    words: Mapping[str, tuple[str | None, ...]]
+    most: int
 
     def record(self, clip: str) -> SlotClip:
         """Everything that is told about it."""
-        found = [self._joint_slot(number) for number in range(self._slots.joint.keep.shape[1])]
+        found = [self._joint_slot(number) for number in range(self.slots.joint.keep.shape[1])]
         paired = [slot for slot in found if slot.teachers]
         return SlotClip(
             clip=clip,
-            words=dict(self._words),
-            joint=self._counts(self._slots.joint),
-            teachers={m: self._counts(part) for m, part in self._slots.teachers.items()},
+            words=dict(self.words),
+            joint=self._counts(self.slots.joint),
+            teachers={m: self._counts(part) for m, part in self.slots.teachers.items()},
             slots=tuple(sorted(paired, key=_order)),
         )
 
     def _counts(self, part: Decomposition) -> Counts:
-        valid = part.attention[self._at].sum(1) > 0
-        return Counts(tokens=int(valid.sum()), slots=int((part.keep[self._at] > 0.5).sum()))
+        valid = part.attention[self.at].sum(1) > 0
+        return Counts(tokens=int(valid.sum()), slots=int((part.keep[self.at] > 0.5).sum()))
 
     def _joint_slot(self, number: int) -> JointSlot:
-        layout, weights = self._layouts.joint, self._slots.joint.weights[self._at, :, number]
+        layout, weights = self.layouts.joint, self.slots.joint.weights[self.at, :, number]
         shares = {name: weights[layout.column == k].sum() for k, name in enumerate(layout.columns)}
-        matches = {m: self._matches(m, number) for m in self._slots.teachers}
+        matches = {m: self._matches(m, number) for m in self.slots.teachers}
         return JointSlot(
             slot=number,
             columns={name: round(float(share), _DIGITS) for name, share in shares.items()},
@@ -189,15 +181,15 @@ class _Clip:
 
     def _matches(self, teacher: str, number: int) -> tuple[MatchedSlot, ...]:
         """The teacher's slots in a pair with a joint slot, the most similar first."""
-        similarity = self._slots.similarity[teacher][self._at, :, number]
-        pairs = self._slots.pairs[teacher][self._at, :, number]
+        similarity = self.slots.similarity[teacher][self.at, :, number]
+        pairs = self.slots.pairs[teacher][self.at, :, number]
         order = similarity.argsort(descending=True, stable=True)
-        weights = self._slots.teachers[teacher].weights[self._at]
+        weights = self.slots.teachers[teacher].weights[self.at]
         return tuple(
             MatchedSlot(
                 slot=slot,
                 similarity=round(float(similarity[slot]), _DIGITS),
-                tokens=self._tokens(weights[:, slot], self._layouts.teachers[teacher]),
+                tokens=self._tokens(weights[:, slot], self.layouts.teachers[teacher]),
             )
             for slot in order.tolist()
             if pairs[slot]
@@ -205,30 +197,21 @@ class _Clip:
 
     def _tokens(self, weights: Float[Tensor, " tokens"], layout: TokenLayout) -> tuple[SlotToken, ...]:
         # the SGA paper shows 20 patches of an image, but 3 words of a sentence
-        most = min(self._most, math.ceil(int((weights > 0).sum()) * 3 / 10))
+        most = min(self.most, math.ceil(int((weights > 0).sum()) * 3 / 10))
         order = weights.argsort(descending=True, stable=True)[:most]
         return tuple(self._token(number, float(weights[number]), layout) for number in order.tolist())
 
     def _token(self, number: int, weight: float, layout: TokenLayout) -> SlotToken:
-        step, row, col = (int(values[number]) for values in (layout.step, layout.row, layout.col))
-        words = self._words.get(layout.columns[int(layout.column[number])])
-        return SlotToken(
-            token=number,
-            step=_known(step),
-            row=_known(row),
-            col=_known(col),
-            word=words[step] if words is not None and step >= 0 else None,
-            weight=round(weight, _DIGITS),
-        )
+        places = (int(values[number]) for values in (layout.step, layout.row, layout.col))
+        step, row, col = (None if place < 0 else place for place in places)
+        words = self.words.get(layout.columns[int(layout.column[number])])
+        word = words[step] if words is not None and step is not None else None
+        return SlotToken(token=number, step=step, row=row, col=col, word=word, weight=round(weight, _DIGITS))
 
 
 def _order(slot: JointSlot) -> tuple[int, float, int]:
     best = [matches[0].similarity for matches in slot.teachers.values()]
     return -len(best), -sum(best), slot.slot
-
-
-def _known(place: int) -> int | None:
-    return None if place < 0 else place
 
 
 class _MomentCounter:

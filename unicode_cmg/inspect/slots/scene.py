@@ -5,7 +5,7 @@ Lengths are in pixels of the images behind the tokens; a pixel is drawn several 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -115,36 +115,27 @@ def scenes(
         colours: Joint slots that get a colour in a clip.
     """
     rows = {clip: row for row, clip in reversed(list(enumerate(store.ids)))}
-    return [
-        _scene(clip, clip.slots[:colours], found.teachers, store, rows[clip.clip])
-        for clip in found.clips[:clips]
-    ]
+    laid_out = []
+    for clip in found.clips[:clips]:
+        shown = clip.slots[:colours]
+        drawn: list[Images | Sentence] = []
+        for name, tokens in found.teachers.items():
+            claims = _claims(shown, name, clip.teachers[name].tokens)
+            if tokens.steps is None or (tokens.rows is None and tokens.column in clip.words):
+                drawn.append(_sentence(name, clip.words.get(tokens.column), claims))
+            else:
+                drawn.append(_images(name, tokens, claims, store, rows[clip.clip]))
+        laid_out.append(Scene(clip, shown, tuple(drawn)))
+    return laid_out
 
 
-def _scene(
-    clip: SlotClip,
-    shown: tuple[JointSlot, ...],
-    teachers: Mapping[str, TeacherTokens],
-    store: FeatureStore,
-    row: int,
-) -> Scene:
-    drawn: list[Images | Sentence] = []
-    for name, tokens in teachers.items():
-        claims = _claims(shown, name, clip.teachers[name].tokens)
-        if tokens.steps is None:
-            drawn.append(_numbers(name, claims))
-        elif tokens.rows is None and tokens.column in clip.words:
-            drawn.append(_sentence(name, clip.words[tokens.column], claims))
-        else:
-            drawn.append(_images(name, tokens, claims, store, row))
-    return Scene(clip, shown, tuple(drawn))
+_Claims = dict[int, tuple[SlotToken, list[Claim]]]
+"""Number of a token -> itself and its claims."""
 
 
-def _claims(
-    slots: Sequence[JointSlot], teacher: str, tokens: int
-) -> dict[int, tuple[SlotToken, list[Claim]]]:
-    """Token -> itself and its claims; of several slots of a teacher for a joint slot the best one counts."""
-    found: dict[int, tuple[SlotToken, list[Claim]]] = {}
+def _claims(slots: Sequence[JointSlot], teacher: str, tokens: int) -> _Claims:
+    """The claims of a teacher's slots; of several for one joint slot the best one counts."""
+    found: _Claims = {}
     for colour, slot in enumerate(slots):
         for match in slot.teachers.get(teacher, ())[:1]:
             for token in match.tokens:
@@ -154,27 +145,24 @@ def _claims(
     return found
 
 
-def _numbers(teacher: str, claims: Mapping[int, tuple[SlotToken, list[Claim]]]) -> Sentence:
-    words = [Word(str(number), f"token {number}", tuple(claims[number][1])) for number in sorted(claims)]
-    return Sentence(teacher, tuple(words))
-
-
-def _sentence(
-    teacher: str, words: Sequence[str | None], claims: Mapping[int, tuple[SlotToken, list[Claim]]]
-) -> Sentence:
+def _sentence(teacher: str, words: Sequence[str | None] | None, claims: _Claims) -> Sentence:
+    """The words; without them the numbers of the tokens that are claimed."""
+    if words is None:
+        numbers = (Word(str(n), f"token {n}", tuple(claimed)) for n, (_, claimed) in sorted(claims.items()))
+        return Sentence(teacher, tuple(numbers))
     by_step = {token.step: tuple(claimed) for token, claimed in claims.values()}
-    listed = [
+    listed = (
         Word(word or "·", f"word {step}", by_step.get(step, ()))
         for step, word in enumerate(words)
         if word is not None
-    ]
+    )
     return Sentence(teacher, tuple(listed))
 
 
 def _images(
     teacher: str,
     tokens: TeacherTokens,
-    claims: Mapping[int, tuple[SlotToken, list[Claim]]],
+    claims: _Claims,
     store: FeatureStore,
     row: int,
 ) -> Images:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from statistics import fmean
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field
 
@@ -111,10 +111,6 @@ class MatchedSlots(Config):
         description="Of each two teachers whose steps are the same moments: as many steps, and no words."
     )
     clips: tuple[SlotClip, ...]
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values; the inverse of `parse`."""
-        return self.model_dump(mode="json")
 
     def summary(self) -> dict[str, Summary]:
         """The joint representation, then each teacher."""
