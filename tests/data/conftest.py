@@ -19,3 +19,9 @@ def digits_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def built_digits() -> Digits:
     """The clips in `digits_root`."""
     return build_digits("default", 0)
+
+
+@pytest.fixture(scope="session")
+def reference_digits() -> Digits:
+    """The clips of the reference recipe of seed 0."""
+    return build_digits("reference", 0)

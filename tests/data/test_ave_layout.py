@@ -7,7 +7,8 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from tiny_sets import told
+import tiny_sets
+from tiny_sets import append, edit, h5, told
 
 from unicode_cmg.data.check import check_data
 from unicode_cmg.data.layouts import read_ave
@@ -30,12 +31,11 @@ CLASSES = ("Bell", "Dog", "Flute, wood")
 ORDER = {"train": [0, 1, 2, 7], "val": [3, 6], "test": [4, 5]}
 
 
+ROWS = [Annotation(*event) for event in EVENTS]
+
+
 def labels() -> np.ndarray:
-    values = np.zeros((len(EVENTS), 10, len(CLASSES) + 1), np.float32)
-    values[..., -1] = 1
-    for row, (category, _, start, end) in enumerate(EVENTS):
-        values[row, start:end] = np.eye(4)[CLASSES.index(category)]
-    return values
+    return tiny_sets.one_hot(ROWS, CLASSES)
 
 
 def features() -> dict[str, np.ndarray]:
@@ -49,13 +49,8 @@ def features() -> dict[str, np.ndarray]:
 @pytest.fixture
 def ave(tmp_path: Path) -> Path:
     order = {split: np.array(rows) for split, rows in ORDER.items()}
-    write_ave(tmp_path, features(), labels(), order, [Annotation(*event) for event in EVENTS])
+    write_ave(tmp_path, features(), labels(), order, ROWS)
     return tmp_path
-
-
-def overwrite(file: Path, values: np.ndarray, key: str = "avadataset") -> None:
-    with h5py.File(file, "w") as handle:
-        handle[key] = values
 
 
 @pytest.mark.parametrize("inside", ["", "data"])
@@ -99,7 +94,7 @@ def test_shared_rows_are_those_whose_video_is_in_two_splits(ave: Path) -> None:
 def test_annotations_may_have_the_header_of_later_copies(ave: Path) -> None:
     file = ave / "data/Annotations.txt"
     file.write_text("Category&VideoID&Quality&StartTime&EndTime\n" + file.read_text())
-    assert read_ave(ave).annotations == tuple(Annotation(*event) for event in EVENTS)
+    assert read_ave(ave).annotations == tuple(ROWS)
 
 
 @pytest.mark.parametrize("name", ["right_labels.h5", "right_label.h5"])
@@ -111,9 +106,9 @@ def test_labels_may_have_the_names_other_copies_use(ave: Path, name: str) -> Non
 def test_the_files_of_the_weak_and_the_matching_task_are_ignored(ave: Path) -> None:
     before = read_ave(ave)
     for name in ("labels_noisy", "mil_labels", "audio_feature_noisy", "visual_feature_noisy", "labels_closs"):
-        overwrite(ave / f"data/{name}.h5", np.zeros((178, 29), np.float32))
+        h5(ave / f"data/{name}.h5", np.zeros((178, 29), np.float32))
     for split in ORDER:
-        overwrite(ave / f"data/{split}_order_match.h5", np.array([7, 6]), "order")
+        h5(ave / f"data/{split}_order_match.h5", np.array([7, 6]), "order")
         (ave / f"data/{split}Set.txt").write_text("Bell&vid&good&0&10\n")
     after = read_ave(ave)
     assert {s: rows.tolist() for s, rows in after.order.items()} == ORDER
@@ -125,8 +120,7 @@ def test_text_and_its_mask_are_read_where_there_are_any(tmp_path: Path) -> None:
     mask = np.arange(10) < np.arange(3, 11)[:, None]
     text = np.random.default_rng(1).random((8, 10, 4)) * mask[..., None]
     order = {split: np.array(rows) for split, rows in ORDER.items()}
-    annotations = [Annotation(*event) for event in EVENTS]
-    write_ave(tmp_path, features() | {"text": text}, labels(), order, annotations, mask)
+    write_ave(tmp_path, features() | {"text": text}, labels(), order, ROWS, mask)
     data = read_ave(tmp_path)
     assert data.modalities["text"] == (10, 4)
     np.testing.assert_array_equal(data.mask("text", np.array([7, 2])), mask[[7, 2]])
@@ -138,20 +132,11 @@ def shorten(name: str, size: int) -> Callable[[Path], None]:
 
 
 def annotate(line: str) -> Callable[[Path], None]:
-    def apply(data: Path) -> None:
-        with (data / "Annotations.txt").open("a") as file:
-            file.write(line + "\n")
-
-    return apply
+    return lambda data: append(data / "Annotations.txt", line)
 
 
 def relabel(change: Callable[[np.ndarray], object]) -> Callable[[Path], None]:
-    def apply(data: Path) -> None:
-        values = labels()
-        change(values)
-        overwrite(data / "labels.h5", values)
-
-    return apply
+    return lambda data: edit(data / "labels.h5", change)
 
 
 @pytest.mark.parametrize(
@@ -170,27 +155,25 @@ def relabel(change: Callable[[np.ndarray], object]) -> Callable[[Path], None]:
         (annotate("Dog&v&good&four&5"), "annotation 9: the line 'Dog&v&good&four&5'"),
         (annotate("&v&good&4&5"), "expected category&video id"),
         (shorten("Annotations.txt", 27), "1 annotations; expected 8"),
-        (lambda d: overwrite(d / "labels.h5", labels(), "wrong"), "labels.h5: no array 'avadataset'.*wrong"),
+        (lambda d: h5(d / "labels.h5", labels(), "wrong"), "labels.h5: no array 'avadataset'.*wrong"),
         (
-            lambda d: overwrite(d / "audio_feature.h5", features()["audio"][:7]),
+            lambda d: h5(d / "audio_feature.h5", features()["audio"][:7]),
             r"\[7, 10, 5\]; expected \[8, 10, \.\.\.",
         ),
-        (lambda d: overwrite(d / "audio_feature.h5", np.zeros((8, 9, 5))), r"\[8, 9, 5\]"),
-        (lambda d: overwrite(d / "audio_feature.h5", np.zeros((8, 10, 0))), r"\[8, 10, 0\]"),
-        (lambda d: overwrite(d / "labels.h5", labels()[..., 1:]), r"labels.h5: .*3.* expected .*4"),
-        (lambda d: overwrite(d / "labels.h5", labels()[0]), r"\[10, 4\]"),
+        (lambda d: h5(d / "audio_feature.h5", np.zeros((8, 9, 5))), r"\[8, 9, 5\]"),
+        (lambda d: h5(d / "audio_feature.h5", np.zeros((8, 10, 0))), r"\[8, 10, 0\]"),
+        (lambda d: h5(d / "labels.h5", labels()[..., 1:]), r"labels.h5: .*3.* expected .*4"),
+        (lambda d: h5(d / "labels.h5", labels()[0]), r"\[10, 4\]"),
         (relabel(lambda x: x[2, 0].fill(0)), "row 2 is not one-hot"),
         (relabel(lambda x: x[5, 3].fill(1)), "row 5 is not one-hot"),
         (relabel(lambda x: x[5, 3].fill(np.nan)), "row 5 is not one-hot"),
-        (
-            relabel(lambda x: x[[0, 1]].put([0], 0) or np.copyto(x[1], labels()[0])),
-            "row 1 is not labelled 'Dog'",
-        ),
-        (lambda d: overwrite(d / "test_order.h5", np.array([4, 8]), "order"), r"4 to 8; expected .*0..7"),
-        (lambda d: overwrite(d / "test_order.h5", np.array([-1, 4]), "order"), "-1 to 4"),
-        (lambda d: overwrite(d / "test_order.h5", np.array([4.0, 5.0]), "order"), "whole numbers"),
-        (lambda d: overwrite(d / "test_order.h5", np.array([4, 4]), "order"), "twice"),
-        (lambda d: overwrite(d / "test_order.h5", np.zeros(0, np.int64), "order"), r"\[0\]"),
+        (relabel(lambda x: np.copyto(x[1], labels()[0])), "row 1 is not labelled 'Dog'"),
+        (relabel(lambda x: np.copyto(x[0], labels()[5])), "row 0 is not labelled 'Bell'"),
+        (lambda d: h5(d / "test_order.h5", np.array([4, 8]), "order"), r"4 to 8; expected .*0..7"),
+        (lambda d: h5(d / "test_order.h5", np.array([-1, 4]), "order"), "-1 to 4"),
+        (lambda d: h5(d / "test_order.h5", np.array([4.0, 5.0]), "order"), "whole numbers"),
+        (lambda d: h5(d / "test_order.h5", np.array([4, 4]), "order"), "twice"),
+        (lambda d: h5(d / "test_order.h5", np.zeros(0, np.int64), "order"), r"\[0\]"),
     ],
 )
 def test_damage_is_refused_by_the_reader_and_is_a_problem_of_the_check(
@@ -206,7 +189,7 @@ def test_damage_is_refused_by_the_reader_and_is_a_problem_of_the_check(
 def test_a_feature_that_is_not_finite_is_found_when_its_row_is_read(ave: Path) -> None:
     values = features()["audio"].astype(np.float64)
     values[4, 2, :3] = np.nan
-    overwrite(ave / "data/audio_feature.h5", values)
+    h5(ave / "data/audio_feature.h5", values)
     data = read_ave(ave)
     data.features("audio", np.array([0, 1, 2, 3, 5]))
     with pytest.raises(InputError, match=r"audio_feature.h5: 3 values .*'vid-0000000' \(row 4\)"):
@@ -252,6 +235,6 @@ def test_values_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
 
 
 def test_values_beyond_single_precision_are_refused_when_read(ave: Path) -> None:
-    overwrite(ave / "data/audio_feature.h5", np.full((8, 10, 5), 1e300))
+    h5(ave / "data/audio_feature.h5", np.full((8, 10, 5), 1e300))
     with pytest.raises(InputError, match=r"audio_feature.h5: 50 values are NaN or infinite"):
         read_ave(ave).features("audio", np.array([0]))

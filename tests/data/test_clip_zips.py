@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 import pickle
 import zipfile
 from collections.abc import Iterator
@@ -9,17 +8,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tiny_sets import Runs, pack
 
 from unicode_cmg.data.layouts import read_clip, write_clip
 from unicode_cmg.data.layouts.zips import read_clips, read_padded
 from unicode_cmg.errors import InputError
-
-
-def pack(path: Path, *members: tuple[str, bytes]) -> Path:
-    with zipfile.ZipFile(path, "w") as archive:
-        for name, content in members:
-            archive.writestr(name, content)
-    return path
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32", "float16", ">f4", "uint8", "int64", "bool"])
@@ -85,11 +78,6 @@ def test_the_last_pickle_counts_and_other_members_do_not(tmp_path: Path) -> None
     one, two = (pickle.dumps(np.full((2, 3), v)) for v in (1.0, 2.0))
     path = pack(tmp_path / "a.zip", ("a/1.pkl", one), ("a/2.pkl", two), ("readme.txt", b"x"))
     assert (read_clip(path) == 2).all()
-
-
-class Runs:
-    def __reduce__(self) -> tuple[Any, ...]:
-        return (os.mkdir, ("made-by-a-pickle",))
 
 
 class RunsInAList:

@@ -59,17 +59,17 @@ def test_leaks_and_oddities_of_ave_are_notes(tmp_path: Path) -> None:
     )
     h5(folder / "test_order.h5", np.array([4, 3]), "order")
     h5(folder / "mil_labels.h5", np.zeros(3))
-    findings = check_data("ave", tmp_path)
-    assert findings.usable
-    notes = told(findings, "note")
+    report = check_data("ave", tmp_path)
+    assert report.usable
+    notes = told(report, "note")
     one(notes, "videos with clips in train and in test: 1 (vid-0000000)")
     one(notes, "rows in val and in test: 1 (3)")
     one(notes, "rows in no split: 1")
     one(notes, "test_order.h5: classes without a clip: 1 (Bell)")
     one(notes, "labels.h5: clips whose labelled seconds differ from the annotated ones: 1 (row 1)")
     one(notes, "2 classes, which are not those of AVE")
-    one(told(findings, "ok"), "with the header line of later copies")
-    one(told(findings, "ok"), "not read: mil_labels.h5")
+    one(told(report, "ok"), "with the header line of later copies")
+    one(told(report, "ok"), "not read: mil_labels.h5")
 
 
 def test_full_size_ave_has_the_published_counts(tmp_path: Path) -> None:
@@ -93,9 +93,9 @@ def test_full_size_ave_has_the_published_counts(tmp_path: Path) -> None:
     features = {"video": np.zeros((4143, 10, 1)), "audio": np.zeros((4143, 10, 128), np.float16)}
     labels = tiny_sets.one_hot(rows, classes)
     write_ave(tmp_path, features, labels, {s: np.array(r) for s, r in order.items()}, rows)
-    findings = check_data("ave", tmp_path)
-    assert findings.usable
-    fine, notes = told(findings, "ok"), told(findings, "note")
+    report = check_data("ave", tmp_path)
+    assert report.usable
+    fine, notes = told(report, "ok"), told(report, "note")
     one(fine, "28 classes, in the published order")
     one(fine, "4143 clips, 4097 videos, as published")
     one(fine, "train_order.h5: 3339 train, as published")

@@ -54,9 +54,9 @@ def test_leaks_and_oddities_of_avvp_are_notes(tmp_path: Path) -> None:
         write_clip(folder / f"feature/audio/zip/{name}.zip", np.ones((10, 5)))
     append(folder / "data/AVVP_val_pd.csv", "BBBBBBBBBBB_90_99\tDog")
     append(folder / "data/AVVP_val_pd.csv", "AAAAAAAAAAA_30_40\tDog")
-    findings = check_data("avvp", tmp_path)
-    assert findings.usable
-    notes = told(findings, "note")
+    report = check_data("avvp", tmp_path)
+    assert report.usable
+    notes = told(report, "note")
     one(notes, COMBINED, "events that begin and end at the same second, and have no effect: 1")
     one(notes, COMBINED, "clips listed twice, each time with some of their events: 1 (AAAAAAAAAAA_30_40)")
     one(notes, COMBINED, "malformed names", "3 (BBB_5_15, CCCCCCCCCC`_0_10, Speech)")
@@ -73,10 +73,10 @@ def test_errors_in_a_table_that_nobody_reads_prevent_nothing(tmp_path: Path) -> 
     folder = tiny_sets.avvp(tmp_path)
     append(folder / "data/AVVP_eval_audio.csv", "X\t0\t3\tWhale")
     (folder / "data/AVVP_eval_visual_checked.csv").write_text("")
-    findings = check_data("avvp", tmp_path)
-    assert findings.usable
-    one(told(findings, "note"), "AVVP_eval_audio.csv: X: unknown class 'Whale'")
-    one(told(findings, "note"), "AVVP_eval_visual_checked.csv: the file is empty")
+    report = check_data("avvp", tmp_path)
+    assert report.usable
+    one(told(report, "note"), "AVVP_eval_audio.csv: X: unknown class 'Whale'")
+    one(told(report, "note"), "AVVP_eval_visual_checked.csv: the file is empty")
     for form in ("_checked_combined", "_checked"):
         (folder / f"data/AVVP_eval_audio{form}.csv").unlink()
     one(told(check_data("avvp", tmp_path), "problem"), "AVVP_eval_audio.csv: X: unknown class 'Whale'")
@@ -89,11 +89,11 @@ def test_published_classes_of_avvp_are_known_in_both_orders_and_counts_are_compa
     for order, name in (("cmg", "CMG"), ("official", "the data set itself")):
         names = avvp_classes(order)
         (folder / "data/AVVP_Categories.txt").write_text("\n".join(names))
-        findings = check_data("avvp", tmp_path)
-        one(told(findings, "ok"), f"25 classes, in the order of {name}")
-        one(told(findings, "note"), "AVVP_train.csv: 1 train (published 10000)")
-        one(told(findings, "note"), COMBINED, "3 lines (published 1846), 3 clips (published 1844)")
-        one(told(findings, "note"), COMBINED, "classes without an event: 22 (")
+        report = check_data("avvp", tmp_path)
+        one(told(report, "ok"), f"25 classes, in the order of {name}")
+        one(told(report, "note"), "AVVP_train.csv: 1 train (published 10000)")
+        one(told(report, "note"), COMBINED, "3 lines (published 1846), 3 clips (published 1844)")
+        one(told(report, "note"), COMBINED, "classes without an event: 22 (")
     (folder / "data/AVVP_Categories.txt").write_text("\n".join(sorted(avvp_classes())))
     one(told(check_data("avvp", tmp_path), "note"), "in an order of their own")
     (folder / "data/AVVP_Categories.txt").unlink()
@@ -106,13 +106,13 @@ def test_ave_avvp_labels_orders_and_shared_videos_are_looked_at(tmp_path: Path) 
     h5(folder / "ave_avvp_order.h5", np.array([0, 1, 2, 3, 4]), "order")
     text = tmp_path / "AVE/data/Annotations.txt"
     text.write_text(text.read_text().replace("vid-0000001", NAME := "AAAAAAAAAAA"))
-    findings = check_data("ave-avvp", tmp_path)
-    assert findings.usable
-    notes = told(findings, "note")
+    report = check_data("ave-avvp", tmp_path)
+    assert report.usable
+    notes = told(report, "note")
     one(notes, "ave_avvp_labels.h5: rows that are not in the order have labels")
     one(notes, "ave_avvp_labels.h5: rows that differ from AVE's own labels: 1 (row 0)")
     one(notes, f"videos of the training in AVE and the test in AVVP: 1 ({NAME})")
-    fine = told(findings, "ok")
+    fine = told(report, "ok")
     one(fine, "ave_avvp_order.h5: 2 train, 2 val, 1 test")
     one(fine, "AVE_AVVP_eval_audio_checked.csv: separated by commas")
     one(fine, "AVE_AVVP_eval_audio_checked_combined.csv: separated by tabs")

@@ -39,8 +39,8 @@ def test_published_pairs_have_published_counts_and_two_are_broken(tmp_path: Path
     part = [line for line in video if line.split(",")[0] in ucf[:8]]
     (tables / "ucf2vggsound_8.csv").write_bytes("\r\n".join(["category,video_id", *part]).encode())
     (tables / "ucf2vggsound_12.csv").write_text("\n".join(["category,video_id", *part[1:]]))
-    findings = check_data("ucf-vgg", tmp_path)
-    fine, notes, problems = (told(findings, level) for level in ("ok", "note", "problem"))
+    report = check_data("ucf-vgg", tmp_path)
+    fine, notes, problems = (told(report, level) for level in ("ok", "note", "problem"))
     one(fine, "16 pairs of classes, in the published order")
     one(fine, "ucf2vggsound.csv: 2003 video, as published")
     one(fine, "vggsound2ucf.csv: 4813 audio, as published")
@@ -62,9 +62,9 @@ def test_oddities_of_ucf_and_vgg_are_notes(tmp_path: Path) -> None:
     append(tables / "ucf2vggsound.csv", "Skiing,v_Typing_g01_c01")
     append(tables / "vggsound2ucf.csv", "skiing,aaaaaaaaa00,validation")
     write_clip(tmp_path / "UCF101/feature/video/zip/v_Skiing_odd.zip", np.ones((10, 2, 2, 3)))
-    findings = check_data("ucf-vgg", tmp_path)
-    assert findings.usable
-    notes = told(findings, "note")
+    report = check_data("ucf-vgg", tmp_path)
+    assert report.usable
+    notes = told(report, "note")
     one(notes, "2 pairs of classes, which are not the published ones")
     one(notes, "names other than v_<class>_g<group>_c<clip>: 2 (v_Skiing_odd, v_Typing_g01_c01)")
     one(notes, "ucf2vggsound.csv: clips listed twice: 1 (v_Typing_g01_c01)")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from unicode_cmg.data import FeatureStore
-from unicode_cmg.data.digits import CLASSES, Digits, build_digits, write_digits
+from unicode_cmg.data.digits import CLASSES, Digits, write_digits
 from unicode_cmg.data.digits.clips import BACKGROUND, PROMPTS
 from unicode_cmg.data.digits.sources import recordings, scans, windows, word_vector
 from unicode_cmg.data.digits.tasks import AVVP_COUNTS, draw_avvp, ucf_split
@@ -15,6 +15,7 @@ from unicode_cmg.data.layouts import read_ave, read_avvp, read_retrieval, read_u
 from unicode_cmg.errors import InputError
 
 
+@pytest.mark.slow
 def test_equal_seeds_write_equal_bytes(digits_root: Path, tmp_path: Path) -> None:
     write_digits(tmp_path / "again")
     first = {f.relative_to(digits_root): f for f in digits_root.rglob("*") if f.is_file()}
@@ -53,9 +54,12 @@ def test_the_pretraining_stores_and_ave_hold_the_clips_that_were_built(
             assert ave.annotations[row].end == end
 
 
-def test_the_reference_files_hold_the_reference_arrays_without_a_mask(tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_the_reference_files_hold_the_reference_arrays_without_a_mask(
+    tmp_path: Path, reference_digits: Digits
+) -> None:
     write_digits(tmp_path / "d", recipe="reference")
-    digits = build_digits("reference", 0)
+    digits = reference_digits
     ave = read_ave(tmp_path / "d/AVE")
     start = 0
     for split in ("train", "val", "test"):
@@ -94,21 +98,26 @@ def test_no_instance_of_an_avvp_split_is_in_another_or_in_pretraining(built_digi
         assert sum(map(len, shown.values())) == len(set.union(*shown.values()))
 
 
+@pytest.fixture(scope="module")
+def instances() -> dict[str, dict[bytes, int]]:
+    """Modality -> the features of a second -> the number of its scan or recording."""
+    sources = {"video": windows(scans().pixels), "audio": recordings().vectors}
+    return {
+        modality: {x.tobytes(): i for i, x in enumerate(values.astype(np.float16).astype(np.float32))}
+        for modality, values in sources.items()
+    }
+
+
 def test_ucf_groups_and_vgg_splits_show_only_instances_of_their_own(
-    digits_root: Path, built_digits: Digits
+    digits_root: Path, built_digits: Digits, instances: dict[str, dict[bytes, int]]
 ) -> None:
     data, pools = read_ucf_vgg(digits_root), built_digits.pools
-    images = {
-        x.tobytes(): i for i, x in enumerate(windows(scans().pixels).astype(np.float16).astype(np.float32))
-    }
-    sounds = {
-        x.tobytes(): i for i, x in enumerate(recordings().vectors.astype(np.float16).astype(np.float32))
-    }
     sides = (
-        (data.video, images, scans().classes, "scans", lambda part: ucf_split(int(part[1:]))),
-        (data.audio, sounds, recordings().classes, "recordings", lambda part: part),
+        (data.video, "video", scans().classes, "scans", lambda part: ucf_split(int(part[1:]))),
+        (data.audio, "audio", recordings().classes, "recordings", lambda part: part),
     )
-    for side, known, classes, kind, split_of in sides:
+    for side, modality, classes, kind, split_of in sides:
+        known = instances[modality]
         assert len(side.clips) == 600
         splits = set()
         for row, (clip, features) in enumerate(zip(side.clips, side.features(np.arange(600)), strict=True)):
@@ -123,27 +132,21 @@ def test_ucf_groups_and_vgg_splits_show_only_instances_of_their_own(
 
 @pytest.mark.parametrize("name", ["clotho", "flickr-sound"])
 def test_retrieval_items_are_two_digits_of_the_test_instances(
-    digits_root: Path, built_digits: Digits, name: str
+    digits_root: Path, built_digits: Digits, instances: dict[str, dict[bytes, int]], name: str
 ) -> None:
     data, pool = read_retrieval(name, digits_root), built_digits.pools["test"]
-    images = {
-        x.tobytes(): i for i, x in enumerate(windows(scans().pixels).astype(np.float16).astype(np.float32))
-    }
-    sounds = {
-        x.tobytes(): i for i, x in enumerate(recordings().vectors.astype(np.float16).astype(np.float32))
-    }
     known = {
-        "audio": (sounds, recordings().classes, pool.recordings),
-        "video": (images, scans().classes, pool.scans),
+        "audio": (recordings().classes, pool.recordings),
+        "video": (scans().classes, pool.scans),
     }
     assert len(data.items) == 90
     told = {modality: [] for modality in data.feature_folders}
     for modality, found in told.items():
-        numbers, classes, instances = known[modality]
+        numbers, (classes, allowed) = instances[modality], known[modality]
         values, mask = data.features(modality, np.arange(90))
         for steps, real in zip(values, mask, strict=True):
             shown = [numbers[x.tobytes()] for x in steps[real] if x.tobytes() in numbers]
-            assert set(shown) <= set(np.concatenate(instances))
+            assert set(shown) <= set(np.concatenate(allowed))
             found.append(tuple(dict.fromkeys(int(classes[i]) for i in shown)))
         assert len(set(found)) == 90
         assert all(len(pair) == 2 for pair in found)

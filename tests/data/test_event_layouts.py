@@ -5,10 +5,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 import pytest
-from tiny_sets import told
+from tiny_sets import append, clip, h5, told
 
 from unicode_cmg.data.categories import avvp_classes
 from unicode_cmg.data.check import check_data
@@ -24,10 +23,6 @@ AUDIO = [
     EventRow(NAMES[2], (Event("Dog", 1, 2), Event("Dog", 5, 6))),
 ]
 VIDEO = [EventRow(NAMES[0], (Event("Dog", 5, 10),)), EventRow(NAMES[2], (Event("Car", 0, 10),))]
-
-
-def clip(value: float, length: int, dim: int) -> np.ndarray:
-    return np.full((length, dim), float(value)) + np.arange(length)[:, None]
 
 
 @pytest.fixture
@@ -153,11 +148,7 @@ def test_single_events_may_be_separated_by_commas_or_tabs(avvp: Path, separator:
 
 
 def line(name: str, text: str) -> Callable[[Path], None]:
-    def apply(folder: Path) -> None:
-        file = folder / "data" / name
-        file.write_text(file.read_text() + text + "\n")
-
-    return apply
+    return lambda folder: append(folder / "data" / name, text)
 
 
 TABLE = "AVVP_eval_audio_checked_combined.csv"
@@ -233,7 +224,6 @@ def test_ave_avvp_labels_that_do_not_fit_ave_are_refused(digits_root: Path, tmp_
     (tmp_path / "AVE_AVVP/data").mkdir(parents=True)
     for file in (digits_root / "AVE_AVVP/data").iterdir():
         (tmp_path / "AVE_AVVP/data" / file.name).write_bytes(file.read_bytes())
-    with h5py.File(tmp_path / "AVE_AVVP/data/ave_avvp_labels.h5", "w") as handle:
-        handle["avadataset"] = np.zeros((2000, 10, 13), np.float32)
+    h5(tmp_path / "AVE_AVVP/data/ave_avvp_labels.h5", np.zeros((2000, 10, 13), np.float32))
     with pytest.raises(InputError, match=r"ave_avvp_labels.h5.*13\]; expected \[2000, 10, 9\]"):
         read_ave_avvp(tmp_path)

@@ -2,12 +2,11 @@ from __future__ import annotations
 
 import json
 import pickle
-from collections.abc import Callable
 from pathlib import Path
 
-import h5py
 import numpy as np
 import pytest
+from tiny_sets import h5
 
 from unicode_cmg.data.layouts import (
     RetrievalData,
@@ -66,33 +65,22 @@ def test_what_is_written_is_read_back(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "files"),
+    ("name", "root", "table", "folders"),
     [
-        ("coco", ["MSCOCO/val_part_1.json", "MSCOCO/feature/zip/000000000042.zip"]),
-        ("clotho", ["clotho2.1/clotho_captions_evaluation.csv", "clotho2.1/feature/zip/000000000042.zip"]),
-        (
-            "flickr-sound",
-            [
-                "FlickrSoundNet/Data/test.csv",
-                "FlickrSoundNet/Data/feature/audio/zip/000000000042.zip",
-                "FlickrSoundNet/Data/feature/image/zip/000000000042.zip",
-            ],
-        ),
-        ("msvd", ["MSVD/MSVD/test.csv", "MSVD/MSVD/feature/zip/000000000042.zip"]),
-        (
-            "valor",
-            [
-                "VALOR32K/VALOR-32K-annotations/desc_test.json",
-                "VALOR32K/feature/video/zip/000000000042.zip",
-                "VALOR32K/feature/audio/zip/000000000042.zip",
-            ],
-        ),
+        ("coco", "MSCOCO", "val_part_1.json", ["zip"]),
+        ("clotho", "clotho2.1", "clotho_captions_evaluation.csv", ["zip"]),
+        ("flickr-sound", "FlickrSoundNet/Data", "test.csv", ["audio/zip", "image/zip"]),
+        ("msvd", "MSVD/MSVD", "test.csv", ["zip"]),
+        ("valor", "VALOR32K", "VALOR-32K-annotations/desc_test.json", ["video/zip", "audio/zip"]),
     ],
 )
-def test_files_lie_where_the_released_readers_look(tmp_path: Path, name: str, files: list[str]) -> None:
+def test_files_lie_where_the_released_readers_look(
+    tmp_path: Path, name: str, root: str, table: str, folders: list[str]
+) -> None:
     written(name, tmp_path)
-    for file in files:
-        assert (tmp_path / file).is_file()
+    assert (tmp_path / root / table).is_file()
+    for folder in folders:
+        assert (tmp_path / root / "feature" / folder / "000000000042.zip").is_file()
 
 
 def test_lists_are_in_the_published_form(tmp_path: Path) -> None:
@@ -179,8 +167,7 @@ def test_without_word_vectors_one_line_says_where_they_belong(tmp_path: Path) ->
 def write_words(data: RetrievalData, values: np.ndarray, mask: np.ndarray | None = None) -> None:
     for name, array in (("text_feature.h5", values), ("text_mask.h5", mask)):
         if array is not None:
-            with h5py.File(data.table.parent / name, "w") as file:
-                file["avadataset"] = array
+            h5(data.table.parent / name, array)
 
 
 def test_words_without_a_mask_are_all_real(tmp_path: Path) -> None:
@@ -223,55 +210,45 @@ def test_words_to_write_are_checked(tmp_path: Path) -> None:
     assert not (data.table.parent / "text_feature.h5").exists()
 
 
-def text(name: str, content: str) -> Callable[[Path], None]:
-    return lambda root: (root / name).write_text(content) and None
-
-
 COCO, CLOTHO = "MSCOCO/val_part_1.json", "clotho2.1/clotho_captions_evaluation.csv"
 MSVD, VALOR = "MSVD/MSVD/test.csv", "VALOR32K/VALOR-32K-annotations/desc_test.json"
+FLICKR, COLUMNS = (
+    "FlickrSoundNet/Data/test.csv",
+    "file_name,caption_1,caption_2,caption_3,caption_4,caption_5",
+)
+
+
+def entries(*annotations: dict[str, object]) -> str:
+    return json.dumps({"annotations": annotations})
 
 
 @pytest.mark.parametrize(
-    ("name", "damage", "message"),
+    ("name", "table", "content", "message"),
     [
-        ("coco", lambda root: (root / COCO).unlink(), "val_part_1.json: no such file"),
-        ("coco", text(COCO, '{"annotations": ['), "val_part_1.json: not valid JSON"),
-        ("coco", text(COCO, "[]"), "no entry in this list; expected an object with a list 'annotations'"),
-        ("coco", text(COCO, '{"annotations": []}'), "no entry"),
-        ("coco", text(COCO, '{"annotations": [{"image_id": 3}]}'), "entry 0 lacks image_id or caption"),
-        (
-            "coco",
-            text(COCO, '{"annotations": [{"image_id": "../x", "caption": "y"}]}'),
-            r"the image_id '../x'",
-        ),
-        (
-            "coco",
-            text(COCO, '{"annotations": [{"image_id": 3, "caption": " "}]}'),
-            "caption 0, of '000000000003', is empty",
-        ),
-        ("clotho", text(CLOTHO, "file_name,caption_1\na.wav,b\n"), "no column 'caption_2'"),
-        (
-            "clotho",
-            text(CLOTHO, "file_name,caption_1,caption_2,caption_3,caption_4,caption_5\na.wav,b,c\n"),
-            "line 2: a row with too few columns",
-        ),
-        (
-            "clotho",
-            text(CLOTHO, "file_name,caption_1,caption_2,caption_3,caption_4,caption_5\n.wav,b,c,d,e,f\n"),
-            "'.wav' names no item",
-        ),
-        ("msvd", text(MSVD, "video_name,caption\nx,\n"), "caption 0, of 'x', is empty"),
-        ("msvd", text(MSVD, "video,caption\nx,y\n"), "no column 'video_name'"),
-        ("valor", text(VALOR, '[{"video_id": "x"}]'), "entry 0 lacks video_id or desc"),
-        ("flickr-sound", text("FlickrSoundNet/Data/test.csv", "filename\n"), "no row after the header"),
+        ("coco", COCO, '{"annotations": [', "val_part_1.json: not valid JSON"),
+        ("coco", COCO, "[]", "no entry in this list; expected an object with a list 'annotations'"),
+        ("coco", COCO, entries(), "no entry"),
+        ("coco", COCO, entries({"image_id": 3}), "entry 0 lacks image_id or caption"),
+        ("coco", COCO, entries({"image_id": "../x", "caption": "y"}), r"the image_id '../x'"),
+        ("coco", COCO, entries({"image_id": 3, "caption": " "}), "caption 0, of '000000000003', is empty"),
+        ("clotho", CLOTHO, "file_name,caption_1\na.wav,b\n", "no column 'caption_2'"),
+        ("clotho", CLOTHO, f"{COLUMNS}\na.wav,b,c\n", "line 2: a row with too few columns"),
+        ("clotho", CLOTHO, f"{COLUMNS}\n.wav,b,c,d,e,f\n", "'.wav' names no item"),
+        ("msvd", MSVD, "video_name,caption\nx,\n", "caption 0, of 'x', is empty"),
+        ("msvd", MSVD, "video,caption\nx,y\n", "no column 'video_name'"),
+        ("valor", VALOR, '[{"video_id": "x"}]', "entry 0 lacks video_id or desc"),
+        ("flickr-sound", FLICKR, "filename\n", "no row after the header"),
     ],
 )
 def test_lists_that_make_no_sense_are_named(
-    tmp_path: Path, name: str, damage: Callable[[Path], None], message: str
+    tmp_path: Path, name: str, table: str, content: str, message: str
 ) -> None:
     written(name, tmp_path)
-    damage(tmp_path)
+    (tmp_path / table).write_text(content)
     with pytest.raises(InputError, match=message):
+        read_retrieval(name, tmp_path)
+    (tmp_path / table).unlink()
+    with pytest.raises(InputError, match=f"{Path(table).name}: no such file"):
         read_retrieval(name, tmp_path)
 
 

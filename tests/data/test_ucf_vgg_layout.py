@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tiny_sets import clip
 
 from unicode_cmg.data.layouts import read_ucf_vgg, write_clip
 from unicode_cmg.data.layouts.ucf_vgg import UCFVGGClip, write_ucf_vgg
@@ -12,10 +13,6 @@ from unicode_cmg.errors import InputError
 PAIRS = [("Bowling\tbowling", "bowling impact"), ("Skiing", "skiing"), ("Frisbee", "playing frisbee")]
 
 CLASSES = (("Bowling", "bowling impact"), *PAIRS[1:])
-
-
-def clip(value: float, length: int, dim: int) -> np.ndarray:
-    return np.full((length, dim), float(value)) + np.arange(length)[:, None]
 
 
 @pytest.fixture

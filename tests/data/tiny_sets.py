@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -129,3 +132,23 @@ def edit(path: Path, change: Callable[[np.ndarray], object], key: str = "avadata
 def append(path: Path, line: str) -> None:
     """Add a line to a text."""
     path.write_text(path.read_text() + line + "\n")
+
+
+def clip(value: float, length: int, dim: int) -> np.ndarray:
+    """`[length, dim]`: `value` plus the second."""
+    return np.full((length, dim), float(value)) + np.arange(length)[:, None]
+
+
+def pack(path: Path, *members: tuple[str, bytes]) -> Path:
+    """Write a zip."""
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in members:
+            archive.writestr(name, content)
+    return path
+
+
+class Runs:
+    """Creates a folder when it is unpickled."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (os.mkdir, ("made-by-a-pickle",))

@@ -88,9 +88,9 @@ def write_digits(to: str | Path, *, recipe: str = "default", seed: int = 0) -> d
     Raises:
         InputError: As `build_digits`; or `to` holds something else, or cannot be written.
     """
-    digits = build_digits(recipe, seed)
     to = Path(to)
     check_replaceable(to, MANIFEST)
+    digits = build_digits(recipe, seed)
     with atomic_directory(to) as scratch:
         source = {"name": "digits", "recipe": recipe, "seed": seed}
         _write_store(scratch / "pretrain", digits.clips["pretrain"], "pretrain", source)

@@ -29,18 +29,19 @@ def read_table(path: Path, columns: Sequence[str]) -> list[tuple[str, ...]]:
     """
     text = read_text(path).removeprefix("\ufeff")  # as some spreadsheets begin a file
     separator = "\t" if "\t" in text.splitlines()[0] else ","
-    rows = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator)
+    rows = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
     table = []
     try:
+        header = next(rows)
         for column in columns:
-            if column not in (rows.fieldnames or ()):
+            if column not in header:
                 expected = f"a header line with {', '.join(columns)}"
                 raise InputError(f"no column '{column}'", where=path, expected=expected)
-        for row in rows:
-            values = tuple(row[column] for column in columns)
-            if None in values:
+        places = [header.index(column) for column in columns]
+        for row in filter(None, rows):
+            if len(row) <= max(places):
                 raise InputError("a row with too few columns", where=f"{path}, line {rows.line_num}")
-            table.append(values)
+            table.append(tuple(row[place] for place in places))
     except csv.Error as error:
         raise InputError(f"not a table ({error})", where=f"{path}, line {rows.line_num}") from None
     if not table:

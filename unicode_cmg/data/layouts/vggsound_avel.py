@@ -111,7 +111,8 @@ def read_vggsound_avel(data_root: str | Path) -> AVELData:
     classes = read_names(categories) if categories.is_file() else vggsound_avel_classes()
     table = tables / CLIPS
     clips = tuple(AVELClip(*row) for row in read_table(table, AVELClip._fields))
-    for clip in clips:
+    # each pair of a class and a split once, by its first clip: there are 40 801 clips
+    for clip in {(clip.category, clip.split): clip for clip in reversed(clips)}.values():
         check_clip(clip, classes, where=table)
     return AVELData(folder, classes, clips, read_prompts(tables / PROMPTS, classes))
 
