@@ -111,19 +111,19 @@ class _UniqueKeys(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def load_yaml(path: Path) -> dict[str, Any]:
+def load_yaml(path: Path, extending: tuple[Path, ...] = ()) -> dict[str, Any]:
     """Read a YAML file of keys and values.
 
     A file with a key `extends: OTHER.yaml` (relative to the file) holds only what differs from the other one.
+
+    Args:
+        path: The file.
+        extending: The files that extend this one.
 
     Raises:
         InputError: The file is missing, empty, truncated, not a mapping, gives a key twice, or extends
             itself.
     """
-    return _load(path, ())
-
-
-def _load(path: Path, extending: tuple[Path, ...]) -> dict[str, Any]:
     if path.resolve() in extending:
         raise InputError("the file extends itself", where=extending[0], fix="remove an 'extends'")
     values = _read(path)
@@ -132,7 +132,7 @@ def _load(path: Path, extending: tuple[Path, ...]) -> dict[str, Any]:
     other = values.pop("extends")
     if not isinstance(other, str):
         raise InputError(f"'extends' is {other!r}", where=path, expected="the path of a YAML file")
-    return merged(_load(path.parent / other, (*extending, path.resolve())), values)
+    return merged(load_yaml(path.parent / other, (*extending, path.resolve())), values)
 
 
 def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -144,12 +144,12 @@ def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any
     return result
 
 
-def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def flat(values: Mapping[str, Any], *, separator: str = ".", prefix: str = "") -> dict[str, Any]:
     """Nested values by their dotted keys, as `--set` writes them; an empty group is a value."""
     result: dict[str, Any] = {}
     for key, value in values.items():
         if isinstance(value, Mapping) and value:
-            result |= flat(value, f"{prefix}{key}.")
+            result |= flat(value, separator=separator, prefix=f"{prefix}{key}{separator}")
         else:
             result[f"{prefix}{key}"] = value
     return result

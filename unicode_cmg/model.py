@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, ClassVar, TypeVar, cast
 
 import torch
@@ -16,6 +17,20 @@ from unicode_cmg.codebook import Quantizer
 from unicode_cmg.config import Config
 
 ModelT = TypeVar("ModelT", bound="Model")
+
+
+@contextmanager
+def evaluating(*modules: nn.Module) -> Iterator[None]:
+    """Evaluation mode without gradients, after which each module is in the mode it was in."""
+    training = [module.training for module in modules]
+    try:
+        with torch.no_grad():
+            for module in modules:
+                module.eval()
+            yield
+    finally:
+        for module, mode in zip(modules, training, strict=True):
+            module.train(mode)
 
 
 class ReleasedOrigin(Config):
@@ -84,9 +99,9 @@ class Model(nn.Module, ABC):
         return cls(cls.config_class.parse(values, where=where))
 
     @property
-    @abstractmethod
     def modalities(self) -> tuple[str, ...]:
-        """Names of the modalities the model was built for."""
+        """Names of the modalities the model was built for: those of the field `modalities` of its config."""
+        return tuple(vars(self.config)["modalities"])
 
     @abstractmethod
     def encode(
@@ -96,6 +111,11 @@ class Model(nn.Module, ABC):
         mask: Bool[Tensor, "batch time"] | None = None,
     ) -> Encoding:
         """Codes of one modality, in whatever mode (`train`/`eval`) the module is in.
+
+        Args:
+            modality: Its name in the config.
+            features: `[B, T, C]`, or `[B, T, H, W, C]` for a modality with a grid.
+            mask: `[B, T]` True where a step is valid; default: all.
 
         Raises:
             InputError: The modality is unknown, or the features do not fit its configuration.

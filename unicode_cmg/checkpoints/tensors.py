@@ -78,42 +78,45 @@ def load_exactly(module: torch.nn.Module, tensors: Mapping[str, Tensor], *, wher
     Raises:
         InputError: A key is missing or left over, or a shape differs. The module is then unchanged.
     """
-    own = {key: tuple(tensor.shape) for key, tensor in module.state_dict().items()}
-    problem = first_difference(tensors, own, "this model")
-    if problem is not None:
-        what, shape = problem
-        raise InputError(
-            what,
-            where=where,
-            expected=None if shape is None else f"{shape} by its config.json",
-            fix="its config.json may be of another model" if shape is None else None,
-        )
+    fix = "its config.json may be of another model"
+    check_same(tensors, module.state_dict(), "this model", by="its config.json", where=where, fix=fix)
     module.load_state_dict(tensors)
 
 
-def first_difference(
-    tensors: Mapping[str, Tensor], expected: Mapping[str, tuple[int, ...]], owner: str
-) -> tuple[str, list[int] | None] | None:
-    """What is wrong with the first of the tensors that differs, and the shape it should have.
+def check_same(
+    tensors: Mapping[str, Tensor],
+    expected: Mapping[str, Tensor],
+    owner: str,
+    *,
+    by: str,
+    where: object,
+    right: str | None = None,
+    fix: str | None = None,
+) -> None:
+    """Refuse tensors that differ in a key or a shape from those expected.
 
     Args:
         tensors: The tensors given.
-        expected: Key -> shape of every tensor that must be there.
+        expected: Every tensor that must be there, with its shape.
         owner: What the tensors should belong to, as in "does not belong to this model".
+        by: What tells the right shapes.
+        where: The file they came from, for the error message.
+        right: What is expected if a tensor is missing or left over.
+        fix: What to do about that.
 
-    Returns:
-        The shape is None for a tensor that is missing or left over; None instead of both if all fit.
+    Raises:
+        InputError: A tensor is missing, left over or of another shape; the first is named.
     """
     missing = [key for key in expected if key not in tensors]
     surplus = [key for key in tensors if key not in expected]
     for kind, keys in (("is missing", missing), (f"does not belong to {owner}", surplus)):
         if keys:
             others = f" (and {len(keys) - 1} more)" if len(keys) > 1 else ""
-            return f"tensor '{keys[0]}' {kind}{others}", None
-    for key, shape in expected.items():
-        if tuple(tensors[key].shape) != shape:
-            return f"tensor '{key}' has shape {list(tensors[key].shape)}", list(shape)
-    return None
+            raise InputError(f"tensor '{keys[0]}' {kind}{others}", where=where, expected=right, fix=fix)
+    for key, tensor in expected.items():
+        if tensors[key].shape != tensor.shape:
+            what = f"tensor '{key}' has shape {list(tensors[key].shape)}"
+            raise InputError(what, where=where, expected=f"{list(tensor.shape)} by {by}")
 
 
 def state_fingerprint(model: torch.nn.Module) -> str:

@@ -101,15 +101,6 @@ def build_quantizer(
         if released
         else partial(SharedCodebook, init=config.init)
     )
-
-    def codebook() -> SharedCodebook:
-        return kind(
-            num_codes,
-            dim,
-            modalities,
-            decay=config.decay,
-            own_weight=config.own_weight,
-            revive_after=config.revive_after,
-        )
-
-    return ResidualCodebook([codebook() for _ in range(config.codebooks)]) if config.codebooks else codebook()
+    learning = {"decay": config.decay, "own_weight": config.own_weight, "revive_after": config.revive_after}
+    books = [kind(num_codes, dim, modalities, **learning) for _ in range(config.codebooks or 1)]
+    return ResidualCodebook(books) if config.codebooks else books[0]

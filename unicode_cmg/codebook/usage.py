@@ -52,7 +52,9 @@ def agreement(
     Raises:
         InputError: The modalities are not aligned.
     """
-    _check_aligned(indices_by_modality)
+    if not _aligned(indices_by_modality):
+        shapes = ", ".join(f"{m} {list(x.shape)}" for m, x in indices_by_modality.items())
+        raise InputError(f"modalities differ in shape: {shapes}", where="agreement", expected="aligned steps")
     result = {}
     for (a, x), (b, y) in combinations(indices_by_modality.items(), 2):
         valid = _valid(masks, a, x) & _valid(masks, b, y)
@@ -119,9 +121,3 @@ def most_frequent(
 
 def _aligned(indices_by_modality: Mapping[str, Tensor]) -> bool:
     return len({tuple(x.shape) for x in indices_by_modality.values()}) == 1
-
-
-def _check_aligned(indices_by_modality: Mapping[str, Tensor]) -> None:
-    if not _aligned(indices_by_modality):
-        shapes = ", ".join(f"{m} {list(x.shape)}" for m, x in indices_by_modality.items())
-        raise InputError(f"modalities differ in shape: {shapes}", where="agreement", expected="aligned steps")

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from unicode_cmg.batch import Encoding, FeatureBatch
 from unicode_cmg.data.labelled import Clips
 from unicode_cmg.errors import InputError, at_least, unknown
-from unicode_cmg.model import Model
+from unicode_cmg.model import Model, evaluating
 from unicode_cmg.progress import Progress
 
 BATCH_CLIPS = 64
@@ -138,7 +136,7 @@ def encode_batches(
         chosen = rows[start : start + batch_size]
         batch = read(chosen).to(reference.device, reference.dtype)
         encodings, masks = {}, {}
-        with _evaluating(model):
+        with evaluating(model):
             for m, x in batch.features.items():
                 mask = batch.masks[m]
                 try:
@@ -150,17 +148,6 @@ def encode_batches(
                 per_step = encodings[m].indices.shape[1] == mask.shape[1]
                 masks[m] = mask if per_step else mask.any(dim=1, keepdim=True)  # the one code of a clip
         yield CodeBatch(chosen, encodings, masks)
-
-
-@contextmanager
-def _evaluating(model: Model) -> Iterator[None]:
-    was_training = model.training
-    model.eval()
-    try:
-        with torch.no_grad():
-            yield
-    finally:
-        model.train(was_training)
 
 
 def _with_progress(batches: Iterator[CodeBatch], shown: Progress) -> Iterator[CodeBatch]:

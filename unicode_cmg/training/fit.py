@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from unicode_cmg.errors import InputError
 from unicode_cmg.files import write_text
 from unicode_cmg.methods import method_class
 from unicode_cmg.methods.base import Method
+from unicode_cmg.model import evaluating
 from unicode_cmg.progress import Progress
 from unicode_cmg.regularizers import Regularizers, columns
 from unicode_cmg.training.config import PretrainConfig
@@ -155,7 +155,7 @@ def _fresh_regularizers(config: PretrainConfig, method: Method[Any], store: Feat
     _check_store(method, store, extra)
     if not config.regularizers:
         return Regularizers()
-    with _evaluating(method):
+    with evaluating(method), preserved():
         batch = store.batch([0], modalities=dict.fromkeys((*method.modalities, *extra))).to(_device(method))
         own = batch.only(method.modalities)
         example = method.view(own, method.represent(own)).with_columns(batch)
@@ -186,23 +186,11 @@ def _check_store(method: Method[Any], store: FeatureStore, extra: Sequence[str])
                 fix=has,
             )
     try:
-        with _evaluating(method):
+        with evaluating(method), preserved():
             method.represent(store.batch([0], modalities=method.modalities).to(_device(method)))
     except InputError as error:
         where = store.path if error.where is None else f"{store.path}: {error.where}"
         raise InputError(error.what, where=where, expected=error.expected, fix=error.fix) from None
-
-
-@contextmanager
-def _evaluating(method: Method[Any]) -> Iterator[None]:
-    """Evaluation mode without gradients, after which mode and global random states are as before."""
-    training = method.training
-    method.eval()
-    try:
-        with torch.no_grad(), preserved():
-            yield
-    finally:
-        method.train(training)
 
 
 def _device(method: Method[Any]) -> torch.device:

@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
+from unicode_cmg.config import flat
 from unicode_cmg.errors import InputError
 from unicode_cmg.files import disk_errors, write_text
 
@@ -171,8 +172,9 @@ class MetricsLog:
         with disk_errors(self._path), self._path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(entry, allow_nan=False) + "\n")
         if self._writer is not None:
-            for name, value in _scalars(entry):
-                self._writer.add_scalar(name, value, entry["step"])
+            for name, value in flat(entry, separator="/").items():
+                if value is not None and name != "step":
+                    self._writer.add_scalar(name, float(value), entry["step"])
 
     def close(self) -> None:
         """Bring everything to disk."""
@@ -195,17 +197,6 @@ def tensorboard_writer(folder: Path, *, after_step: int) -> SummaryWriter:
             fix="pip install 'unicode-cmg[tensorboard]', or set it to false",
         ) from None
     return SummaryWriter(str(folder), purge_step=after_step + 1)
-
-
-def _scalars(entry: dict[str, Any], prefix: str = "") -> list[tuple[str, float]]:
-    """Every number of a line under its path, such as `loss/cpc`."""
-    found = []
-    for key, value in entry.items():
-        if isinstance(value, dict):
-            found += _scalars(value, f"{prefix}{key}/")
-        elif value is not None and prefix + key != "step":
-            found.append((prefix + key, float(value)))
-    return found
 
 
 def _plain(value: Any) -> Any:

@@ -19,6 +19,7 @@ from unicode_cmg.batch import FeatureBatch
 from unicode_cmg.data.store import FeatureStore
 from unicode_cmg.errors import InputError, did_you_mean
 from unicode_cmg.methods.base import Method
+from unicode_cmg.model import evaluating
 from unicode_cmg.regularizers import Regularizers
 from unicode_cmg.training.batches import read_ahead
 from unicode_cmg.training.config import PretrainConfig
@@ -83,24 +84,18 @@ class Objective:
         size = training.batch_size
         chunks = (np.arange(first, min(first + size, len(store))) for first in range(0, len(store), size))
         sums: dict[str, Tensor] = {}
-        method.eval()
-        self._regularizers.eval()
-        try:
-            with (
-                torch.no_grad(),
-                preserved(),
-                accelerator.autocast(),
-                closing(read_ahead(store, chunks, columns, accelerator.device)) as batches,
-            ):
-                for number, batch in enumerate(batches):
-                    generator = validation_generator(training.seed, number)
-                    representation = method.represent(batch.only(method.modalities))
-                    terms, total = self.losses(batch, representation, generator=generator, number=number)
-                    for term, loss in {"total": total, **terms}.items():
-                        sums[term] = sums.get(term, loss.new_zeros(())) + loss * len(batch)
-        finally:
-            method.train()
-            self._regularizers.train()
+        with (
+            evaluating(method, self._regularizers),
+            preserved(),
+            accelerator.autocast(),
+            closing(read_ahead(store, chunks, columns, accelerator.device)) as batches,
+        ):
+            for number, batch in enumerate(batches):
+                generator = validation_generator(training.seed, number)
+                representation = method.represent(batch.only(method.modalities))
+                terms, total = self.losses(batch, representation, generator=generator, number=number)
+                for term, loss in {"total": total, **terms}.items():
+                    sums[term] = sums.get(term, loss.new_zeros(())) + loss * len(batch)
         return {term: float(value) / len(store) for term, value in sums.items()}
 
 

@@ -10,7 +10,7 @@ import torch
 
 from unicode_cmg.checkpoints.released import LAYOUTS
 from unicode_cmg.checkpoints.released.file import ReleasedFile, read_released
-from unicode_cmg.checkpoints.tensors import first_difference, set_dtype
+from unicode_cmg.checkpoints.tensors import check_same, set_dtype
 from unicode_cmg.errors import InputError
 from unicode_cmg.model import Model, ReleasedOrigin
 from unicode_cmg.registry import method_class
@@ -57,7 +57,7 @@ def model_of(file: ReleasedFile, *, dtype: torch.dtype | None) -> Model:
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(_SEED)  # torch.manual_seed would reach the GPUs too
         model = method_class(file.layout.method, where=file.path).from_values(values, where=file.path)
-    _check(file, model)
+    _check_complete(file, model)
     set_dtype(model, dtype, state)
     model.load_state_dict(state, strict=False)
     unused = {key: tensor for key, tensor in file.tensors.items() if file.layout.our_name(key) is None}
@@ -98,20 +98,14 @@ def file_of(model: Model, path: Path, *, where: object, steps: int = 0) -> Relea
     return ReleasedFile(path, layout, tensors, {name: known[name] for name in layout.counters})
 
 
-def _check(file: ReleasedFile, model: Model) -> None:
+def _check_complete(file: ReleasedFile, model: Model) -> None:
     """Refuse a file whose modules differ from those of the model in a key or a shape."""
-    layout = file.layout
-    whole = layout.to_released(
+    title = f"a released {file.layout.title}"
+    whole = file.layout.to_released(
         model.config, model.state_dict(), modules=file.modules, unused=file.tensors, where=file.path
     )
-    expected = {key: tuple(tensor.shape) for key, tensor in whole.items()}
-    problem = first_difference(file.tensors, expected, f"a released {layout.title}")
-    if problem is not None:
-        what, shape = problem
-        right = f"every tensor of each module, as a released {layout.title} has them"
-        if shape is not None:
-            right = f"{shape} by the other tensors"
-        raise InputError(what, where=file.path, expected=right)
+    right = f"every tensor of each module, as {title} has them"
+    check_same(file.tensors, whole, title, by="the other tensors", where=file.path, right=right)
 
 
 def _fresh(own: Collection[str], given: Collection[str]) -> tuple[str, ...]:

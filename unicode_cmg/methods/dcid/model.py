@@ -38,11 +38,6 @@ class DCID(Method[LayerRepresentation]):
         self.context = Context(config.modalities)
         self.layer = DisentanglingLayer(config, config.modalities)
 
-    @property
-    def modalities(self) -> tuple[str, ...]:
-        """Names of the modalities, in the order of the config."""
-        return tuple(self.config.modalities)
-
     def represent(self, batch: FeatureBatch) -> LayerRepresentation:
         """One pass of all encoders and the quantizer.
 
@@ -66,10 +61,7 @@ class DCID(Method[LayerRepresentation]):
         """Terms of the objective (TOC paper, appendix A, eq 8).
 
         Args:
-            batch: Features by modality.
-            generator: CPU generator of the random choices.
-            representation: What `represent(batch)` returned, to spare a second encoder pass.
-            draws: The random choices themselves, instead of drawing them.
+            draws: The random choices themselves, instead of drawing them; for the others see `Method`.
 
         Returns:
             `reconstruction/m`, `commitment/m` and `club/m` for each modality m, `cpc` and `cmcm`.
@@ -103,16 +95,7 @@ class DCID(Method[LayerRepresentation]):
         features: Float[Tensor, "batch time ..."],
         mask: Bool[Tensor, "batch time"] | None = None,
     ) -> Encoding:
-        """Codes of one modality.
-
-        Args:
-            modality: Its name in the config.
-            features: `[B, T, C]`, or `[B, T, H, W, C]` for a modality with a grid.
-            mask: `[B, T]` True where a step is valid; default: all.
-
-        Raises:
-            InputError: The modality is unknown or the features do not fit its config.
-        """
+        """Codes of one modality; arguments and errors are those of `Model.encode`."""
         return self.layer.encode(modality, self.context.read(modality, features, mask), mask)
 
     def quantizers(self) -> dict[str, str]:

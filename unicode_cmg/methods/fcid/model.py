@@ -88,11 +88,6 @@ class FCID(Method[FCIDRepresentation]):
             revive_noise=config.revive_noise,
         )
 
-    @property
-    def modalities(self) -> tuple[str, ...]:
-        """Names of the modalities, in the order of the config."""
-        return tuple(self.config.modalities)
-
     def represent(self, batch: FeatureBatch) -> FCIDRepresentation:
         """One pass of all encoders and the quantizer.
 
@@ -127,11 +122,9 @@ class FCID(Method[FCIDRepresentation]):
         """Terms of the objective (FCID paper, eq 19), and CMCM, which the released code adds.
 
         Args:
-            batch: Features by modality.
-            generator: CPU generator of the random choices.
-            representation: What `represent(batch)` returned, to spare a second encoder pass.
             draws: The random choices themselves, instead of drawing them. Critics are the fine modalities
-                and the groups of clips, `[modalities * B]` in each, modality after modality.
+                and the groups of clips, `[modalities * B]` in each, modality after modality. For the others
+                see `Method`.
 
         Returns:
             `reconstruction/fine/m`, `club/fine/m` (eq 12) for each fine modality m; `cpc` (eq 13); those of
@@ -197,11 +190,9 @@ class FCID(Method[FCIDRepresentation]):
         """Codes of one modality.
 
         Args:
-            modality: Its name in the config.
-            features: `[B, T, C]`, or `[B, T, H, W, C]` for a modality with a grid.
-            mask: `[B, T]` True where a step is valid; default: all.
             level: `segment` for a code of every step, `clip` for one of the mean over the valid steps, T = 1;
-                default: as the config says. The released code calls these `C_split` and `C_ret`.
+                default: as the config says. The released code calls these `C_split` and `C_ret`. For
+                the others see `Model`.
 
         Raises:
             InputError: The modality or level is unknown, or the features do not fit the config.

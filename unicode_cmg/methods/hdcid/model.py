@@ -80,11 +80,6 @@ class HDCID(Method[tuple[LayerRepresentation, ...]]):
         self.layers, self.between = nn.ModuleList(layers), nn.ModuleList(between)
         self._joined = len(layers)
 
-    @property
-    def modalities(self) -> tuple[str, ...]:
-        """Names of the modalities, in the order of the config."""
-        return tuple(self.config.modalities)
-
     def begin_step(self, *, step: int, epoch: int) -> None:
         """Let layers join the training by schedule; before the first call all of them take part."""
         warm_steps = self.config.warm_start_steps
@@ -138,10 +133,8 @@ class HDCID(Method[tuple[LayerRepresentation, ...]]):
         """Terms of the objective (TOC paper, eq 14 and appendix A, eq 8) of every layer that runs.
 
         Args:
-            batch: Features by modality.
-            generator: CPU generator of the random choices.
-            representation: What `represent(batch)` returned, to spare a second encoder pass.
-            draws: The random choices themselves, one for each layer, instead of drawing them.
+            draws: The random choices themselves, one for each layer, instead of drawing them; for the others
+                see `Method`.
         """
         representation = self.represent(batch) if representation is None else representation
         return {
@@ -198,11 +191,8 @@ class HDCID(Method[tuple[LayerRepresentation, ...]]):
         """Codes of one modality, those of all code layers side by side.
 
         Args:
-            modality: Its name in the config.
-            features: `[B, T, C]`, or `[B, T, H, W, C]` for a modality with a grid.
-            mask: `[B, T]` True where a step is valid; default: all.
             code_layers: Numbers of the code layers, from 0 and in this order; default: all. Table 1 of the
-                TOC paper has the codes of the first alone, and those of both.
+                TOC paper has the codes of the first alone, and those of both. For the others see `Model`.
 
         Returns:
             `general` is that of the first of these code layers.
