@@ -112,16 +112,14 @@ def _table(task: str, protocol: str, results: Sequence[TaskResult]) -> TransferT
 
 def transfer_text(tables: Sequence[TransferTable]) -> str:
     """The tables as plain text, for a terminal."""
-    return "\n\n".join(_text(table) for table in tables)
-
-
-def _text(table: TransferTable) -> str:
-    pairs = sorted(table.cells, key=lambda pair: pair[0] == pair[1])
-    rows = [["trained on -> tested on", *(variant(result) for result in table.results)]]
-    rows += [[" -> ".join(pair), *(spread(score.row) for score in table.cells[pair])] for pair in pairs]
-    rows = [row + [""] * (len(rows[0]) - len(row)) for row in rows]
-    heading = (
-        f"{table.task}, protocol {table.protocol}: {table.metric} in %, "
-        f"mean ± std of {len(table.results[0].seeds)} seeds"
-    )
-    return "\n".join([heading, aligned(rows), table.floors])
+    parts = []
+    for table in tables:
+        seeds = len(table.results[0].seeds)
+        about = f"{table.metric} in %, mean ± std of {seeds} seeds"
+        rows = [["trained on -> tested on", *(variant(result) for result in table.results)]]
+        for pair in sorted(table.cells, key=lambda pair: pair[0] == pair[1]):
+            scores = [spread(score.row) for score in table.cells[pair]]
+            rows.append([" -> ".join(pair), *scores, *[""] * (len(table.results) - len(scores))])
+        heading = f"{table.task}, protocol {table.protocol}: {about}"
+        parts.append("\n".join([heading, aligned(rows), table.floors]))
+    return "\n\n".join(parts)

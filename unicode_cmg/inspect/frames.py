@@ -45,17 +45,25 @@ def frames_of(store: FeatureStore, column: str, row: int) -> Frames:
     batch = store.batch([row], modalities=[column])
     features, mask = batch.features[column][0].numpy(), batch.masks[column][0].numpy()
     digits = store.source.get("name") == "digits"
+    cell, border = 1, 0.0
     if digits and column == "video" and features.shape[1:] == VIDEO_SHAPE:
-        # a token is a window of 2x2 pixels: its middle is where four pixels meet
-        return Frames(_shown(_faded(np.stack([scan_image(step) for step in features])), mask), border=0.5)
-    if digits and column == "audio" and features.shape[1:] == (AUDIO_DIM,):
-        return Frames(_shown(np.stack([sound_image(step) for step in features]), mask))
-    lengths = _lengths(features, mask)
-    if lengths.ndim != 3:
-        means = lengths.reshape(len(lengths), -1).mean(axis=1)
-        return Frames(_shown(_grey(np.broadcast_to(means[:, None, None], (len(means), *_STEP))), mask))
-    cell = max(1, round(_SIDE / max(lengths.shape[1:])))
-    return Frames(_shown(_grey(lengths.repeat(cell, axis=1).repeat(cell, axis=2)), mask), cell)
+        pixels = np.stack([scan_image(step) for step in features])
+        black = 255 - pixels[..., :3].astype(np.float32)
+        pixels[..., :3] = 255 - _DARK * black  # as dark as lengths are drawn
+        border = 0.5  # a token is a window of 2x2 pixels: its middle is where four pixels meet
+    elif digits and column == "audio" and features.shape[1:] == (AUDIO_DIM,):
+        pixels = np.stack([sound_image(step) for step in features])
+    else:
+        lengths = _lengths(features, mask)
+        if lengths.ndim == 3:
+            cell = max(1, round(_SIDE / max(lengths.shape[1:])))
+            lengths = lengths.repeat(cell, axis=1).repeat(cell, axis=2)
+        else:
+            means = lengths.reshape(len(lengths), -1).mean(axis=1)
+            lengths = np.broadcast_to(means[:, None, None], (len(means), *_STEP))
+        grey = (255 * (1 - _DARK * lengths)).astype(np.uint8)
+        pixels = np.stack([grey, grey, grey, np.full_like(grey, 255)], axis=-1)
+    return Frames(np.where(mask[:, None, None, None], pixels, np.uint8(0)), cell, border)
 
 
 def _lengths(
@@ -65,24 +73,6 @@ def _lengths(
     lengths = np.linalg.norm(features, axis=-1)
     low, high = lengths[mask].min(), lengths[mask].max()
     return np.asarray(((lengths - low) / max(high - low, 1e-12)).clip(0, 1))
-
-
-def _grey(values: Float[np.ndarray, "steps height width"]) -> UInt8[np.ndarray, "steps height width 4"]:
-    grey = (255 * (1 - _DARK * values)).astype(np.uint8)
-    return np.stack([grey, grey, grey, np.full_like(grey, 255)], axis=-1)
-
-
-def _faded(pixels: UInt8[np.ndarray, "steps height width 4"]) -> UInt8[np.ndarray, "steps height width 4"]:
-    """Black as dark as lengths are drawn."""
-    faded = pixels.copy()
-    faded[..., :3] = 255 - _DARK * (255 - pixels[..., :3].astype(np.float32))
-    return faded
-
-
-def _shown(
-    pixels: UInt8[np.ndarray, "steps height width 4"], mask: Bool[np.ndarray, " steps"]
-) -> UInt8[np.ndarray, "steps height width 4"]:
-    return np.asarray(np.where(mask[:, None, None, None], pixels, np.uint8(0)))
 
 
 def mosaic(

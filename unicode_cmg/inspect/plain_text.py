@@ -11,7 +11,11 @@ def number(value: float | None, form: str) -> str:
 
 
 def percent(share: float | None) -> str:
-    """0.5 as "50.0 %"; a dash for None."""
+    """The share in percent; a dash for None.
+
+    >>> percent(0.5)
+    '50.0 %'
+    """
     return "-" if share is None else f"{100 * share:.1f} %"
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from lookup_method import Lookup
 
+from unicode_cmg.checkpoints.tensors import state_fingerprint
 from unicode_cmg.data import FeatureStore
 from unicode_cmg.errors import InputError
 from unicode_cmg.files import read_json
@@ -45,6 +46,7 @@ def test_the_folder_holds_the_record_and_a_picture(
     found = write_codes(model, store, tmp_path / "codes", nearest=2)
     assert sorted(f.name for f in (tmp_path / "codes").iterdir()) == ["codes.csv", "codes.json", "codes.png"]
     assert DescribedCodes.parse(read_json(tmp_path / "codes" / "codes.json"), where="test") == found
+    assert (found.checkpoint, found.features) == (state_fingerprint(model), store.fingerprint)
     assert (tmp_path / "codes" / "codes.png").read_bytes().startswith(b"\x89PNG")
 
 

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 import math
 from collections import Counter
 from itertools import combinations
@@ -11,10 +10,9 @@ import pytest
 import torch
 from lookup_method import Lookup
 
-from unicode_cmg.checkpoints.tensors import state_fingerprint
 from unicode_cmg.data import FeatureStore
 from unicode_cmg.errors import InputError
-from unicode_cmg.inspect import DescribedCodes, describe_codes
+from unicode_cmg.inspect import describe_codes
 from unicode_cmg.inspect.codes import nearest
 from unicode_cmg.methods import method_class
 
@@ -200,15 +198,6 @@ def test_without_a_codebook_the_codes_that_occur_are_listed(store: FeatureStore)
         for other in entry.similar:
             expected = torch.cosine_similarity(occur[entry.code], occur[other.code], dim=0)
             assert other.cosine == pytest.approx(float(expected), abs=1e-3)
-
-
-def test_a_record_comes_back_from_json(model: Lookup, store: FeatureStore) -> None:
-    found = describe_codes(model, store)
-    assert (
-        DescribedCodes.parse(json.loads(json.dumps(found.to_json(), allow_nan=False)), where="test") == found
-    )
-    assert found.checkpoint == state_fingerprint(model)
-    assert found.features == store.fingerprint
 
 
 def test_a_layer_and_modalities_can_be_named(residual_model: Lookup, store: FeatureStore) -> None:

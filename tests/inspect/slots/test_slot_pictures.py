@@ -6,13 +6,13 @@ import base64
 import io
 import json
 import re
-from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
 import pytest
 from matplotlib.image import imread
 from matplotlib.patches import Rectangle
+from page_reader import Page
 from tiny_slot_run import slot_run, write_store
 
 import cli
@@ -25,36 +25,16 @@ from unicode_cmg.inspect.frames import frames_of
 from unicode_cmg.inspect.slots.scene import COLOURS, Images, Sentence, scenes
 
 
-class Tags(HTMLParser):
-    """Tags with their attributes, and the text of a page."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str]]] = []
-        self.text = ""
-        self.feed(text)
-        self.close()
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, {name: value or "" for name, value in attrs}))
-
-    def handle_data(self, data: str) -> None:
-        self.text += data
-
-    def of(self, tag: str) -> list[dict[str, str]]:
-        return [attributes for name, attributes in self.tags if name == tag]
-
-
 @pytest.fixture(scope="module")
 def found(run: Path, store: FeatureStore) -> MatchedSlots:
     return matched_slots(run, store, clips=4, tokens=5)
 
 
 @pytest.fixture(scope="module")
-def page(run: Path, store: FeatureStore) -> Tags:
+def page(run: Path, store: FeatureStore) -> Page:
     to = run.parent / "slots.html"
     write_slots(run, store, to, clips=4, tokens=5)
-    return Tags(to.read_text(encoding="utf-8"))
+    return Page(to.read_text(encoding="utf-8"))
 
 
 def best_tokens(found: MatchedSlots, clip: int, teacher: str, colours: int = COLOURS) -> dict[int, list[int]]:
@@ -157,9 +137,9 @@ def test_padding_has_no_image(store: FeatureStore) -> None:
         assert shown.tolist() == mask[row].tolist()
 
 
-def test_the_page_shows_each_clip_and_needs_no_other_file(page: Tags, found: MatchedSlots) -> None:
+def test_the_page_shows_each_clip_and_needs_no_other_file(page: Page, found: MatchedSlots) -> None:
     assert [tag["class"] for tag in page.of("article")] == ["slots"] * 4
-    assert not {"script", "link", "iframe", "object"} & {tag for tag, _ in page.tags}
+    assert not {"script", "link", "iframe", "object"} & set(page.tags)
     images = page.of("image")
     assert len(images) == 8
     for image in images:
@@ -175,7 +155,7 @@ def test_the_page_shows_each_clip_and_needs_no_other_file(page: Tags, found: Mat
     assert all(tag.get("aria-label") for tag in page.of("svg"))
 
 
-def test_the_page_colours_what_the_record_lists(page: Tags, found: MatchedSlots) -> None:
+def test_the_page_colours_what_the_record_lists(page: Page, found: MatchedSlots) -> None:
     coloured = [tag["class"] for tag in page.of("rect") if tag.get("class", "").startswith("m ")]
     expected = [
         f"m m{colour}"
@@ -225,7 +205,7 @@ def test_the_command_prints_the_record_and_writes_the_page(
     assert json.loads(capsys.readouterr().out) == expected.to_json()
     assert cli.run([*arguments, "--to", str(tmp_path / "page.html")]) == 0
     assert capsys.readouterr().out == f"{expected.table()}\n\nwritten to {tmp_path / 'page.html'}\n"
-    assert [tag["class"] for tag in Tags((tmp_path / "page.html").read_text()).of("article")] == ["slots"] * 2
+    assert [tag["class"] for tag in Page((tmp_path / "page.html").read_text()).of("article")] == ["slots"] * 2
     assert cli.run(["slots", str(run), str(store.path), "--clips", "3", "--seed", "1", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == matched_slots(run, store, clips=3, seed=1).to_json()
 
@@ -255,8 +235,8 @@ def test_a_mistake_is_one_line(
 
 def test_the_report_of_a_run_has_its_slots(run: Path, store: FeatureStore) -> None:
     text = build_report(run).read_text(encoding="utf-8")
-    page = Tags(text)
-    assert ("section", {"id": "slots"}) in page.tags
+    page = Page(text)
+    assert {"id": "slots"} in page.of("section")
     assert {"href": "#slots"} in page.of("a")
     assert [tag["class"] for tag in page.of("article")] == ["slots"] * 3
     for term in ("contrastive", "retrieval", "reconstruction", "keep"):
@@ -274,7 +254,7 @@ def test_the_report_says_why_there_are_no_pictures(tmp_path: Path) -> None:
     store = write_store(tmp_path / "store")
     run = slot_run(store, tmp_path / "run")
     store.path.rename(tmp_path / "elsewhere")
-    page = Tags(build_report(run).read_text(encoding="utf-8"))
+    page = Page(build_report(run).read_text(encoding="utf-8"))
     assert "No picture of what the slots attend to: " in page.text
     assert "no such folder" in page.text
     assert page.of("article") == []
@@ -283,5 +263,5 @@ def test_the_report_says_why_there_are_no_pictures(tmp_path: Path) -> None:
 
 def test_the_report_of_a_run_without_slots_has_no_such_section(store: FeatureStore, tmp_path: Path) -> None:
     run = slot_run(store, tmp_path / "run", {"name": "structure"})
-    page = Tags(build_report(run).read_text(encoding="utf-8"))
+    page = Page(build_report(run).read_text(encoding="utf-8"))
     assert "slots" not in [tag.get("id") for tag in page.of("section")]

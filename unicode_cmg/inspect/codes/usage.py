@@ -41,6 +41,9 @@ class Sharing:
 def sharing_of(counts: Mapping[str, Int[np.ndarray, " codes"]], *, raw: bool = False) -> Sharing:
     """Classify the codes.
 
+    >>> sharing_of({"audio": np.array([4, 1, 0]), "video": np.array([3, 0, 0])}).kinds
+    ['shared', 'single', 'unused']
+
     Args:
         counts: Modality -> how often it chose each of the H codes.
         raw: Take shares of the counts themselves. Otherwise each modality's counts are divided by its number

@@ -16,6 +16,7 @@ class Page(HTMLParser):
         self.tags: list[str] = []
         self.words: list[str] = []
         self._open: list[str] = []
+        self._elements: list[tuple[str, dict[str, str]]] = []
         self.feed(text)
         self.close()
         assert self._open == []
@@ -28,6 +29,7 @@ class Page(HTMLParser):
     def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append(tag)
         self.attributes += [(tag, name, value or "") for name, value in attrs]
+        self._elements.append((tag, {name: value or "" for name, value in attrs}))
 
     def handle_endtag(self, tag: str) -> None:
         assert self._open.pop() == tag
@@ -38,6 +40,10 @@ class Page(HTMLParser):
     @property
     def text(self) -> str:
         return " ".join(" ".join(self.words).split())
+
+    def of(self, tag: str) -> list[dict[str, str]]:
+        """The attributes of each element with this tag."""
+        return [attributes for name, attributes in self._elements if name == tag]
 
     def values(self, name: str) -> list[str]:
         return [value for _, attribute, value in self.attributes if attribute == name]
