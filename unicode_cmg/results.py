@@ -50,7 +50,7 @@ class Timeline(Config):
     clip: str
     seconds: int
     true: tuple[Event, ...]
-    said: tuple[Event, ...] = Field(description="By the head of the first seed.")
+    said: tuple[Event, ...] = Field(description="Events predicted by the head of the first seed.")
 
 
 class ClipDetails(Config):
@@ -105,7 +105,7 @@ class DirectionResult(Measure):
     source: str = Field(description="Modality whose codes trained the head.")
     target: str = Field(description="Modality whose codes were judged.")
     kind: Literal["transfer", "same-modality"]
-    metric: str = Field("accuracy", description="What `mean`, `std` and `per_seed` are.")
+    metric: str = Field("accuracy", description="Name of the measure in `mean`, `std` and `per_seed`.")
     epochs_selected: tuple[int, ...] = Field(
         description="Epoch each head was taken from, counted from 1; none where no heads are."
     )
@@ -136,7 +136,7 @@ class TOCSummary(Config):
     variant: str
     codebook_sha256: str
     use: Literal["slice", "requantize"] = Field(
-        description="Whether heads saw the kept dimensions of the codes, or codes were chosen anew in them."
+        description="Whether heads use the kept dimensions of the codes, or codes are chosen again in them."
     )
 
 
@@ -183,10 +183,10 @@ class Evaluation(Config):
         description="Leaks that lie before the evaluation; whether they apply depends on how the checkpoint "
         "and the settings came about.",
     )
-    seeds: tuple[int, ...] = Field(description="Seeds of the heads; none where no heads are.")
+    seeds: tuple[int, ...] = Field(description="Seeds of the heads; none without heads.")
     classes: tuple[str, ...]
     chance: float | None = Field(
-        description="Percent right when guessing; none where the answer is no choice of one class."
+        description="Accuracy of guessing, in percent; none if the answer is not one class."
     )
     majority: float | None = Field(
         description="Percent right when always answering the most frequent training class; none where that "
@@ -194,17 +194,17 @@ class Evaluation(Config):
     )
     directions: tuple[DirectionResult, ...]
     joint: tuple[JointResult, ...] = Field(
-        (), description="What takes two modalities of the same clips to measure, where heads judged both."
+        (), description="Measures that need two modalities of the same clips, if heads were tested on both."
     )
     bootstrap: Bootstrap | None = Field(
-        None, description="How the intervals were made; none if there are none."
+        None, description="How the intervals were computed; none without intervals."
     )
     permute_codes_seed: int | None = Field(
         None, description="Set for the control experiment in which the target's codes are shuffled."
     )
     code_layers: tuple[str, ...] = Field(description="Code layers that the heads saw.")
     toc: tuple[TOCSummary, ...] | None
-    head: HeadConfig | None = Field(description="How the heads were trained; none where no heads are.")
+    head: HeadConfig | None = Field(description="How the heads were trained; none without heads.")
     data: DataSummary
     checkpoint: CheckpointSummary
     seconds: Seconds

@@ -18,8 +18,8 @@ class NearStep(Config):
     clip: str
     step: int
     distance: float = Field(description="Euclidean, between what is quantized and the codeword.")
-    chosen: bool = Field(description="Whether the step got this code, and not one still nearer to it.")
-    word: str | None = Field(description="What the step says, where the words are known.")
+    chosen: bool = Field(description="Whether the step has this code; false if another code is nearer.")
+    word: str | None = Field(description="Word of the step, if the words are known.")
 
 
 class SimilarCode(Config):

@@ -31,7 +31,7 @@ class SlotToken(Config):
     step: int | None = Field(description="The step of the clip it is from; None if it has none.")
     row: int | None = Field(description="Its row in a grid.")
     col: int | None = Field(description="Its column in that grid.")
-    word: str | None = Field(description="What the step says, where the words are known.")
+    word: str | None = Field(description="Word of the step, if the words are known.")
     weight: float = Field(description="Its share in the slot: eq. 7 of the SGA paper.")
 
 
@@ -82,8 +82,10 @@ class Moments(Config):
     """How alike the slots of two teachers spread over the steps of a clip, from 0 to 1."""
 
     teachers: tuple[str, str]
-    matched: float | None = Field(description="Of slots paired with the same joint slot; None without any.")
-    others: float | None = Field(description="Of all other kept slots of the two.")
+    matched: float | None = Field(
+        description="Mean over slots paired with the same joint slot; None without any."
+    )
+    others: float | None = Field(description="Mean over all other kept slots of the two teachers.")
 
 
 class Summary(Config):
@@ -92,9 +94,11 @@ class Summary(Config):
     tokens: float
     slots: float = Field(description="Slots that are kept.")
     matched: float | None = Field(description="Joint slots with a slot of this teacher.")
-    similarity: float | None = Field(description="Of the best slot for each of those.")
-    shown: float | None = Field(description="What share of such a slot the listed tokens have.")
-    even: float | None = Field(description="What they would have if all tokens counted the same.")
+    similarity: float | None = Field(
+        description="Mean similarity of the best slot for each matched joint slot."
+    )
+    shown: float | None = Field(description="Share of such a slot that the listed tokens have.")
+    even: float | None = Field(description="Share that they would have if all tokens had equal weight.")
 
 
 class MatchedSlots(Config):
@@ -104,8 +108,10 @@ class MatchedSlots(Config):
     method: str
     checkpoint: str = Field(description="SHA-256 of the parameters and buffers of method and regularizer.")
     features: str = Field(description="Fingerprint of the feature store.")
-    seed: int = Field(description="Of the draw that all slots start from.")
-    slots: int = Field(description="Slots of the joint representation and of each teacher, kept or not.")
+    seed: int = Field(description="Seed of the random draw that all slots start from.")
+    slots: int = Field(
+        description="Number of slots of the joint representation and of each teacher, kept or not."
+    )
     teachers: dict[str, TeacherTokens]
     moments: tuple[Moments, ...] = Field(
         description="Of each two teachers whose steps are the same moments: as many steps, and no words."
