@@ -226,6 +226,20 @@ class Evaluation(Config):
         raise KeyError(f"{source}->{target}")
 
 
+def run_evaluations(run: Path, kind: type[EvaluationT]) -> dict[Path, EvaluationT]:
+    """The results in `evaluation/` of a run folder by their files, in the order of names; there may be none.
+
+    Args:
+        run: The run folder.
+        kind: `Evaluation`, or the class of its results with tables.
+
+    Raises:
+        InputError: A file is damaged.
+    """
+    files = sorted((run / "evaluation").glob("*.json"))
+    return {file: kind.from_json(read_json(file), where=file) for file in files}
+
+
 def read_evaluations(path: Path) -> dict[str, Evaluation]:
     """The evaluations of a run by the names of their files, without its control experiments.
 
@@ -236,20 +250,16 @@ def read_evaluations(path: Path) -> dict[str, Evaluation]:
     Raises:
         InputError: There are none, or a file is damaged.
     """
-    singles = sorted((path / "evaluation").glob("*.json"))
-    if singles:
-        found = [(file.stem, read_json(file), file) for file in singles]
-    else:
+    evaluations = {file.stem: found for file, found in run_evaluations(path, Evaluation).items()}
+    if not evaluations:
         file = path / "results.json" if path.is_dir() else path
         values = read_json(file)
         several = values.get("evaluations") if isinstance(values, dict) else None
-        named = several if isinstance(several, dict) else {file.stem: values}
-        found = [(name, value, file) for name, value in named.items()]
-    evaluations = {
-        name: Evaluation.from_json(values, where=f"{where}: evaluation '{name}'")
-        for name, values, where in found
-        if isinstance(values, dict) and "directions" in values
-    }
+        evaluations = {
+            name: Evaluation.from_json(value, where=f"{file}: evaluation '{name}'")
+            for name, value in (several if isinstance(several, dict) else {file.stem: values}).items()
+            if isinstance(value, dict) and "directions" in value
+        }
     clean = {name: e for name, e in evaluations.items() if e.permute_codes_seed is None and e.directions}
     if not clean:
         raise InputError(

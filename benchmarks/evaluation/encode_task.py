@@ -47,7 +47,9 @@ def encode_task(
     data = read_task(task, data_root).under(rule)
     pairs = data.directions(resolve_directions(directions, model.modalities, data.modalities))
     modalities = tuple(dict.fromkeys(modality for pair in pairs for modality in pair))
-    rows, dropped = _split_rows(data, rule, modalities, _ids(exclude))
+    if isinstance(exclude, (str, Path)):
+        exclude = [line.strip() for line in read_text(Path(exclude)).splitlines() if line.strip()]
+    rows, dropped = _split_rows(data, rule, modalities, frozenset(exclude))
     codes = {}
     for modality in modalities:
         needed = np.unique(np.concatenate([part[modality] for part in rows.values()]))
@@ -81,7 +83,7 @@ def encode_task(
         codes=codes,
         code_layers=seen,
         codebooks={name: book.detach() for name, book in model.codebooks().items() if name in seen},
-        head=rule.head_config,
+        head=rule.head,
     )
 
 
@@ -105,13 +107,6 @@ def _split_rows(
             kept.setdefault(split, {})[modality] = rows
             dropped.setdefault(split, {})[modality] = len(listed) - len(rows)
     return kept, dropped
-
-
-def _ids(exclude: Collection[str] | str | Path) -> frozenset[str]:
-    """Ids as given, or as a file lists them."""
-    if isinstance(exclude, (str, Path)):
-        return frozenset(line.strip() for line in read_text(Path(exclude)).splitlines() if line.strip())
-    return frozenset(exclude)
 
 
 def _named(counts: Mapping[str, Mapping[str, int]], *, by_modality: bool) -> dict[str, int]:

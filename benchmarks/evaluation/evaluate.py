@@ -10,7 +10,7 @@ from typing import Any
 
 from benchmarks.evaluation.clip_codes import resolve_code_layers
 from benchmarks.evaluation.encode_task import encode_task
-from benchmarks.evaluation.protocols import DIMENSIONS_CHOSEN, Protocol
+from benchmarks.evaluation.protocols import DIMENSIONS_CHOSEN, HeadProtocol, Protocol
 from benchmarks.evaluation.results import TaskResult
 from benchmarks.refinement.views import Selection, Use, match_selections, refined, view_of
 from benchmarks.tasks import available_protocols, available_tasks, read_task, resolve_protocol, resolve_task
@@ -87,7 +87,7 @@ def evaluate(
         )
     task = resolve_task(task, data_root)
     rule = resolve_protocol(protocol, task)
-    if rule.head_config is None and head is not None:
+    if rule.head is None and head is not None:
         raise InputError(f"settings of a head for task {task}", expected="none: this task trains no head")
     known_layers = model.code_layers()
     seen = resolve_code_layers(code_layers, known_layers)
@@ -102,7 +102,7 @@ def evaluate(
     encoded = replace(
         encoded,
         seeds=tuple(seeds),
-        head=rule.head_config if head is None else head,
+        head=rule.head if head is None else head,
         permute_codes_seed=permute_codes_seed,
         bootstrap=None if rule.leaks else Bootstrap(),
     )
@@ -115,7 +115,7 @@ def evaluate(
     scored = encoded.score()
     heads_seconds = time.perf_counter() - heads_started
 
-    chance = rule.chance(len(encoded.classes))
+    chance = rule.objective.chance(len(encoded.classes)) if isinstance(rule, HeadProtocol) else None
     constants = {row.constant for row in scored.directions}
     return TaskResult(
         task=task,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from benchmarks.evaluation.objectives import ClassifyClips, Objective
@@ -19,6 +19,7 @@ class Protocol:
         report: Split whose rows are reported.
         validation: Split to report on instead while settings are chosen; None if the data has none.
         drop_shared: Leave out rows whose video also occurs in another split.
+        head: How heads are trained unless the caller says otherwise; None where codes are judged without.
         leaks: Why its numbers are too good, as sentences; empty for a clean protocol.
         departures: Where it differs from what it reproduces.
         cautions: Leaks that lie before it, in how a checkpoint was pretrained and chosen. Whether they apply
@@ -29,6 +30,7 @@ class Protocol:
     report: str
     validation: str | None = None
     drop_shared: bool
+    head: HeadConfig | None = None
     leaks: tuple[str, ...] = ()
     departures: tuple[str, ...] = ()
     cautions: tuple[str, ...] = ()
@@ -37,15 +39,6 @@ class Protocol:
     def splits(self) -> tuple[str, ...]:
         """The splits it reads."""
         return (self.report,)
-
-    @property
-    def head_config(self) -> HeadConfig | None:
-        """How heads are trained unless the caller says otherwise; None where codes are judged without."""
-        return None
-
-    def chance(self, classes: int) -> float | None:
-        """Percent of the first measure when guessing one of the classes; None where that is not the task."""
-        return None
 
     def reporting_on(self, split: Literal["val", "test"]) -> Protocol:
         """The same protocol with its numbers from validation clips, to choose settings by, or as it is.
@@ -68,26 +61,18 @@ class HeadProtocol(Protocol):
         train: Split whose rows, in the source modality, train the head.
         select: Split whose rows choose the epoch.
         select_on: The modality in which they do: the source's, or the target's.
-        head: How heads are trained.
         objective: What heads learn and how they are judged.
     """
 
     train: str
     select: str
     select_on: Literal["source", "target"]
-    head: HeadConfig
+    head: HeadConfig = field(default_factory=HeadConfig)
     objective: Objective
 
     @property
     def splits(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys((self.train, self.select, self.report)))
-
-    @property
-    def head_config(self) -> HeadConfig:
-        return self.head
-
-    def chance(self, classes: int) -> float | None:
-        return self.objective.chance(classes)
 
 
 HELD_OUT = HeadProtocol(
@@ -100,7 +85,6 @@ HELD_OUT = HeadProtocol(
     report="test",
     validation="val",
     drop_shared=True,
-    head=HeadConfig(),
     objective=ClassifyClips(),
 )
 """The clean protocol, for tasks that classify clips; other tasks replace what differs."""

@@ -26,6 +26,12 @@ class Ranking(NamedTuple):
         above: `[N]` candidates that are more similar than any right answer.
         tied: `[N]` candidates as similar as the best right answer, itself included.
         right: `[N]` how many of the tied are right answers.
+
+    One candidate is better, and of three equal ones one is right, so it stands at 2, 3 or 4:
+
+    >>> ranking = Ranking(torch.tensor([1]), torch.tensor([3]), torch.tensor([1]))
+    >>> [round(ranking.within(k).item(), 2) for k in (1, 2, 3, 4)], ranking.expected().item()
+    ([0.0, 0.33, 0.67, 1.0], 3.0)
     """
 
     above: Int64[Tensor, " queries"]
@@ -66,6 +72,11 @@ def rank(
         similarity: From positions of some queries to their similarity with each candidate.
         queries: What each query is about.
         candidates: What each candidate is about; it is a right answer to the queries about the same.
+
+    >>> scores = torch.tensor([[0.9, 0.5, 0.5, 0.1]])
+    >>> ranking = rank(lambda some: scores[some], torch.tensor([7]), torch.tensor([0, 7, 1, 2]))
+    >>> [column.item() for column in ranking]
+    [1, 2, 1]
     """
     parts = []
     at_once = max(1, _SCORES_AT_ONCE // len(candidates))

@@ -56,22 +56,22 @@ class TaskResult(Evaluation):
         """Header, and a row for each direction and each floor."""
         rows = []
         for row, number in zip(self.directions, beside, strict=True):
-            cells = {"direction": f"{row.source} -> {row.target}", _title(row.metric): _number(row.mean)}
+            cells = {"direction": f"{row.source} -> {row.target}", _title(row.metric): _decimal(row.mean)}
             if self.seeds:
-                cells["std"] = _number(row.std)
+                cells["std"] = _decimal(row.std)
             if self.bootstrap is not None:
                 interval = "-" if row.interval is None else f"{row.interval[0]:.1f} to {row.interval[1]:.1f}"
                 cells[f"{self.bootstrap.percent:g} % interval"] = interval
-            cells |= {_title(name): _number(measure.mean) for name, measure in row.others.items()}
+            cells |= {_title(name): _decimal(measure.mean) for name, measure in row.others.items()}
             if self.majority is None:
-                cells["constant %"] = _number(row.constant)
+                cells["constant %"] = _decimal(row.constant)
             if printed:  # with the decimals of the paper: one, or for retrieval two
                 cells["printed"] = "-" if number is None else f"{number.value:.2f}".removesuffix("0")
             rows.append(cells | {"kind": row.kind})
         header = list(rows[0])
         floors = {"chance": self.chance, "majority class": self.majority}
         return header, [list(cells.values()) for cells in rows] + [
-            [name, _number(value), *["-"] * (len(header) - 3), "floor"]
+            [name, _decimal(value), *["-"] * (len(header) - 3), "floor"]
             for name, value in floors.items()
             if value is not None
         ]
@@ -91,7 +91,7 @@ def _joint(joint: JointResult) -> tuple[list[str], list[list[str]]]:
     units = dict.fromkeys(name.split()[0] for name in joint.measures)
     columns = dict.fromkeys(name.split()[1] for name in joint.measures)
     return ["by", *columns], [
-        [f"{unit}s", *(_number(joint.measures[f"{unit} {c}"].mean) for c in columns)] for unit in units
+        [f"{unit}s", *(_decimal(joint.measures[f"{unit} {c}"].mean) for c in columns)] for unit in units
     ]
 
 
@@ -101,5 +101,5 @@ def _title(name: str) -> str:
     return words if words.endswith("rank") else f"{words} %"
 
 
-def _number(value: float | None) -> str:
+def _decimal(value: float | None) -> str:
     return "-" if value is None else f"{value:.1f}"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -23,7 +23,7 @@ from benchmarks.evaluation.scoring import (
 )
 from unicode_cmg.results import DirectionResult
 
-_METRIC, _DEPTHS = "R@10", (10, 1, 5)
+_METRIC, _DEPTHS, _PLACE = "R@10", (10, 1, 5), "mean rank"
 
 
 def retrieval_scores(task: EncodedTask, *, released: bool = False) -> Scored:
@@ -51,18 +51,6 @@ class _Side:
     items: Int64[Tensor, " rows"]
 
 
-class _Found(NamedTuple):
-    """What every query got: the share of R@k for each k, and its place."""
-
-    within: dict[int, Float64[Tensor, " queries"]]
-    place: Float64[Tensor, " queries"]
-
-    def values(self) -> dict[str, Float64[Tensor, "1 queries"]]:
-        """What is averaged over queries."""
-        shares = {f"R@{k}": 100 * values[None] for k, values in self.within.items()}
-        return shares | {"mean rank": self.place[None]}
-
-
 def _direction(task: EncodedTask, pair: Direction, *, released: bool) -> DirectionResult:
     queries, candidates = (_side(task, m, rename=m == pair.target) for m in pair)
     if released:
@@ -79,13 +67,13 @@ def _direction(task: EncodedTask, pair: Direction, *, released: bool) -> Directi
     # items are drawn with all their queries, because captions of the same item are alike
     distinct, which = torch.unique(queries.items, return_inverse=True)
     measures = measures_of(
-        lambda weights: means_over_clips(found.values(), None if weights is None else weights[:, which]),
+        lambda weights: means_over_clips(found, None if weights is None else weights[:, which]),
         task.bootstrap,
         len(distinct),
         which.device,
-        {name: values.mean().item() for name, values in blind.values().items()},
+        {name: values.mean().item() for name, values in blind.items()},
     )
-    middles = [float(np.median(part.place.cpu().numpy())) for part in (found, blind)]
+    middles = [float(np.median(part[_PLACE].cpu().numpy())) for part in (found, blind)]
     measures["median rank"] = measure(middles[:1], middles[1], None)
     return direction_result(pair, _METRIC, measures)
 
@@ -103,12 +91,19 @@ def _side(task: EncodedTask, modality: str, *, rename: bool) -> _Side:
     return _Side(vectors, which, torch.from_numpy(task.labels[split][modality]).to(device))
 
 
-def _expected(ranking: Ranking) -> _Found:
-    return _Found({k: ranking.within(k) for k in _DEPTHS}, ranking.expected())
+def _values(
+    within: Callable[[int], Float64[Tensor, " queries"]], place: Float64[Tensor, " queries"]
+) -> dict[str, Float64[Tensor, "1 queries"]]:
+    """What is averaged over queries: the share of R@k for each k in percent, and the place."""
+    return {f"R@{k}": 100 * within(k)[None] for k in _DEPTHS} | {_PLACE: place[None]}
 
 
-def _released(queries: _Side, candidates: _Side) -> _Found:
+def _expected(ranking: Ranking) -> dict[str, Float64[Tensor, "1 queries"]]:
+    return _values(ranking.within, ranking.expected())
+
+
+def _released(queries: _Side, candidates: _Side) -> dict[str, Float64[Tensor, "1 queries"]]:
     vectors = [side.vectors[side.which].float().cpu().numpy() for side in (queries, candidates)]
     ranks = released_ranks(*vectors, *(side.items.cpu().numpy() for side in (queries, candidates)))
     places = torch.from_numpy(ranks + 1)
-    return _Found({k: (places <= k).double() for k in _DEPTHS}, places.double())
+    return _values(lambda k: (places <= k).double(), places.double())

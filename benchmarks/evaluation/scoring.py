@@ -18,7 +18,7 @@ from benchmarks.evaluation.directions import Direction
 from benchmarks.evaluation.fitting import FittedHeads, fit_heads, head_logits
 from benchmarks.evaluation.heads import LabelledCodes
 from benchmarks.evaluation.metrics import Weights, bootstrap_intervals, mean_and_std, means_over_clips
-from benchmarks.evaluation.objectives import HeadMeasures
+from benchmarks.evaluation.objectives import HeadMeasures, Labels, Logits
 from benchmarks.evaluation.protocols import HeadProtocol, Protocol
 from unicode_cmg.errors import InputError
 from unicode_cmg.results import (
@@ -31,6 +31,9 @@ from unicode_cmg.results import (
     Measure,
     SecondDetails,
 )
+
+_Judged = tuple[Logits, Labels]
+"""What the heads of one direction say about the reported clips, and what is true of them."""
 
 
 @dataclass(frozen=True)
@@ -100,14 +103,6 @@ class EncodedTask:
         return codes.labelled(self.rows[split][modality], labels)
 
 
-@dataclass(frozen=True)
-class _Judged:
-    """What the heads of one direction say about the reported clips, and what is true of them."""
-
-    logits: Float[Tensor, "heads clips *axes"]
-    labels: Shaped[Tensor, " clips *_"]
-
-
 def head_scores(task: EncodedTask) -> Scored:
     """One row for each direction, from heads that learn on the source's codes."""
     rule = task.rule
@@ -117,7 +112,7 @@ def head_scores(task: EncodedTask) -> Scored:
     for source in dict.fromkeys(pair.source for pair in task.pairs):
         fitted |= fit_source(task, source, rule, task.head)
     judged = {pair: _judge(task, pair, rule, fitted[pair]) for pair in task.pairs}
-    rows = tuple(_row(task, pair, rule, fitted[pair], judged[pair]) for pair in task.pairs)
+    rows = tuple(_row(task, pair, rule, fitted[pair].epochs, *judged[pair]) for pair in task.pairs)
     return Scored(rows, tuple(_joint(task, rule, judged)) if rule.select_on == "source" else ())
 
 
@@ -143,13 +138,18 @@ def _judge(task: EncodedTask, pair: Direction, rule: HeadProtocol, fitted: Fitte
     if pair.source != pair.target and task.permute_codes_seed is not None:
         permutations = code_permutations(task.codes[pair.target], task.seeds, task.permute_codes_seed)
     clips = task.clips(rule.report, pair.target)
-    return _Judged(head_logits(rule.objective, fitted.heads, clips, permutations), clips.labels)
+    return head_logits(rule.objective, fitted.heads, clips, permutations), clips.labels
 
 
 def _row(
-    task: EncodedTask, pair: Direction, rule: HeadProtocol, fitted: FittedHeads, judged: _Judged
+    task: EncodedTask,
+    pair: Direction,
+    rule: HeadProtocol,
+    epochs: tuple[int, ...],
+    logits: Logits,
+    labels: Labels,
 ) -> DirectionResult:
-    objective, logits, labels = rule.objective, judged.logits, judged.labels
+    objective = rule.objective
     measures = measures_of(
         lambda weights: objective.judge(logits, labels, weights),
         task.bootstrap,
@@ -158,7 +158,7 @@ def _row(
         objective.constant(task.clips(rule.train, pair.source).labels, labels),
     )
     details = objective.details(logits, labels, task.names[pair.target])
-    return direction_result(pair, objective.metric, measures, fitted.epochs, details)
+    return direction_result(pair, objective.metric, measures, epochs, details)
 
 
 def _joint(
@@ -172,11 +172,11 @@ def _joint(
             if len(rows[0]) == 0:
                 continue
             both = [judged[Direction(source, target)] for target in (first, second)]
-            places = [torch.from_numpy(r).to(j.labels.device) for r, j in zip(rows, both, strict=True)]
+            places = [torch.from_numpy(part).to(both[0][1].device) for part in rows]
             scores = rule.objective.judge_together(
                 (first, second),
-                [j.logits[:, place] for j, place in zip(both, places, strict=True)],
-                [j.labels[place] for j, place in zip(both, places, strict=True)],
+                [logits[:, place] for (logits, _), place in zip(both, places, strict=True)],
+                [labels[place] for (_, labels), place in zip(both, places, strict=True)],
             )
             if scores:
                 means = partial(means_over_clips, scores)

@@ -43,7 +43,15 @@ class Matches(NamedTuple):
 def match_segments(
     predicted: Bool[Tensor, "heads clips time classes"], labels: Bool[Tensor, "clips time classes"]
 ) -> Matches:
-    """Seconds of each class."""
+    """Seconds of each class.
+
+    Of two seconds one is found, and one is claimed too much:
+
+    >>> true = torch.tensor([True, True, False])[None, :, None]
+    >>> said = torch.tensor([True, False, True])[None, None, :, None]
+    >>> match_segments(said, true).clip_f1().item()
+    0.5
+    """
     present = labels.sum(dim=1).expand(len(predicted), -1, -1)
     return Matches((predicted & labels).sum(dim=2), predicted.sum(dim=2), present)
 
@@ -55,6 +63,13 @@ def match_events(
 
     A predicted event is right if an event that is there covers it with an intersection of at least half of
     their union. As runs do not touch, that holds for one pair at most, so nothing has to be assigned.
+
+    Two of four seconds are enough; the other event is not there:
+
+    >>> true = torch.tensor([True, True, True, True, False, False])[None, :, None]
+    >>> said = torch.tensor([True, True, False, False, False, True])[None, None, :, None]
+    >>> [counts.item() for counts in match_events(said, true)]
+    [1, 2, 1]
     """
     said = predicted.transpose(2, 3)
     true = labels.transpose(1, 2).expand_as(said)

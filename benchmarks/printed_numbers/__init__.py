@@ -60,7 +60,7 @@ def printed_numbers() -> tuple[PrintedNumber, ...]:
     794
     """
     content = load_yaml(_TABLES)
-    return tuple(number for table in content["tables"] for number in _numbers(table, content["columns"]))
+    return tuple(number for table in content["tables"] for number in _of_table(table, content["columns"]))
 
 
 def printed_beside(
@@ -83,7 +83,7 @@ def printed_beside(
     return None
 
 
-def _numbers(table: dict[str, Any], columns: dict[str, list[str]]) -> Iterator[PrintedNumber]:
+def _of_table(table: dict[str, Any], columns: dict[str, list[str]]) -> Iterator[PrintedNumber]:
     names = table["columns"] if isinstance(table["columns"], list) else columns[table["columns"]]
     for row, values in table["rows"].items():
         ours = table.get("ours", {}).get(row, {})
