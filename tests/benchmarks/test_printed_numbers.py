@@ -4,18 +4,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from importlib.resources import files
-from pathlib import Path
 
 import pytest
 import yaml
-from tiny_ave import tiny_model
-from tiny_avvp import tiny_localizer
 
-from benchmarks import HeadConfig, TaskResult, available_tasks, evaluate
+from benchmarks import available_tasks
 from benchmarks.printed_numbers import PrintedNumber, printed_beside, printed_numbers
 from unicode_cmg import available_methods
-
-FAST = HeadConfig(lr=0.02, epochs=2, batch_size=16)
 
 
 def row(paper: str, table: str, name: str, tasks: str = "") -> list[float]:
@@ -143,36 +138,3 @@ def test_the_number_beside_ours_is_of_the_same_task_method_and_measure(
     source, target = direction.split("->")
     number = printed_beside(task, (source, target), measure, method, toc=toc)
     assert (None if number is None else number.value) == value
-
-
-def as_method(result: TaskResult, method: str) -> TaskResult:
-    return result.model_copy(update={"checkpoint": result.checkpoint.model_copy(update={"method": method})})
-
-
-def test_printed_numbers_stand_in_the_table_when_asked_for(ave: Path) -> None:
-    pairs = ["video->audio", "text->video"]
-    result = evaluate(tiny_model(), "ave", ave, seeds=(0,), head=FAST, directions=pairs)
-    assert "54.1" not in as_method(result, "dcid").table()
-    lines = as_method(result, "dcid").table(printed=True).splitlines()
-    header, _, first, second, *_ = [line for line in lines if line.startswith("|")]
-    column = [cell.strip() for cell in header.split("|")].index("printed")
-    assert [line.split("|")[column].strip() for line in (first, second)] == ["54.1", "-"]
-    assert lines[-1] == "PRINTED, on other data: table 1 of the FCID paper, row DCID"
-    assert result.table(printed=True).endswith("PRINTED, on other data: nothing to compare with")
-
-
-def test_a_mean_of_both_directions_is_called_one(retrieval: Path) -> None:
-    result = as_method(evaluate(tiny_model(), "retrieval-clotho", retrieval), "fcid")
-    text = result.table(printed=True)
-    assert text.count("18.19") == 2
-    assert text.endswith("table 10 of the FCID paper, row FCID, mean of both directions")
-
-
-def test_the_joint_measures_have_a_table_of_their_own(avvp: Path) -> None:
-    result = evaluate(tiny_localizer(), "avvp", avvp, seeds=(0,), head=FAST)
-    text = result.table()
-    for joint in result.joint:
-        assert f"heads of {joint.source}, audio and video of {joint.clips} clips" in text
-    line = next(line for line in text.splitlines() if line.startswith("| events"))
-    values = [measure.mean for name, measure in result.joint[0].measures.items() if name.startswith("event ")]
-    assert [cell.strip() for cell in line.split("|")[2:-1]] == [f"{value:.1f}" for value in values]

@@ -40,12 +40,6 @@ def test_places_are_the_mean_over_every_order_of_the_tied(scores: list[int], dat
         assert found.within(k).item() == pytest.approx(float(share), abs=1e-12)
 
 
-def test_ten_equal_captions_of_which_one_is_right_are_a_lottery() -> None:
-    found = ranked(torch.zeros(1, 10), torch.tensor([3]), torch.arange(10))
-    assert [found.within(k).item() for k in (1, 5, 10)] == pytest.approx([0.1, 0.5, 1])
-    assert found.expected().item() == 5.5
-
-
 def test_an_item_counts_by_the_best_of_its_captions() -> None:
     scores = torch.tensor([[0.9, 0.1, 0.5, 0.5, 0.5, 0.2]])
     found = ranked(scores, torch.tensor([7]), torch.tensor([0, 7, 7, 7, 0, 0]))

@@ -1,10 +1,8 @@
-"""Event localization on the AVVP layout, from folder to result."""
+"""AVVP: which clips are in which split, and what heads make of them."""
 
 from __future__ import annotations
 
-import json
 import shutil
-import statistics
 from collections.abc import Callable
 from pathlib import Path
 from zipfile import ZipFile
@@ -14,32 +12,23 @@ import pytest
 import torch
 from head_cases import PlainLocalizer
 from sklearn.metrics import f1_score
-from tiny_avvp import CLASSES, DIM, names, tiny_localizer
+from tiny_avvp import CLASSES, names, tiny_localizer, write_tiny_avvp
+from tiny_runs import copy_of, ruin, run
 from torch import nn
 
-from benchmarks import HeadConfig, TaskResult, available_protocols, evaluate
+from benchmarks import HeadConfig, TaskResult, evaluate
 from benchmarks.evaluation.heads import Heads
 from benchmarks.tasks import read_task, resolve_protocol
+from benchmarks.tasks.avvp import AVVPTask
 from toc import optimize
-from unicode_cmg.data.layouts.avvp import Event, EventRow, read_avvp, write_events
-from unicode_cmg.data.layouts.zips import read_clip, write_clip
+from unicode_cmg.data.layouts.avvp import Event, EventRow, event_labels, read_avvp, write_events
 from unicode_cmg.errors import InputError
 
-FAST = HeadConfig(lr=0.03, epochs=8, batch_size=16)
+ZIPS = Path("AVVP/feature/audio/zip")
 
 
-def run(avvp: Path, protocol: str = "held-out", **options: object) -> TaskResult:
-    return evaluate(tiny_localizer(), "avvp", avvp, protocol, **{"head": FAST, **options})  # type: ignore[arg-type]
-
-
-@pytest.fixture(scope="module")
-def result(avvp: Path) -> TaskResult:
-    """Held-out, all directions, all dimensions."""
-    return run(avvp)
-
-
-def copy_of(avvp: Path, to: Path) -> Path:
-    return Path(shutil.copytree(avvp, to / "copy"))
+def members(task: AVVPTask, modality: str, split: str) -> list[str]:
+    return [task.data.rows[modality][row].filename for row in task.rows(modality, split)]
 
 
 def change_events(root: Path, modality: str, edit: Callable[[EventRow], EventRow]) -> None:
@@ -49,13 +38,78 @@ def change_events(root: Path, modality: str, edit: Callable[[EventRow], EventRow
     write_events(root / "AVVP" / "data", "AVVP", rows, {"_checked_combined": "\t"})
 
 
-def ruin_features(root: Path, modality: str, clips: list[str]) -> None:
-    for name in clips:
-        file = root / "AVVP" / "feature" / modality / "zip" / f"{name[:11]}.zip"
-        write_clip(file, np.full_like(read_clip(file), 3.0))
+def test_published_val_clips_train_heads_or_choose_their_epoch(avvp: Path) -> None:
+    task = read_task("avvp", avvp)
+    for modality in ("audio", "video"):
+        train, val = members(task, modality, "train"), members(task, modality, "val")
+        assert sorted(train + val) == sorted(names()["val"])
+        assert 0.1 < len(val) / len(train + val) < 0.3
 
 
-def test_planted_events_are_found_in_all_directions(result: TaskResult) -> None:
+def test_all_of_a_video_is_on_the_same_side(avvp: Path) -> None:
+    task, pairs = read_task("avvp", avvp), names()["val"][2:22]
+    assert members(task, "audio", "val") == members(task, "video", "val")
+    val = set(members(task, "audio", "val"))
+    sides = [(first in val, second in val) for first, second in zip(pairs[::2], pairs[1::2], strict=True)]
+    assert all(first == second for first, second in sides)
+    assert len(set(sides)) == 2, "all on one side: the case would not tell"
+
+
+def test_a_train_list_with_times_is_used_as_it_is(tmp_path: Path) -> None:
+    task = read_task("avvp", write_tiny_avvp(tmp_path, train_times=True))
+    for split in ("train", "val"):
+        assert members(task, "audio", split) == names()[split]
+
+
+def test_a_clip_that_is_listed_twice_is_in_no_split(avvp: Path) -> None:
+    task, twice = read_task("avvp", avvp), names()["test"][5]
+    assert members(task, "audio", "all").count(twice) == 2
+    assert twice not in members(task, "audio", "test")
+    assert twice in members(task, "video", "test")
+
+
+def test_every_row_is_in_all_and_clips_of_no_list_are_in_no_split(avvp: Path) -> None:
+    task, odd = read_task("avvp", avvp), "odd-one-out_0_10"
+    for modality, table in task.data.rows.items():
+        np.testing.assert_array_equal(task.rows(modality, "all"), np.arange(len(table)))
+        assert odd in members(task, modality, "all")
+        assert not any(odd in members(task, modality, split) for split in ("train", "val", "test"))
+
+
+def test_two_parts_of_a_video_on_both_sides_are_shared(avvp: Path) -> None:
+    task = read_task("avvp", avvp)
+    for modality in ("audio", "video"):
+        found = {task.data.rows[modality][row].filename for row in task.shared_rows(modality)}
+        assert found == {*names()["val"][:2], *names()["test"][:2]}
+
+
+def test_labels_are_those_of_the_modality(avvp: Path) -> None:
+    task = read_task("avvp", avvp)
+    for modality, table in task.data.rows.items():
+        labels = task.labels(modality, np.array([3, 1]))
+        expected = [event_labels(table[row].events, CLASSES) for row in (3, 1)]
+        np.testing.assert_array_equal(labels, np.stack(expected))
+    assert not np.array_equal(*(task.labels(m, np.arange(20)) for m in ("audio", "video")))
+
+
+def test_the_fingerprint_follows_labels_and_features_but_not_the_name_of_the_folder(
+    avvp: Path, tmp_path: Path
+) -> None:
+    copy = Path(shutil.copytree(avvp, tmp_path / "copy"))
+    prints = [read_task("avvp", root).fingerprint() for root in (avvp, copy, copy / "AVVP")]
+    assert len(set(prints)) == 1
+    file = copy / "AVVP" / "data" / "AVVP_eval_visual_checked_combined.csv"
+    text = file.read_text()
+    file.write_text(text.replace("bell", "dog", 1))
+    assert read_task("avvp", copy).fingerprint() != prints[0]
+    file.write_text(text)
+    first = sorted((copy / ZIPS).glob("val*"))[:2]
+    shutil.copy(first[1], first[0])
+    assert read_task("avvp", copy).fingerprint() != prints[0]
+
+
+def test_planted_events_are_found_in_all_directions(result_of: Callable[..., TaskResult]) -> None:
+    result = result_of("avvp")
     assert [row.kind for row in result.directions] == ["transfer"] * 2 + ["same-modality"] * 2
     for row in result.directions:
         assert (row.metric, row.mean, row.std) == ("f1_micro", 100, 0)
@@ -68,15 +122,6 @@ def test_planted_events_are_found_in_all_directions(result: TaskResult) -> None:
         }
 
 
-def test_renaming_the_codes_of_the_target_brings_f1_down_to_that_of_a_constant_answer(avvp: Path) -> None:
-    seeds = tuple(range(8))
-    control = run(avvp, seeds=seeds, permute_codes_seed=3)
-    transfers = [row for row in control.directions if row.kind == "transfer"]
-    constant = statistics.fmean(row.constant for row in transfers if row.constant is not None)
-    assert statistics.fmean(row.mean for row in transfers) < constant + 10 < 50
-    assert all(row.mean == 100 for row in control.directions if row.kind == "same-modality")
-
-
 def test_heads_are_judged_by_the_labels_of_the_target_modality(avvp: Path, tmp_path: Path) -> None:
     """Take all events out of the test clips' video labels: audio -> video finds nothing that is true."""
     silent = copy_of(avvp, tmp_path)
@@ -86,35 +131,33 @@ def test_heads_are_judged_by_the_labels_of_the_target_modality(avvp: Path, tmp_p
         "video",
         lambda row: EventRow(row.filename, (Event("dog", 0, 0),)) if row.filename in test else row,
     )
-    scores = {f"{row.source}->{row.target}": row.mean for row in run(silent).directions}
+    scores = {f"{row.source}->{row.target}": row.mean for row in run("avvp", silent).directions}
     assert scores == {"audio->video": 0, "video->audio": 100, "audio->audio": 100, "video->video": 0}
 
 
 def test_held_out_never_sees_the_target_modality_before_the_test(avvp: Path, tmp_path: Path) -> None:
     ruined = copy_of(avvp, tmp_path)
     shared = {name[:11] for name in names()["test"]}
-    ruin_features(ruined, "audio", [name for name in names()["val"] if name[:11] not in shared])
+    ruin(ruined / ZIPS, {name[:11] for name in names()["val"]} - shared)
     change_events(
         ruined,
         "audio",
         lambda row: EventRow(row.filename, (Event("bell", 0, 9),)) if row.filename in names()["val"] else row,
     )
     hard = optimize(tiny_localizer().codebooks()["layer0"].numpy(), 2)
-    before, after = (run(root, directions=["video->audio"], toc=hard).directions for root in (avvp, ruined))
+    before, after = (
+        run("avvp", root, directions=["video->audio"], toc=hard).directions for root in (avvp, ruined)
+    )
     assert before == after
     assert before[0].mean < 100
 
 
-def test_the_encoder_sees_each_needed_clip_once_and_test_clips_of_no_other_video(avvp: Path) -> None:
-    model = tiny_localizer()
-    result = evaluate(model, "avvp", avvp, head=FAST)
-    clips = {m: sum(n for name, n, *_ in model.encoded if name == m) for m in model.modalities}
-    used = {m: sum(n for name, n in result.data.counts.items() if name.endswith(m)) for m in clips}
-    assert clips == used
+def test_clips_of_a_video_on_both_sides_are_left_out(result_of: Callable[..., TaskResult]) -> None:
+    data = result_of("avvp").data
+    used = {m: sum(n for name, n in data.counts.items() if name.endswith(m)) for m in ("audio", "video")}
     # two videos are in val and in test; audio lists a test clip twice, video lacks two test clips
     assert used == {"audio": 90 - 2 + 40 - 2 - 1, "video": 90 - 2 + 40 - 2 - 2}
-    assert result.data.dropped["test audio"] == result.data.dropped["test video"] == 2
-    assert not any(training or gradient for *_, training, gradient in model.encoded)
+    assert data.dropped["test audio"] == data.dropped["test video"] == 2
 
 
 def test_the_result_is_that_of_a_plain_head_trained_on_the_expanded_codes(avvp: Path) -> None:
@@ -123,7 +166,9 @@ def test_the_result_is_that_of_a_plain_head_trained_on_the_expanded_codes(avvp: 
     selection = optimize(model.codebooks()["layer0"].numpy(), 4)
     keep = sorted(selection.indices)
     config = HeadConfig(lr=0.02, epochs=4, batch_size=16, select="last")
-    ours = run(avvp, seeds=(7,), head=config, toc=selection, directions=["video->audio"]).directions[0]
+    ours = run("avvp", avvp, seeds=(7,), head=config, toc=selection, directions=["video->audio"]).directions[
+        0
+    ]
 
     def codes_and_labels(modality: str, split: str) -> tuple[torch.Tensor, torch.Tensor]:
         rows = np.setdiff1d(task.rows(modality, split), task.shared_rows(modality))
@@ -161,7 +206,7 @@ def test_the_constant_answer_is_learned_from_the_source_and_judged_on_the_target
         "audio",
         lambda row: EventRow(row.filename, (Event("siren", 0, 4),)) if row.filename in test else row,
     )
-    result = run(copy, directions=["video->audio"], seeds=(0,))
+    result = run("avvp", copy, directions=["video->audio"], seeds=(0,))
     task = read_task("avvp", copy)
     rows = {
         m: np.setdiff1d(task.rows(m, s), task.shared_rows(m))
@@ -180,24 +225,14 @@ def test_the_constant_answer_is_learned_from_the_source_and_judged_on_the_target
     assert result.majority is None
 
 
-def test_a_seed_does_not_depend_on_the_others(avvp: Path) -> None:
-    hard = optimize(tiny_localizer().codebooks()["layer0"].numpy(), 2)
-    options = {"directions": ["video->audio"], "toc": hard}
-    together = run(avvp, seeds=(4, 1, 7), **options).directions[0]
-    alone = run(avvp, seeds=(1,), **options).directions[0]
-    assert len(set(together.per_seed)) > 1
-    assert alone.per_seed[0] == together.per_seed[1]
-    assert alone.epochs_selected[0] == together.epochs_selected[1]
-
-
 @pytest.mark.parametrize(("protocol", "metric"), [("paper", "precision"), ("paper-f1", "f1")])
 def test_the_paper_protocols_use_every_row_and_list_their_leaks(
-    avvp: Path, protocol: str, metric: str
+    result_of: Callable[..., TaskResult], protocol: str, metric: str
 ) -> None:
-    result = run(avvp, protocol)
+    result = result_of("avvp", protocol)
     assert result.data.counts == {"all audio": 132, "all video": 129}
     assert [leak[:3] for leak in result.leaks] == ["P4:", "P3:", "P5:"]
-    assert all(leak in result.table() for leak in result.leaks)
+    assert resolve_protocol(protocol, "avvp").head != resolve_protocol("held-out", "avvp").head
     assert {row.metric for row in result.directions} == {metric}
     assert {"precision", "recall", "f1"} == {metric, *result.directions[0].others}
     assert min(row.mean for row in result.directions) > 95
@@ -220,43 +255,10 @@ def test_the_paper_protocols_take_the_epoch_that_is_best_on_the_reported_rows(av
     assert reached(3, "best-val") == (target, source)
 
 
-def test_the_protocols_are_listed_and_each_has_its_own_head(avvp: Path) -> None:
-    assert available_protocols("avvp") == ("held-out", "paper", "paper-f1")
-    result = evaluate(tiny_localizer(), "avvp", avvp, "paper", seeds=(0,), directions=["video->video"])
-    assert result.head == resolve_protocol("paper", "avvp").head != resolve_protocol("held-out", "avvp").head
-
-
-def test_results_come_back_from_json(result: TaskResult) -> None:
-    text = json.dumps(result.to_json(), allow_nan=False)
-    assert TaskResult.from_json(json.loads(text)) == result
-
-
-def test_the_table_shows_every_measure_and_the_constant_answer(result: TaskResult) -> None:
-    header, _, row, *_ = [line for line in result.table().splitlines() if line.startswith("|")]
-    assert [cell.strip() for cell in header.split("|")[1:-1]] == [
-        *("direction", "f1 micro %", "std", "95 % interval", "f1 macro %", "precision micro %"),
-        *("recall micro %", "f1 segment %", "f1 event %", "constant %", "kind"),
-    ]
-    assert f" {result.directions[0].constant:.1f} " in row
-    assert len(row) == len(header)
-
-
-def test_toc_and_avvp_go_together(avvp: Path) -> None:
-    codebook = tiny_localizer().codebooks()["layer0"].numpy()
-    options = {"directions": ["video->audio"], "seeds": (0,)}
-    whole, few = (run(avvp, toc=optimize(codebook, n), **options) for n in (DIM, 1))
-    assert whole.directions[0].mean == 100 > few.directions[0].mean
-
-
 def test_a_clip_without_features_is_named(avvp: Path, tmp_path: Path) -> None:
     copy = copy_of(avvp, tmp_path)
-    gone = copy / "AVVP" / "feature" / "audio" / "zip" / f"{names()['test'][3][:11]}.zip"
+    gone = copy / ZIPS / f"{names()['test'][3][:11]}.zip"
     with ZipFile(gone):
         gone.unlink()
     with pytest.raises(InputError, match=gone.name):
-        run(copy)
-
-
-def test_a_protocol_of_another_task_is_refused(avvp: Path) -> None:
-    with pytest.raises(InputError, match="task ave: unknown protocol 'paper-f1'"):
-        evaluate(tiny_localizer(), "ave", avvp, "paper-f1")
+        run("avvp", copy)

@@ -14,11 +14,13 @@ from tiny_codes_method import TinyMethod
 
 from benchmarks import HeadConfig, evaluate
 from benchmarks.evaluation.encode_task import encode_task
+from benchmarks.evaluation.heads import Heads
 from benchmarks.evaluation.scoring import EncodedTask
 from benchmarks.refinement import (
     ALL,
     Choice,
     RefinedResult,
+    Refiner,
     check_choices,
     chosen,
     compare,
@@ -208,8 +210,6 @@ def test_a_choice_that_cannot_be_made_is_refused(name: str, among: tuple[str, ..
 
 def test_heads_of_a_stack_see_their_own_tables() -> None:
     """Two heads with the tables of two models give what each gives alone."""
-    from benchmarks.evaluation.heads import Heads
-
     rng = torch.Generator().manual_seed(0)
     heads = Heads.initial(3, 2, [torch.Generator().manual_seed(s) for s in (4, 5)])
     tables = torch.randn(2, 6, 3, generator=rng)

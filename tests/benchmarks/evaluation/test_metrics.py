@@ -1,3 +1,5 @@
+"""Measures against loops and scikit-learn, and their intervals: percentiles over tested clips drawn anew."""
+
 from __future__ import annotations
 
 import numpy as np
@@ -5,11 +7,23 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import bootstrap
 from sklearn.metrics import accuracy_score, f1_score, precision_score, recall_score
+from torch import Tensor
 
 from benchmarks.evaluation.localization import LocalizeAsReleased, LocalizeEvents
-from benchmarks.evaluation.metrics import clip_accuracy, event_scores, mean_and_std, released_event_scores
-from benchmarks.evaluation.objectives import ClassifyClips
+from benchmarks.evaluation.metrics import (
+    bootstrap_intervals,
+    clip_accuracy,
+    event_scores,
+    mean_and_std,
+    released_event_scores,
+    resample_weights,
+)
+from benchmarks.evaluation.objectives import ClassifyClips, Objective
+from unicode_cmg.results import Bootstrap
+
+CPU = torch.device("cpu")
 
 
 def test_accuracy_is_in_percent_and_of_each_head() -> None:
@@ -21,41 +35,6 @@ def test_accuracy_is_in_percent_and_of_each_head() -> None:
 def test_the_constant_class_is_the_most_frequent_one_of_training() -> None:
     constant = ClassifyClips().constant(torch.tensor([1, 1, 0]), torch.tensor([0, 0, 0, 1]))
     assert constant == {"accuracy": 25}
-
-
-def two_clips() -> tuple[torch.Tensor, torch.Tensor]:
-    """Two clips of two seconds: labels and one prediction over dog, bell, siren and background."""
-    labels = [[[1, 1, 0, 0], [0, 0, 0, 1]], [[1, 0, 0, 0], [0, 1, 0, 0]]]
-    predicted = [[[1, 0, 0, 0], [1, 0, 0, 0]], [[1, 0, 0, 1], [0, 0, 0, 0]]]
-    return torch.tensor([predicted]).bool(), torch.tensor(labels).bool()
-
-
-def test_event_scores_of_two_clips_are_those_counted_by_hand() -> None:
-    scores = event_scores(*two_clips())
-    # dog: 2 found, 3 claimed, 2 there; bell: none found, none claimed, 2 there; siren: nowhere
-    assert scores["f1_micro"].item() == pytest.approx(100 * 2 * 2 / (3 + 4))
-    assert scores["f1_macro"].item() == pytest.approx(100 * (2 * 2 / (3 + 2) + 0) / 2)
-    assert scores["precision_micro"].item() == pytest.approx(100 * 2 / 3)
-    assert scores["recall_micro"].item() == pytest.approx(100 * 2 / 4)
-
-
-def test_released_scores_of_two_clips_are_those_counted_by_hand() -> None:
-    scores = released_event_scores(*two_clips())
-    # with background: 2 found of 4 claimed, 5 there
-    assert scores["precision"].item() == pytest.approx(50)
-    assert scores["recall"].item() == pytest.approx(40)
-    assert scores["f1"].item() == pytest.approx(2 * 50 * 40 / 90)
-
-
-def test_released_scores_are_averages_over_batches_of_eighty_clips() -> None:
-    """80 clips with one prediction, right, then 20 with none: the last batch counts as precision 0."""
-    labels = torch.zeros(100, 1, 3, dtype=torch.bool)
-    labels[:, 0, 0] = True
-    predicted = labels[None].clone()
-    predicted[:, 80:] = False
-    scores = released_event_scores(predicted, labels)
-    assert scores["precision"].item() == pytest.approx(80)
-    assert scores["recall"].item() == pytest.approx(80)
 
 
 @pytest.mark.parametrize("scores", [event_scores, released_event_scores])
@@ -108,3 +87,71 @@ def test_one_value_has_no_deviation() -> None:
     assert mean_and_std([3.0]) == (3.0, None)
     mean, std = mean_and_std([1.0, 3.0])
     assert (mean, std) == (2.0, pytest.approx(2**0.5))
+
+
+def events(seed: int, clips: int = 12) -> tuple[Tensor, Tensor]:
+    g = torch.Generator().manual_seed(seed)
+    return torch.randn(2, clips, 5, 4, generator=g), (torch.rand(clips, 5, 4, generator=g) < 0.3).float()
+
+
+@pytest.mark.parametrize(
+    ("objective", "case"),
+    [
+        (LocalizeEvents(), events(0)),
+        (ClassifyClips(), (torch.randn(3, 12, 4, generator=torch.manual_seed(0)), torch.arange(12) % 4)),
+    ],
+)
+def test_measures_of_a_resample_are_those_of_its_clips_one_by_one(
+    objective: Objective, case: tuple[Tensor, Tensor]
+) -> None:
+    logits, labels = case
+    weights = torch.cat(list(resample_weights(Bootstrap(resamples=6), 12)))
+    resampled = objective.judge(logits, labels, weights)
+    for k, row in enumerate(weights):
+        clips = torch.repeat_interleave(torch.arange(12), row.long())
+        expected = objective.judge(logits[:, clips], labels[clips])
+        assert set(resampled) == set(expected)
+        for name, values in expected.items():
+            torch.testing.assert_close(resampled[name][k], values)
+
+
+def test_every_resample_has_as_many_clips_as_there_are() -> None:
+    weights = torch.cat(list(resample_weights(Bootstrap(resamples=50), 7)))
+    assert weights.shape == (50, 7)
+    assert (weights.sum(dim=1) == 7).all()
+    assert len(weights.unique(dim=0)) > 45
+    assert not torch.equal(weights, torch.cat(list(resample_weights(Bootstrap(resamples=50, seed=1), 7))))
+
+
+def test_resamples_come_in_parts_when_there_are_many_clips(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = torch.cat(list(resample_weights(Bootstrap(resamples=10), 6)))
+    monkeypatch.setattr("benchmarks.evaluation.metrics._WEIGHTS_AT_ONCE", 20)
+    parts = list(resample_weights(Bootstrap(resamples=10), 6))
+    assert [len(part) for part in parts] == [3, 3, 3, 1]
+    torch.testing.assert_close(torch.cat(parts), whole)
+
+
+def test_the_interval_is_that_of_scipy() -> None:
+    """Other random numbers, the same distribution: the mean over two heads of the share of right clips."""
+    g = torch.Generator().manual_seed(3)
+    right = torch.rand(2, 300, generator=g) < 0.7
+    ours = bootstrap_intervals(
+        Bootstrap(resamples=4000),
+        300,
+        lambda w: {"x": torch.stack([w @ head.double() / 3 for head in right], dim=1)},
+        CPU,
+    )["x"]
+    theirs = bootstrap(
+        (100 * right.double().mean(dim=0).numpy(),),
+        np.mean,
+        n_resamples=4000,
+        method="percentile",
+        rng=np.random.default_rng(0),
+    ).confidence_interval
+    assert ours == pytest.approx(tuple(theirs), abs=0.35)
+
+
+def test_averages_over_batches_have_no_interval() -> None:
+    logits, labels = events(1)
+    weights = next(resample_weights(Bootstrap(resamples=3), 12))
+    assert LocalizeAsReleased("f1").judge(logits, labels, weights) == {}

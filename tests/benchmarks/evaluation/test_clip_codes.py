@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import tiny_runs
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_ave import CODES, DIM, tiny_model
 from tiny_avvp import tiny_localizer
 from tiny_codes_method import TinyMethod
+from tiny_runs import one_code_a_clip
 
-from benchmarks import HeadConfig, TaskResult, evaluate
+from benchmarks import TaskResult
 from benchmarks.evaluation.clip_codes import CodeTable, encode_clips
 from toc import optimize
-from unicode_cmg.batch import Encoding
 from unicode_cmg.data import LabelledClips
 from unicode_cmg.errors import InputError
 from unicode_cmg.inspect import describe_codes
 from unicode_cmg.methods import method_class
 
-FAST = HeadConfig(lr=0.02, epochs=8, batch_size=16)
 QUANTIZERS = {
     "mm_ema": {},
     "rvq": {"quantizer": "rvq", "codebooks": 3},
@@ -36,8 +36,8 @@ def bookless(model: TinyMethod) -> TinyMethod:
     return model
 
 
-def run(model: TinyMethod, ave: Path, **options: object) -> TaskResult:
-    return evaluate(model, "ave", ave, **{"head": FAST, "directions": ["video->audio"], **options})  # type: ignore[arg-type]
+def run(model: TinyMethod, ave: Path, **options: Any) -> TaskResult:
+    return tiny_runs.run("ave", ave, model=model, **{"directions": ["video->audio"], **options})
 
 
 @pytest.mark.parametrize("quantizer", QUANTIZERS)
@@ -115,6 +115,8 @@ def test_heads_see_only_the_chosen_layers(ave: Path) -> None:
         ("layer0", "layer1"),
     )
     assert second.checkpoint.code_layers == {"layer0": CODES, "layer1": 6}
+    assert "codes: layer1 of layer0, layer1" in second.table()
+    assert "codes:" not in both.table()
 
 
 def test_layers_are_seen_in_the_order_of_the_model(ave: Path) -> None:
@@ -122,13 +124,6 @@ def test_layers_are_seen_in_the_order_of_the_model(ave: Path) -> None:
     backwards, both = run(two, ave, code_layers=["layer1", "layer0", "layer1"]), run(two, ave)
     assert backwards.code_layers == both.code_layers
     assert backwards.directions == both.directions
-
-
-def test_the_result_says_which_layers_were_seen(ave: Path) -> None:
-    result = run(tiny_model(layers=2), ave, code_layers=["layer1"])
-    assert TaskResult.from_json(json.loads(json.dumps(result.to_json()))) == result
-    assert "codes: layer1 of layer0, layer1" in result.table()
-    assert "codes:" not in run(tiny_model(layers=2), ave).table()
 
 
 def test_a_selection_is_needed_for_the_chosen_layers_only(ave: Path) -> None:
@@ -142,14 +137,6 @@ def test_a_selection_is_needed_for_the_chosen_layers_only(ave: Path) -> None:
         run(model, ave, code_layers=["layer0"], toc=[first, second])
     with pytest.raises(InputError, match="no TOC selection for code layer 'layer1'"):
         run(model, ave, toc=first)
-
-
-def test_toc_without_a_codebook_is_refused(ave: Path) -> None:
-    model = tiny_model()
-    selection = optimize(model.codebooks()["layer0"].numpy(), 2)
-    with pytest.raises(InputError, match="'layer0' has no codebook, and TOC refines codebooks") as error:
-        run(bookless(model), ave, toc=selection)
-    assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize(
@@ -175,21 +162,6 @@ def test_an_encoder_with_other_layers_than_it_declares_is_a_fault_of_ours(ave: P
         run(model, ave)
 
 
-class OneCode(TinyMethod):
-    """A code of the mean over the real steps, as FCID's clip level has it."""
-
-    def encode(self, modality: str, features: torch.Tensor, mask: torch.Tensor | None = None) -> Encoding:
-        assert mask is not None
-        weights = mask[..., None].float()
-        mean = (features * weights).sum(dim=1, keepdim=True) / weights.sum(dim=1, keepdim=True)
-        return super().encode(modality, mean, mask)
-
-
-def one_code_a_clip(model: TinyMethod) -> TinyMethod:
-    model.__class__ = OneCode
-    return model
-
-
 def test_one_code_a_clip_is_enough_to_classify_it(ave: Path) -> None:
     result = run(one_code_a_clip(tiny_model()), ave, directions=["text->video", "audio->video"])
     assert min(row.mean for row in result.directions) > 90
@@ -200,4 +172,4 @@ def test_one_code_a_clip_is_enough_to_classify_it(ave: Path) -> None:
 
 def test_one_code_a_clip_cannot_say_when_an_event_is(avvp: Path) -> None:
     with pytest.raises(InputError, match="1 code for a clip of audio, but the task labels 10 steps"):
-        evaluate(one_code_a_clip(tiny_localizer()), "avvp", avvp, head=FAST)
+        tiny_runs.run("avvp", avvp, model=one_code_a_clip(tiny_localizer()))
