@@ -230,14 +230,14 @@ def run_evaluations(run: Path, kind: type[EvaluationT]) -> dict[Path, Evaluation
     """The results in `evaluation/` of a run folder by their files, in the order of names; there may be none.
 
     Args:
-        run: The run folder.
-        kind: `Evaluation`, or the class of its results with tables.
+        run: The run folder. Files that hold no evaluation are passed over.
+        kind: `Evaluation`, or a class with the same fields.
 
     Raises:
         InputError: A file is damaged.
     """
-    files = sorted((run / "evaluation").glob("*.json"))
-    return {file: kind.from_json(read_json(file), where=file) for file in files}
+    values = {file: read_json(file) for file in sorted((run / "evaluation").glob("*.json"))}
+    return {file: kind.from_json(v, where=file) for file, v in values.items() if _is_evaluation(v)}
 
 
 def read_evaluations(path: Path) -> dict[str, Evaluation]:
@@ -258,7 +258,7 @@ def read_evaluations(path: Path) -> dict[str, Evaluation]:
         evaluations = {
             name: Evaluation.from_json(value, where=f"{file}: evaluation '{name}'")
             for name, value in (several if isinstance(several, dict) else {file.stem: values}).items()
-            if isinstance(value, dict) and "directions" in value
+            if _is_evaluation(value)
         }
     clean = {name: e for name, e in evaluations.items() if e.permute_codes_seed is None and e.directions}
     if not clean:
@@ -268,3 +268,7 @@ def read_evaluations(path: Path) -> dict[str, Evaluation]:
             expected="a run that was evaluated, its results.json, or what 'unicode-cmg evaluate --to' wrote",
         )
     return clean
+
+
+def _is_evaluation(values: Any) -> bool:
+    return isinstance(values, dict) and "directions" in values
