@@ -25,12 +25,10 @@ def app_of(command: Callable[..., None]) -> typer.Typer:
 
 
 def run_command(command: Callable[..., None]) -> None:
-    """Run a function with the arguments in `sys.argv`; an error of the user is one line and exit code 2."""
-    try:
-        app_of(command)()
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+    """Run a function with the arguments in `sys.argv` and exit as `run` says."""
+    module = sys.modules["__main__"].__spec__
+    name = sys.argv[0] if module is None else f"python -m {module.name.removesuffix('.__main__')}"
+    sys.exit(run(app_of(command), name, sys.argv[1:]))
 
 
 def run(app: typer.Typer, name: str, arguments: list[str]) -> int:

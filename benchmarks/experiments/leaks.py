@@ -20,7 +20,8 @@ import typer
 
 from benchmarks.evaluation.evaluate import evaluate
 from benchmarks.evaluation.protocols import HeadProtocol, Protocol
-from benchmarks.sweep.tables import markdown, mean_std
+from benchmarks.markdown import markdown_table
+from benchmarks.sweep.tables import mean_std
 from benchmarks.tasks import available_protocols, available_tasks, read_task, resolve_protocol
 from benchmarks.tasks.retrieval import RetrievalProtocol
 from unicode_cmg import load_pretrained
@@ -97,7 +98,7 @@ def leak_table(task: str, paper: str, models: Sequence[Model], data_root: Path) 
         header[1:] = ["measure", *(f"{row[0].source[0].upper()}->{row[0].target[0].upper()}" for row in rows)]
         cells = [mean_std([_value(result, step.measure) for result in row]) for row in rows]
         lines.append([step.change, step.measure.replace("_", " "), *cells])
-    return markdown(header, lines)
+    return markdown_table(header, lines)
 
 
 def _value(row: DirectionResult, measure: str) -> float:

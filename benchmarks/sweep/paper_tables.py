@@ -11,8 +11,8 @@ from typing import Annotated
 
 import typer
 
+from benchmarks.markdown import markdown_table
 from benchmarks.sweep.paper_rows import TASKS, PaperTable, Row, paper_tables, read_sources
-from benchmarks.sweep.tables import markdown
 from unicode_cmg.console import run_command
 
 _ESCAPES = str.maketrans(
@@ -25,10 +25,10 @@ _ESCAPES = str.maketrans(
 def as_markdown(table: PaperTable) -> str:
     """The caption, the table, and what papers print as a table of its own."""
     header = ["method", *(f"{TASKS[c.task]} {c.arrow}" for c in table.columns), "Avg."]
-    parts = [table.caption, markdown(header, _lines(table.rows, str, "**{}**".format, "{} ± {}"))]
+    parts = [table.caption, markdown_table(header, _lines(table.rows, str, "**{}**".format, "{} ± {}"))]
     if table.printed:
         parts.append(f"PRINTED, on other data ({table.printed_in}):")
-        parts.append(markdown(header, _lines(table.printed, str, str, "{} ± {}")))
+        parts.append(markdown_table(header, _lines(table.printed, str, str, "{} ± {}")))
     return "\n\n".join(part.rstrip("\n") for part in parts) + "\n"
 
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 import csv
 import io
 import statistics
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 
+from benchmarks.markdown import markdown_table
 from benchmarks.refinement import ALL
-from benchmarks.sweep.config import Layout, PlotConfig, SweepConfig
+from benchmarks.sweep.config import PlotConfig, SweepConfig
 from benchmarks.sweep.rows import Row
 from benchmarks.sweep.runs import Outcome
 from benchmarks.sweep.summary import Curve, Point, RefinedRow, curves, refined_rows
@@ -34,12 +35,6 @@ def mean_std(values: Sequence[float], digits: int = 1, *, signed: bool = False) 
     """`mean ± sample standard deviation`; of differences, the mean with its sign."""
     spread = f" ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else ""
     return f"{statistics.mean(values):{'+' if signed else ''}.{digits}f}{spread}"
-
-
-def markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A Markdown table."""
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines) + "\n"
 
 
 def outcome_table(outcomes: Sequence[Outcome]) -> str:
@@ -66,7 +61,7 @@ def outcome_table(outcomes: Sequence[Outcome]) -> str:
         seconds = [o.seconds for o in runs if o.seconds is not None]
         cells.append(f"{statistics.median(seconds):.0f}" if seconds else "not measured")
         lines.append([name, str(len(runs)), *cells])
-    return markdown(header, lines)
+    return markdown_table(header, lines)
 
 
 def outcome_csv(outcomes: Sequence[Outcome]) -> str:
@@ -110,7 +105,7 @@ def gain_tables(outcomes: Sequence[Outcome]) -> str:
             header = ["", "", *(f"{100 * share:.3g} %" for share in shares)]
             parts += [
                 f"{task}, {metric} over the transfers: points above all dimensions by share kept",
-                markdown(header, _by_share(rows, shares)),
+                markdown_table(header, _by_share(rows, shares)),
             ]
         found = [
             [
@@ -123,7 +118,7 @@ def gain_tables(outcomes: Sequence[Outcome]) -> str:
         if found:
             parts += [
                 f"{task}, {metric} over the transfers: sizes that are found",
-                markdown(["", "", "kept", metric, "above all dimensions"], found),
+                markdown_table(["", "", "kept", metric, "above all dimensions"], found),
             ]
     return "\n".join(parts)
 
@@ -143,7 +138,7 @@ def curve_tables(curves: Sequence[Curve], plot: PlotConfig, task: str) -> str:
 
     def table(curves: Sequence[Curve], cell: Callable[[Point], str]) -> str:
         options = [point.option for point in curves[0].points]
-        return markdown(["", *options], [[curve.name, *map(cell, curve.points)] for curve in curves])
+        return markdown_table(["", *options], [[curve.name, *map(cell, curve.points)] for curve in curves])
 
     parts = [
         f"{task}, mean of the transfers, by {plot.x}",
@@ -170,38 +165,27 @@ def save_outcomes(
         sweep: Says whether there are refinements and a plot; None: neither.
         rows: Of the sweep.
     """
+    from benchmarks.sweep.figures import draw_curves, draw_gains  # here, because matplotlib takes a second
+
     table = outcome_table(outcomes)
     write_text(to / "table.md", table)
     write_text(to / "table.csv", outcome_csv(outcomes))
     print(f"\n{table}\nwritten to {to / 'table.md'} and table.csv")
     if sweep is not None and sweep.refine:
-        _save_refinements(to, outcomes)
-    layout = None if sweep is None else sweep.layout()
-    if layout is not None:
-        _save_curves(to, rows, outcomes, layout)
-
-
-def _save_refinements(to: Path, outcomes: Sequence[Outcome]) -> None:
-    from benchmarks.sweep.figures import draw_gains
-
-    lines = refinement_lines(outcomes)
-    with atomic_file(to / "refinements.csv") as path:
-        pyarrow.csv.write_csv(lines, path)
-    with atomic_file(to / "refinements.parquet") as path:
-        pq.write_table(lines, path)
-    for task in outcomes[0].refined:
-        draw_gains(refined_rows(outcomes, task), task, to / f"refinements-{task}.png")
-    write_text(to / "refinements.md", tables := gain_tables(outcomes))
-    print(f"\n{tables}\nwritten to {to / 'refinements.md'}, .csv and .parquet, and refinements-*.png")
-
-
-def _save_curves(to: Path, rows: Sequence[Row], outcomes: Sequence[Outcome], layout: Layout) -> None:
-    from benchmarks.sweep.figures import draw_curves
-
-    parts = []
-    for task in outcomes[0].scores:
-        found = curves(rows, outcomes, layout, task)
-        parts.append(curve_tables(found, layout.plot, task))
-        draw_curves(found, layout.plot, task, to / f"curves-{task}.png")
-    write_text(to / "curves.md", tables := "\n".join(parts))
-    print(f"\n{tables}\nwritten to {to / 'curves.md'} and curves-*.png")
+        lines = refinement_lines(outcomes)
+        with atomic_file(to / "refinements.csv") as path:
+            pyarrow.csv.write_csv(lines, path)
+        with atomic_file(to / "refinements.parquet") as path:
+            pq.write_table(lines, path)
+        for task in outcomes[0].refined:
+            draw_gains(refined_rows(outcomes, task), task, to / f"refinements-{task}.png")
+        write_text(to / "refinements.md", tables := gain_tables(outcomes))
+        print(f"\n{tables}\nwritten to {to / 'refinements.md'}, .csv and .parquet, and refinements-*.png")
+    if sweep is not None and (layout := sweep.layout()) is not None:
+        parts = []
+        for task in outcomes[0].scores:
+            found = curves(rows, outcomes, layout, task)
+            parts.append(curve_tables(found, layout.plot, task))
+            draw_curves(found, layout.plot, task, to / f"curves-{task}.png")
+        write_text(to / "curves.md", tables := "\n".join(parts))
+        print(f"\n{tables}\nwritten to {to / 'curves.md'} and curves-*.png")

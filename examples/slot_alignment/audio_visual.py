@@ -13,6 +13,7 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -20,11 +21,12 @@ import torch
 import typer
 from audio_visual_model import SIDES, LateFusion, as_tokens, small_cnn
 from audio_visual_teachers import Teacher, made, own_teacher, small_teacher, teacher_tokens
-from audio_visual_training import Guide, accuracies, kept, train
-from clips import Splits, clips_of_file, digit_clips
-from fitting import Recipe, aligner_config
+from clips import LabelledClips, Splits, clips_of_file, digit_clips
+from fitting import Recipe, aligner_config, fit, guidance, kept_slots
+from jaxtyping import Int64
 from safetensors.torch import save_file
-from torch import nn
+from torch import Tensor, nn
+from torch.nn import functional as F
 
 from unicode_cmg.console import run_command
 from unicode_cmg.data.digits import build_digits
@@ -33,6 +35,7 @@ from unicode_cmg.files import atomic_file
 from unicode_cmg.regularizers.slot_alignment import AlignerConfig, SlotAligner
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+CHUNK = 256
 
 
 def main(
@@ -70,7 +73,16 @@ def main(
         ways["sga"] = _guide(config, model, splits, teachers or _small_teachers(splits, teacher_steps, seed))
     for name, guide in ways.items():
         trained = copy.deepcopy(model)  # both ways start from the same weights
-        print(_run(name, trained, splits, recipe, seed, guide), flush=True)
+        start = time.perf_counter()
+        train(trained, splits.train, recipe, seed, guide, DEVICE, title=name)
+        seconds = time.perf_counter() - start
+        told = accuracies(trained, splits.held_out, DEVICE)
+        numbers = ", ".join(f"{reading} {share:.1%}" for reading, share in told.items())
+        slots = "" if guide is None else f"; slots kept: {kept(trained, splits.held_out, guide, DEVICE)}"
+        print(
+            f"{name}: accuracy on {len(splits.held_out)} held-out clips: {numbers}; {seconds:.0f} s{slots}",
+            flush=True,
+        )
         if to is not None:
             with atomic_file(to / f"{name}.safetensors") as path:
                 save_file(trained.state_dict(), path)
@@ -118,15 +130,65 @@ def _guide(
     return Guide(teachers, SlotAligner(config, model.dim, dims).to(DEVICE))
 
 
-def _run(name: str, model: LateFusion, splits: Splits, recipe: Recipe, seed: int, guide: Guide | None) -> str:
-    """Train and test; the outcome as text."""
-    start = time.perf_counter()
-    train(model, splits.train, recipe, seed, guide, DEVICE, title=name)
-    seconds = time.perf_counter() - start
-    told = accuracies(model, splits.held_out, DEVICE)
-    numbers = ", ".join(f"{reading} {share:.1%}" for reading, share in told.items())
-    slots = "" if guide is None else f"; slots kept: {kept(model, splits.held_out, guide, DEVICE)}"
-    return f"{name}: accuracy on {len(splits.held_out)} held-out clips: {numbers}; {seconds:.0f} s{slots}"
+@dataclass(frozen=True, eq=False)
+class Guide:
+    """What slot-guided alignment adds: frozen teachers, and slots that learn with the classifier."""
+
+    teachers: Mapping[str, Teacher]
+    aligner: SlotAligner
+
+
+def train(
+    model: LateFusion,
+    clips: LabelledClips,
+    recipe: Recipe,
+    seed: int,
+    guide: Guide | None,
+    device: torch.device,
+    title: str,
+) -> list[float]:
+    """Train the classifier; with and without a guide it sees the same batches.
+
+    Returns:
+        The loss of each step, the terms of the guide included.
+    """
+    batches, slots = (torch.Generator().manual_seed(2 * seed + k) for k in range(2))
+
+    def objective(chosen: Int64[Tensor, " batch"]) -> dict[str, Tensor]:
+        batch = clips.some(chosen, device)
+        made = model(batch.inputs)
+        terms = {"classes": F.cross_entropy(made.logits["fused"], batch.labels)}
+        if guide is None:
+            return terms
+        return terms | guidance(guide.aligner, teacher_tokens(guide.teachers, batch), made.parts, slots)
+
+    return fit(
+        [model] if guide is None else [model, guide.aligner],
+        objective,
+        samples=len(clips),
+        recipe=recipe,
+        generator=batches,
+        title=title,
+    )
+
+
+@torch.no_grad()
+def accuracies(model: LateFusion, clips: LabelledClips, device: torch.device) -> dict[str, float]:
+    """Share of clips whose class is told rightly: fused, and by each side alone."""
+    model.eval()
+    right: dict[str, int] = {}
+    for start in range(0, len(clips), CHUNK):
+        chunk = clips.some(slice(start, start + CHUNK), device)
+        for name, logits in model(chunk.inputs).logits.items():
+            right[name] = right.get(name, 0) + int((logits.argmax(1) == chunk.labels).sum())
+    return {name: count / len(clips) for name, count in right.items()}
+
+
+@torch.no_grad()
+def kept(model: LateFusion, clips: LabelledClips, guide: Guide, device: torch.device) -> str:
+    """How many slots the first clips keep on average, as text."""
+    batch = clips.some(slice(CHUNK), device)
+    return kept_slots(guide.aligner, teacher_tokens(guide.teachers, batch), model.eval()(batch.inputs).parts)
 
 
 if __name__ == "__main__":

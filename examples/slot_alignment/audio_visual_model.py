@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from fitting import unpadded
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -97,5 +98,4 @@ def as_tokens(output: Any, where: str) -> Tokens:
         raise InputError(
             f"the module gives {got}", where=where, expected="feature maps [B, C, H, W] or tokens [B, N, C]"
         )
-    values = output if output.ndim == 3 else output.flatten(2).mT
-    return Tokens(values, torch.ones_like(values[..., 0], dtype=torch.bool))
+    return unpadded(output if output.ndim == 3 else output.flatten(2).mT)

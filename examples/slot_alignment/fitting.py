@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import torch
-from jaxtyping import Int64
+from jaxtyping import Float, Int64
 from torch import Tensor, nn
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import LambdaLR
@@ -97,6 +97,11 @@ def aligner_config(overrides: Sequence[str], *, slots: int) -> AlignerConfig:
         InputError: A key is unknown or a value does not fit.
     """
     return AlignerConfig.parse(apply_overrides({"slots": slots}, overrides), where="--set")
+
+
+def unpadded(values: Float[Tensor, "batch tokens channels"]) -> Tokens:
+    """Tokens without padding."""
+    return Tokens(values, torch.ones_like(values[..., 0], dtype=torch.bool))
 
 
 def joint_tokens(parts: Mapping[str, Tokens]) -> Tokens:

@@ -10,24 +10,26 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import torch
 import typer
-from fitting import Recipe, aligner_config, frozen
-from pair_file import PairFile
+from fitting import Recipe, aligner_config, fit, frozen, guidance, kept_slots
+from jaxtyping import Float, Int64
+from pair_file import PairFile, Pairs
 from scenes import WORDS, draw_scenes
-from transformers import BertModel, ViTModel
-from vilt_model import ViltForPretraining, load, load_tokenizer, tiny_vilt
+from torch import Tensor
+from torch.nn import functional as F
+from transformers import AutoTokenizer, BertModel, ViTModel
+from vilt_model import WEIGHTS, ViltForPretraining, load, tiny_vilt
 from vilt_teachers import Teachers, tiny_bert, tiny_vit
-from vilt_training import Guide, Task, kept, retrieve, train
-from words import word_tokenizer
+from words import Words, hide, word_loss, word_tokenizer, write
 
 from unicode_cmg.console import run_command
 from unicode_cmg.errors import InputError
-from unicode_cmg.regularizers.slot_alignment import SlotAligner
+from unicode_cmg.regularizers.slot_alignment import SlotAligner, Tokens
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
@@ -58,11 +60,19 @@ def main(
     recipe = Recipe(steps, batch_size, lr, weight_decay, warmup)
     torch.manual_seed(seed)
     generator = torch.Generator().manual_seed(seed)
-    tokenizer = word_tokenizer(WORDS) if vilt is None else load_tokenizer(vilt, "--vilt")
-    model: Any = tiny_vilt(len(tokenizer)) if vilt is None else load(ViltForPretraining, vilt, "--vilt")
+    tokenizer = word_tokenizer(WORDS) if vilt is None else load(AutoTokenizer, vilt, "--vilt")
+    model: Any = (
+        tiny_vilt(len(tokenizer)) if vilt is None else load(ViltForPretraining, vilt, "--vilt", **WEIGHTS)
+    )
     size = model.image_size
     if train_pairs is not None and test_pairs is not None:
-        _need_pretrained(vilt=vilt, vit=vit, bert=bert)
+        names = {"--vilt": vilt, "--vit": vit, "--bert": bert}
+        if missing := [option for option, name in names.items() if name is None]:
+            raise InputError(
+                "the small models know only the words of the drawn scenes",
+                where="--train-pairs",
+                fix=f"give {' and '.join(missing)} too",
+            )
         task = Task(PairFile(train_pairs, size), PairFile(test_pairs, size), tokenizer, DEVICE)
     elif train_pairs is None and test_pairs is None:
         searched = draw_scenes(held_out, generator, distinct=True, size=size)
@@ -73,56 +83,148 @@ def main(
 
     ways: dict[str, Guide | None] = {} if only else {"plain": None}
     if only is not False:
-        unlike = task.held_out.captions
-        teachers = Teachers(
-            tiny_vit(teacher_steps, unlike, generator) if vit is None else _frozen(ViTModel, vit, "--vit"),
-            *_bert(bert, teacher_steps, unlike, generator),
-        ).to(DEVICE)
+        unlike, weights = task.held_out.captions, {**WEIGHTS, "add_pooling_layer": False}
+        words = word_tokenizer(WORDS) if bert is None else load(AutoTokenizer, bert, "--bert")
+        vit_teacher: Any = (
+            tiny_vit(teacher_steps, unlike, generator)
+            if vit is None
+            else load(ViTModel, vit, "--vit", **weights)
+        )
+        bert_teacher: Any = (
+            tiny_bert(words, teacher_steps, unlike, generator)
+            if bert is None
+            else load(BertModel, bert, "--bert", **weights)
+        )
+        teachers = Teachers(frozen(vit_teacher), frozen(bert_teacher), words).to(DEVICE)
         ways["sga"] = Guide(teachers, SlotAligner(config, model.config.hidden_size, teachers.dims).to(DEVICE))
     for name, guide in ways.items():
         trained = copy.deepcopy(model).to(DEVICE)  # both ways start from the same weights
-        print(_run(name, trained, task, recipe, seed, guide), flush=True)
+        start = time.perf_counter()
+        train(trained, task, recipe, seed, guide, title=name)
+        seconds = time.perf_counter() - start
+        text, image = retrieve(trained, task)
+        slots = "" if guide is None else f"; slots kept: {kept(trained, task, guide)}"
+        about = f"R@1 among {len(task.held_out.captions)} held-out pairs: text {text:.1%}, image {image:.1%}"
+        print(f"{name}: {about}; {seconds:.0f} s{slots}", flush=True)
         if to is not None:
             trained.save_pretrained(to / name)
             tokenizer.save_pretrained(to / name)
 
 
-def _run(
-    name: str, model: ViltForPretraining, task: Task, recipe: Recipe, seed: int, guide: Guide | None
-) -> str:
-    """Train and search; the outcome as text."""
-    start = time.perf_counter()
-    train(model, task, recipe, seed, guide, title=name)
-    seconds = time.perf_counter() - start
-    found = retrieve(model, task)
-    slots = "" if guide is None else f"; slots kept: {kept(model, task, guide)}"
-    return (
-        f"{name}: R@1 among {len(task.held_out.captions)} held-out pairs: text {found.text:.1%}, image"
-        f" {found.image:.1%}; {seconds:.0f} s{slots}"
+@dataclass(frozen=True, eq=False)
+class Task:
+    """What ViLT is trained and tested on.
+
+    Attributes:
+        train: Pairs to train on.
+        held_out: Pairs to search in.
+        tokenizer: What ViLT reads captions by.
+        device: Where models and batches are.
+    """
+
+    train: Pairs
+    held_out: Pairs
+    tokenizer: Any
+    device: torch.device
+
+
+@dataclass(frozen=True, eq=False)
+class Guide:
+    """What slot-guided alignment adds: the frozen teachers, and the slots that are trained with ViLT."""
+
+    teachers: Teachers
+    aligner: SlotAligner
+
+
+def train(
+    model: ViltForPretraining, task: Task, recipe: Recipe, seed: int, guide: Guide | None, title: str
+) -> list[float]:
+    """Train ViLT; with and without a guide it sees the same batches.
+
+    Returns:
+        The loss of each step, the terms of the guide included.
+    """
+    batches, gaps, slots = (torch.Generator().manual_seed(3 * seed + k) for k in range(3))
+    torch.manual_seed(seed)  # ViLT shuffles its patches
+
+    def objective(chosen: Int64[Tensor, " batch"]) -> dict[str, Tensor]:
+        captions = [task.train.captions[i] for i in chosen.tolist()]
+        words = write(task.tokenizer, captions, model.config.max_position_embeddings).to(task.device)
+        images = task.train.images(chosen.tolist()).to(task.device)
+        terms, parts = own_terms(model, words, images, task.tokenizer.mask_token_id, gaps)
+        if guide is None:
+            return terms
+        told = guide.teachers.tokens(images, captions)
+        return terms | guidance(guide.aligner, told, parts, slots)
+
+    return fit(
+        [model] if guide is None else [model, guide.aligner],
+        objective,
+        samples=len(task.train.captions),
+        recipe=recipe,
+        generator=batches,
+        title=title,
     )
 
 
-def _bert(name: str | None, steps: int, unlike: Sequence[str], generator: torch.Generator) -> tuple[Any, Any]:
-    """The teacher of captions, and the tokenizer it reads them by."""
-    if name is not None:
-        return _frozen(BertModel, name, "--bert"), load_tokenizer(name, "--bert")
-    tokenizer = word_tokenizer(WORDS)
-    return tiny_bert(tokenizer, steps, unlike, generator), tokenizer
+def own_terms(
+    model: ViltForPretraining,
+    words: Words,
+    images: Float[Tensor, "batch 3 size size"],
+    mask_id: int,
+    generator: torch.Generator,
+) -> tuple[dict[str, Tensor], dict[str, Tokens]]:
+    """The two losses that ViLT is pretrained by, in one forward pass.
+
+    Image-text matching tells the caption of each image from that of another image of the batch; masked
+    language modelling fills in words that are hidden from the caption.
+
+    Returns:
+        The losses, and the tokens of the true pairs by modality: `H^(m)` of the SGA paper, eq. 4.
+    """
+    count = len(images)
+    others = words[torch.arange(count, device=images.device).roll(1)]
+    gaps, hidden = hide(words, mask_id, generator)
+    fused = model.fuse(Words.concatenate([words, others, gaps]), images.repeat(3, 1, 1, 1))
+    matches = torch.cat([torch.ones_like(fused.match[:count]), (words.ids == others.ids).all(1).float()])
+    terms = {
+        "matching": F.binary_cross_entropy_with_logits(fused.match[: 2 * count], matches),
+        "words": word_loss(model.mlm_score(fused.text.values[2 * count :][hidden]), words, hidden),
+    }
+    parts = {"text": fused.text, "image": fused.image}
+    return terms, {name: Tokens(part.values[:count], part.mask[:count]) for name, part in parts.items()}
 
 
-def _frozen(kind: Any, name: str, option: str) -> Any:
-    return frozen(load(kind, name, option, add_pooling_layer=False))
+@torch.no_grad()
+def retrieve(model: ViltForPretraining, task: Task) -> tuple[float, float]:
+    """Match every caption of the held-out pairs with every image, without training on any of them.
+
+    Returns:
+        R@1, the share of queries whose best match is the right one, for captions and for images.
+    """
+    model.eval()
+    captions = task.held_out.captions
+    words = write(task.tokenizer, captions, model.config.max_position_embeddings).to(task.device)
+    rows = []
+    for index in range(len(captions)):
+        image = task.held_out.images([index]).to(task.device)
+        rows.append(model.fuse(words, image.expand(len(captions), -1, -1, -1)).match.cpu())
+    scores, right = torch.stack(rows), torch.arange(len(captions))
+    text, image = ((scores.argmax(axis) == right).float().mean().item() for axis in (1, 0))
+    return text, image
 
 
-def _need_pretrained(**names: str | None) -> None:
-    """Small models know only the words of the drawn scenes."""
-    missing = [f"--{option}" for option, name in names.items() if name is None]
-    if missing:
-        raise InputError(
-            "the small models know only the words of the drawn scenes",
-            where="--train-pairs",
-            fix=f"give {' and '.join(missing)} too",
-        )
+@torch.no_grad()
+def kept(model: ViltForPretraining, task: Task, guide: Guide) -> str:
+    """How many slots the first held-out pairs keep on average, as text."""
+    model.eval()
+    shown = range(min(len(task.held_out.captions), 64))
+    captions = [task.held_out.captions[i] for i in shown]
+    images = task.held_out.images(shown).to(task.device)
+    words = write(task.tokenizer, captions, model.config.max_position_embeddings).to(task.device)
+    fused = model.fuse(words, images)
+    told = guide.teachers.tokens(images, captions)
+    return kept_slots(guide.aligner, told, {"text": fused.text, "image": fused.image})
 
 
 if __name__ == "__main__":

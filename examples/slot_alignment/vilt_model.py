@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
+from fitting import unpadded
 from jaxtyping import Float
 from torch import Tensor, nn
-from transformers import AutoTokenizer, ViltConfig, ViltForMaskedLM
+from transformers import ViltConfig, ViltForMaskedLM
 from words import Words
 
 from unicode_cmg.errors import InputError
@@ -63,14 +64,9 @@ class ViltForPretraining(ViltForMaskedLM):
         patches = states[:, length + 1 :]  # before them stands the token that sums up the image
         return Fused(
             Tokens(states[:, :length], words.mask),
-            everything(patches),
+            unpadded(patches),
             self.rank_output(hidden.pooler_output)[:, 0],
         )
-
-
-def everything(values: Float[Tensor, "batch tokens channels"]) -> Tokens:
-    """Tokens without padding."""
-    return Tokens(values, torch.ones_like(values[..., 0], dtype=torch.bool))
 
 
 def tiny_vilt(vocabulary: int) -> ViltForPretraining:
@@ -80,31 +76,23 @@ def tiny_vilt(vocabulary: int) -> ViltForPretraining:
     )
 
 
+WEIGHTS: dict[str, Any] = {"use_safetensors": True, "dtype": torch.float32}
+"""How pretrained weights are loaded: from safetensors alone, in float32."""
+
+
 def load(kind: Any, name: str, option: str, **settings: Any) -> Any:
-    """Pretrained weights in float32, from safetensors alone.
+    """A pretrained model or tokenizer.
 
     Args:
         kind: A class of transformers.
         name: A repository on the Hub, or a folder.
         option: Where the name was given, for the error.
-        **settings: For the constructor.
+        **settings: For `from_pretrained`.
 
     Raises:
         InputError: There is nothing that can be loaded.
     """
     try:
-        return kind.from_pretrained(name, use_safetensors=True, dtype=torch.float32, **settings)
+        return kind.from_pretrained(name, **settings)
     except (OSError, ValueError) as error:
         raise InputError(f"cannot load '{name}' ({str(error).splitlines()[0]})", where=option) from None
-
-
-def load_tokenizer(name: str, option: str) -> Any:
-    """The tokenizer that a pretrained model was trained with.
-
-    Raises:
-        InputError: There is none.
-    """
-    try:
-        return AutoTokenizer.from_pretrained(name)
-    except (OSError, ValueError) as error:
-        raise InputError(f"no tokenizer in '{name}' ({str(error).splitlines()[0]})", where=option) from None

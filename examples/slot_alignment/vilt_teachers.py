@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from fitting import Recipe, fit, frozen
+from fitting import Recipe, fit, frozen, unpadded
 from jaxtyping import Float
 from scenes import KINDS, draw_scenes
 from torch import Tensor
 from torch.nn import functional as F
 from transformers import BertConfig, BertForMaskedLM, ViTConfig, ViTForImageClassification
-from vilt_model import TINY, TINY_IMAGE, TINY_LENGTH, everything
+from vilt_model import TINY, TINY_IMAGE, TINY_LENGTH
 from words import hide, word_loss, write
 
 from unicode_cmg.regularizers.slot_alignment import Tokens
@@ -55,7 +55,7 @@ class Teachers:
         patches = self.vit(images).last_hidden_state[:, 1:]  # the first one sums up the image
         words = write(self.tokenizer, captions, self.bert.config.max_position_embeddings).to(images.device)
         text = self.bert(input_ids=words.ids, attention_mask=words.mask.long()).last_hidden_state
-        return {"image": everything(patches), "text": Tokens(text, words.mask)}
+        return {"image": unpadded(patches), "text": Tokens(text, words.mask)}
 
 
 def tiny_vit(steps: int, unlike: Sequence[str], generator: torch.Generator) -> Any:

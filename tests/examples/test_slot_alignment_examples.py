@@ -76,7 +76,7 @@ def scenes() -> Any:
     held_out = draw(8, generator, distinct=True)
     tokenizer = module("words").word_tokenizer(module("scenes").WORDS)
     train = draw(32, generator, unlike=held_out.captions)
-    task = module("vilt_training").Task(train, held_out, tokenizer, CPU)
+    task = module("vilt").Task(train, held_out, tokenizer, CPU)
     teachers = module("vilt_teachers")
     vit = teachers.tiny_vit(0, held_out.captions, generator)
     bert = teachers.tiny_bert(tokenizer, 0, held_out.captions, generator)
@@ -87,7 +87,7 @@ def scenes() -> Any:
 def vilt_guide(scenes: Any, config: AlignerConfig) -> Any:
     _, model, teachers = scenes
     aligner = SlotAligner(config, model.config.hidden_size, teachers.dims)
-    return module("vilt_training").Guide(teachers, aligner)
+    return module("vilt").Guide(teachers, aligner)
 
 
 def test_guided_vilt_learns_and_its_teachers_do_not_move(scenes: Any) -> None:
@@ -95,7 +95,7 @@ def test_guided_vilt_learns_and_its_teachers_do_not_move(scenes: Any) -> None:
     guide = vilt_guide(scenes, AlignerConfig(slots=4))
     before, slots = snapshot(teachers.vit, teachers.bert), snapshot(guide.aligner)
     recipe = module("fitting").Recipe(steps=16, batch_size=8, lr=1e-3)
-    first, last = early_and_late(module("vilt_training").train(model, task, recipe, 0, guide, "sga"))
+    first, last = early_and_late(module("vilt").train(model, task, recipe, 0, guide, "sga"))
     assert last < first - 0.5
     assert same(before, snapshot(teachers.vit, teachers.bert))
     assert not same(slots, snapshot(guide.aligner))
@@ -106,7 +106,7 @@ def test_alignment_alone_reaches_every_layer_of_vilt(scenes: Any) -> None:
     guide = vilt_guide(scenes, AlignerConfig(slots=4, retrieval=0, reconstruction=0, keep=0))
     words = module("words").write(task.tokenizer, task.train.captions[:4], 32)
     images = task.train.images(range(4))
-    _, parts = module("vilt_training").own_terms(model, words, images, 4, torch.Generator())
+    _, parts = module("vilt").own_terms(model, words, images, 4, torch.Generator())
     told = teachers.tokens(images, task.train.captions[:4])
     terms = module("fitting").guidance(guide.aligner, told, parts, torch.Generator().manual_seed(0))
     assert list(terms) == ["slots/contrastive"]
@@ -123,7 +123,7 @@ def test_vilt_sees_the_same_batches_with_and_without_a_guide(scenes: Any) -> Non
     recipe = module("fitting").Recipe(steps=3, batch_size=4, lr=1e-3)
     for guide in (None, vilt_guide(scenes, NOTHING)):
         model.load_state_dict(dict(zip(model.state_dict(), start, strict=True)))
-        losses.append(module("vilt_training").train(model, task, recipe, 0, guide, "either"))
+        losses.append(module("vilt").train(model, task, recipe, 0, guide, "either"))
     assert losses[0] == losses[1]
 
 
@@ -224,17 +224,15 @@ def test_guided_classifier_learns_and_its_teachers_do_not_move(clips: Any) -> No
     steps, generator = module("audio_visual_teachers"), torch.Generator().manual_seed(0)
     teachers = {side: steps.small_teacher(side, clips, 4, generator, CPU) for side in ("audio", "visual")}
     model = classifier(clips)
-    guide = module("audio_visual_training").Guide(
+    guide = module("audio_visual").Guide(
         teachers, SlotAligner(AlignerConfig(slots=4), model.dim, dict.fromkeys(teachers, 64))
     )
     before = snapshot(*(teacher.module for teacher in teachers.values()))
     recipe = module("fitting").Recipe(steps=24, batch_size=16, lr=3e-3)
-    first, last = early_and_late(
-        module("audio_visual_training").train(model, clips, recipe, 0, guide, CPU, "sga")
-    )
+    first, last = early_and_late(module("audio_visual").train(model, clips, recipe, 0, guide, CPU, "sga"))
     assert last < first - 0.5
     assert same(before, snapshot(*(teacher.module for teacher in teachers.values())))
-    told = module("audio_visual_training").accuracies(model, clips, CPU)
+    told = module("audio_visual").accuracies(model, clips, CPU)
     assert told["fused"] > 0.8
 
 

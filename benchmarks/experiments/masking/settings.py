@@ -15,7 +15,7 @@ from benchmarks.experiments.masking.masks import reconstruction_error
 from benchmarks.experiments.masking.photos import grid_crops, load_photos
 from benchmarks.experiments.masking.runs import trained_model
 from benchmarks.experiments.masking.vqvae import CODES, Settings
-from benchmarks.sweep.tables import markdown
+from benchmarks.markdown import markdown_table
 from unicode_cmg.codebook import perplexity
 from unicode_cmg.console import run_command
 
@@ -47,7 +47,7 @@ def settings(
         error = reconstruction_error(model, images, indices, model.codebook)
         rows.append((name, f"{error:.5f}", f"{perplexity(indices, CODES):.1f}"))
         print(*rows[-1], sep="  ", flush=True)
-    print("\n" + markdown(("variant", "validation MSE", "perplexity"), rows))
+    print("\n" + markdown_table(("variant", "validation MSE", "perplexity"), rows))
 
 
 if __name__ == "__main__":

@@ -20,7 +20,8 @@ from benchmarks.experiments.masking.masks import (
 )
 from benchmarks.experiments.masking.runs import Outcome
 from benchmarks.experiments.masking.vqvae import DIM
-from benchmarks.sweep.tables import markdown, mean_std
+from benchmarks.markdown import markdown_table
+from benchmarks.sweep.tables import mean_std
 
 PRINTED = {
     0.875: (0.0621, 0.0231, 100),
@@ -61,7 +62,7 @@ def _models(groups: Sequence[Sequence[Outcome]]) -> str:
         (g[0].inputs, str(len(g)), *(mean_std([float(of(o)) for o in g], n) for of, n in columns.values()))
         for g in groups
     ]
-    return markdown(("inputs", "seeds", *columns), rows)
+    return markdown_table(("inputs", "seeds", *columns), rows)
 
 
 def _against_random(groups: Sequence[Sequence[Outcome]]) -> str:
@@ -84,7 +85,7 @@ def _against_random(groups: Sequence[Sequence[Outcome]]) -> str:
                     *(ratio, printed, mean_std(centred, 4), its_count),
                 )
             )
-    return markdown(header, rows)
+    return markdown_table(header, rows)
 
 
 def _each_model(outcomes: Sequence[Outcome]) -> str:
@@ -95,7 +96,7 @@ def _each_model(outcomes: Sequence[Outcome]) -> str:
         orders = [(f"{entry.chosen[order]:.4f}", str(entry.count(order))) for order in (TOC, CENTRED)]
         about = (o.inputs, str(o.seed), f"{o.offset:.2f}", f"{o.alignment:.2f}")
         rows.append((*about, f"{statistics.mean(entry.random):.4f}", *orders[0], *orders[1]))
-    return markdown(header, rows)
+    return markdown_table(header, rows)
 
 
 def _other_orders(groups: Sequence[Sequence[Outcome]]) -> str:
@@ -105,7 +106,7 @@ def _other_orders(groups: Sequence[Sequence[Outcome]]) -> str:
         for group in groups
         for fill, name, _, found in _rows(group)
     ]
-    return markdown(("inputs", "masked to", "mask (%)", *orders), rows)
+    return markdown_table(("inputs", "masked to", "mask (%)", *orders), rows)
 
 
 def _rows(group: Sequence[Outcome]) -> Iterator[tuple[str, str, str, list[Masked]]]:

@@ -20,6 +20,7 @@ import torch
 import typer
 from accelerate import Accelerator
 
+from benchmarks.markdown import markdown_table
 from unicode_cmg.batch import FeatureBatch
 from unicode_cmg.config import load_yaml
 from unicode_cmg.console import run_command
@@ -63,12 +64,13 @@ def step(
     print(
         f"{clips} clips, {rounds} rounds, {torch.get_num_threads()} threads, {batch.features['audio'].device}"
     )
-    print(f"| row | parameters | seconds a step | times {first} |\n| --- | --- | --- | --- |")
+    cells = []
     for row, trainer in trainers.items():
         ratios = [own / base for own, base in zip(seconds[row], seconds[first], strict=True)]
         size = sum(p.numel() for m in (trainer.method, trainer.regularizers) for p in m.parameters()) / 1e6
         median = statistics.median(seconds[row])
-        print(f"| {row} | {size:.1f} M | {median:.2f} | {statistics.median(ratios):.2f} |")
+        cells.append((row, f"{size:.1f} M", f"{median:.2f}", f"{statistics.median(ratios):.2f}"))
+    print(markdown_table(("row", "parameters", "seconds a step", f"times {first}"), cells), end="")
 
 
 def _trainer(row: str, batch: FeatureBatch, accelerator: Accelerator) -> Trainer:
