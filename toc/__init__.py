@@ -18,13 +18,9 @@ from toc.scores import VARIANTS, TOCScores, toc_scores
 from toc.selection import TOCSelection, optimize
 
 if TYPE_CHECKING:
-    from toc.codebooks import FoundCodebook as FoundCodebook
-    from toc.codebooks import FoundCodebooks as FoundCodebooks
-    from toc.codebooks import NamedCodebook as NamedCodebook
-    from toc.codebooks import find_codebooks as find_codebooks
-    from toc.codebooks import load_codebook as load_codebook
-    from toc.figure import draw_selection as draw_selection
-    from toc.selector import TOCSelector as TOCSelector
+    from toc.codebooks import FoundCodebook, FoundCodebooks, NamedCodebook, find_codebooks, load_codebook
+    from toc.figure import draw_selection
+    from toc.selector import TOCSelector
 
 __all__ = [
     "VARIANTS",
@@ -47,20 +43,12 @@ __all__ = [
 ]
 
 # scikit-learn takes a second to import and matplotlib half of one; scoring an array needs neither, nor files.
-_LAZY = {
-    "FoundCodebook": "toc.codebooks",
-    "FoundCodebooks": "toc.codebooks",
-    "NamedCodebook": "toc.codebooks",
-    "TOCSelector": "toc.selector",
-    "draw_selection": "toc.figure",
-    "find_codebooks": "toc.codebooks",
-    "load_codebook": "toc.codebooks",
-}
+_LAZY = {"TOCSelector": "toc.selector", "draw_selection": "toc.figure"}
 
 
 def __getattr__(name: str) -> Any:
-    if name in _LAZY:
-        from importlib import import_module
+    if name not in __all__:
+        raise AttributeError(f"module 'toc' has no attribute '{name}'")
+    from importlib import import_module
 
-        return getattr(import_module(_LAZY[name]), name)
-    raise AttributeError(f"module 'toc' has no attribute '{name}'")
+    return getattr(import_module(_LAZY.get(name, "toc.codebooks")), name)

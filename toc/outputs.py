@@ -82,7 +82,9 @@ def refine(
             work.append((codebook, optimize(codebook.vectors, n_dims, **options, layer=codebook.name)))
         except CodebookError as error:
             raise CodebookError(f"{found.path} ({codebook.name}): {error}") from None
-    folders = [folder / _folder_name(codebook.name) if name == ALL else folder for codebook, _ in work]
+    folders = [folder] * len(work)
+    if name == ALL:
+        folders = [folder / (re.sub(r"[^\w.-]+", "_", c.name).lstrip(".") or "_") for c, _ in work]
     if len(set(folders)) < len(folders):
         raise CodebookError(f"{found.path}: two codebooks would go to one folder; refine them one by one")
     refined = []
@@ -130,7 +132,3 @@ def _options(lam: float | None, variant: str) -> dict[str, Any]:
     if options.setdefault("lam", lam) != lam:
         raise CodebookError(f"the variant '{variant}' has lam = {options['lam']:g}; leave lam out")
     return options
-
-
-def _folder_name(name: str) -> str:
-    return re.sub(r"[^\w.-]+", "_", name).lstrip(".") or "_"

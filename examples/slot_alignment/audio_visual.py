@@ -79,10 +79,8 @@ def main(
         told = accuracies(trained, splits.held_out, DEVICE)
         numbers = ", ".join(f"{reading} {share:.1%}" for reading, share in told.items())
         slots = "" if guide is None else f"; slots kept: {kept(trained, splits.held_out, guide, DEVICE)}"
-        print(
-            f"{name}: accuracy on {len(splits.held_out)} held-out clips: {numbers}; {seconds:.0f} s{slots}",
-            flush=True,
-        )
+        about = f"accuracy on {len(splits.held_out)} held-out clips: {numbers}"
+        print(f"{name}: {about}; {seconds:.0f} s{slots}", flush=True)
         if to is not None:
             with atomic_file(to / f"{name}.safetensors") as path:
                 save_file(trained.state_dict(), path)

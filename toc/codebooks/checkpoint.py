@@ -5,18 +5,18 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from toc.arrays import CodebookError
 from toc.codebooks.files import Stored, read_npy, read_npz, read_safetensors
 from toc.codebooks.torch_files import read_torch
 
+NUMPY = "NumPy file"
 _READERS = {
     ".safetensors": ("safetensors file", read_safetensors),
-    ".npy": ("NumPy file", read_npy),
-    ".npz": ("NumPy file", read_npz),
+    ".npy": (NUMPY, read_npy),
+    ".npz": (NUMPY, read_npz),
     **dict.fromkeys((".pt", ".pth", ".bin", ".ckpt"), ("file of torch.save", read_torch)),
 }
 _CONFIG, _WEIGHTS = "config.json", "model.safetensors"
@@ -24,23 +24,18 @@ _CHECKPOINT = (_CONFIG, _WEIGHTS, "training_state.json", "training_state.safeten
 _LAYOUT = (_WEIGHTS, "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
 
 
-@dataclass(frozen=True, eq=False)
-class Checkpoint:
-    """Tensors by their keys.
+class Checkpoint(NamedTuple):
+    """What a file or folder holds.
 
     Attributes:
-        path: The file or folder.
         kind: Its kind, in words.
         tensors: Key -> tensor, not read yet.
         declared: Name -> key of each codebook, if the checkpoint itself declares them.
-        arrays: Whether it holds arrays that the user has chosen, rather than all tensors of a model.
     """
 
-    path: Path
     kind: str
     tensors: Mapping[str, Stored]
     declared: Mapping[str, str] | None = None
-    arrays: bool = False
 
 
 def open_checkpoint(path: Path) -> Checkpoint:
@@ -50,18 +45,18 @@ def open_checkpoint(path: Path) -> Checkpoint:
         CodebookError: It cannot be opened.
     """
     if path.is_dir():
-        return _open_folder(_model_folder(path), path)
+        return _open_folder(_model_folder(path))
     if not path.exists():
         raise CodebookError(f"{path}: no such file or folder; check the path")
     if path.name == _WEIGHTS and _codebooks_of(path.parent) is not None:
-        return _open_folder(path.parent, path)
+        return _open_folder(path.parent)
     if path.suffix not in _READERS:
         raise CodebookError(
             f"{path}: not a kind of file that holds codebooks; expected a folder with a checkpoint or"
             f" {', '.join(_READERS)}"
         )
     kind, read = _READERS[path.suffix]
-    return Checkpoint(path, kind, read(path), arrays=kind == "NumPy file")
+    return Checkpoint(kind, read(path))
 
 
 def _model_folder(path: Path) -> Path:
@@ -85,7 +80,7 @@ def _step_folders(run: Path) -> list[Path]:
     return [steps[step] for step in sorted(steps, reverse=True)]
 
 
-def _open_folder(folder: Path, path: Path) -> Checkpoint:
+def _open_folder(folder: Path) -> Checkpoint:
     declared = _codebooks_of(folder)
     files = (_WEIGHTS,) if declared is not None else _LAYOUT
     file = next((folder / name for name in files if (folder / name).is_file()), None)
@@ -93,11 +88,11 @@ def _open_folder(folder: Path, path: Path) -> Checkpoint:
         raise CodebookError(f"{folder}: has {_CONFIG} but no weights; expected {' or '.join(files)}")
     tensors = _sharded(file) if file.suffix == ".json" else _READERS[file.suffix][1](file)
     if declared is None:
-        return Checkpoint(path, "model folder", tensors)
+        return Checkpoint("model folder", tensors)
     missing = [key for key in declared.values() if key not in tensors]
     if missing:
         raise CodebookError(f"{file}: has no tensor '{missing[0]}', which {_CONFIG} names")
-    return Checkpoint(path, "unicode-cmg checkpoint", tensors, declared)
+    return Checkpoint("unicode-cmg checkpoint", tensors, declared)
 
 
 def _codebooks_of(folder: Path) -> dict[str, str] | None:

@@ -123,16 +123,6 @@ def _no_numpy_file(path: Path, error: Exception) -> CodebookError:
     return CodebookError(f"{path}: cannot be read as a NumPy file ({error}); it may have been truncated")
 
 
-@dataclass(frozen=True)
-class _Entry:
-    """A tensor in the header; its bytes are those from `begin` to `end` of the data."""
-
-    dtype: str
-    shape: tuple[int, ...]
-    begin: int
-    end: int
-
-
 def read_safetensors(path: Path) -> dict[str, Stored]:
     """The tensors of a safetensors file; only its header is read.
 
@@ -150,27 +140,26 @@ def read_safetensors(path: Path) -> dict[str, Stored]:
     except OSError as error:
         raise CodebookError(f"{path}: cannot be read ({error.strerror})") from None
     found = {}
-    for name, entry in entries.items():
-        if not 0 <= entry.begin <= entry.end <= size - start:
+    for name, (dtype, shape, begin, end) in entries.items():
+        if not 0 <= begin <= end <= size - start:
             raise _damaged(path, f"it ends before the tensor '{name}' does")
-        if entry.dtype in _TYPES.values() and (
-            min(entry.shape, default=0) < 0
-            or entry.end - entry.begin != math.prod(entry.shape) * _stored_type(entry.dtype).itemsize
+        if dtype in _TYPES.values() and (
+            min(shape, default=0) < 0 or end - begin != math.prod(shape) * _stored_type(dtype).itemsize
         ):
             raise _damaged(path, f"the tensor '{name}' has not the bytes that its shape needs")
-        values = partial(_tensor_values, path, name, entry, start + entry.begin)
-        found[name] = Stored(entry.shape, entry.dtype, values)
+        found[name] = Stored(shape, dtype, partial(_tensor_values, path, name, dtype, shape, start + begin))
     return found
 
 
-def _entries(header: bytes, path: Path) -> dict[str, _Entry]:
+def _entries(header: bytes, path: Path) -> dict[str, tuple[str, tuple[int, ...], int, int]]:
+    """The type and the shape of each tensor, and the first and the last place of its bytes in the data."""
     try:
         entries = {}
         for name, entry in json.loads(header).items():
             if name != "__metadata__":
                 begin, end = map(int, entry["data_offsets"])
                 dtype = str(entry["dtype"])
-                entries[name] = _Entry(_TYPES.get(dtype, dtype), tuple(map(int, entry["shape"])), begin, end)
+                entries[name] = (_TYPES.get(dtype, dtype), tuple(map(int, entry["shape"])), begin, end)
         return entries
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise _damaged(path, "its header cannot be read") from None
@@ -180,18 +169,19 @@ def _stored_type(dtype: str) -> np.dtype[np.generic]:
     return np.dtype(np.uint16 if dtype == _BFLOAT16 else dtype).newbyteorder("<")
 
 
-def _tensor_values(path: Path, name: str, entry: _Entry, place: int) -> Shaped[np.ndarray, ...]:
-    if entry.dtype not in _TYPES.values():
+def _tensor_values(
+    path: Path, name: str, dtype: str, shape: tuple[int, ...], place: int
+) -> Shaped[np.ndarray, ...]:
+    if dtype not in _TYPES.values():
         raise CodebookError(
-            f"{path} ({name}): the tensor has dtype {entry.dtype}; expected float64, float32, float16"
-            " or bfloat16"
+            f"{path} ({name}): the tensor has dtype {dtype}; expected float64, float32, float16 or bfloat16"
         )
-    count = math.prod(entry.shape)
-    values = np.fromfile(path, _stored_type(entry.dtype), count=count, offset=place)
+    count = math.prod(shape)
+    values = np.fromfile(path, _stored_type(dtype), count=count, offset=place)
     if values.size < count:
         raise _damaged(path, f"it ends before the tensor '{name}' does")
-    values = values.reshape(entry.shape)
-    if entry.dtype != _BFLOAT16:
+    values = values.reshape(shape)
+    if dtype != _BFLOAT16:
         return values
     return (values.astype(np.uint32) << 16).view(np.float32)  # bfloat16 is the upper half of float32
 

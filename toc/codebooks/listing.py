@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float
 
 from toc.arrays import CodebookError, as_codebook
-from toc.codebooks.checkpoint import open_checkpoint
+from toc.codebooks.checkpoint import NUMPY, open_checkpoint
 from toc.codebooks.conventions import FoundCodebook, by_key, looks_like_codes, recognise
 from toc.codebooks.files import Stored
 
@@ -166,19 +166,17 @@ def find_codebooks(path: str | Path) -> FoundCodebooks:
         CodebookError: There is no such file, it is damaged or of another kind, it holds pickled objects, or
             it can only be opened with torch, which is not installed.
     """
-    checkpoint = open_checkpoint(Path(path))
-    tensors = checkpoint.tensors
-    if checkpoint.declared is not None:
-        declared = checkpoint.declared.items()
-        codebooks = [FoundCodebook(name, key, "unicode-cmg", tensors[key]) for name, key in declared]
+    kind, tensors, declared = open_checkpoint(Path(path))
+    if declared is not None:
+        codebooks = [FoundCodebook(name, key, "unicode-cmg", tensors[key]) for name, key in declared.items()]
     else:
         codebooks = recognise(tensors)
-        if checkpoint.arrays and not codebooks:
+        if kind == NUMPY and not codebooks:  # arrays that the user has chosen, not all tensors of a model
             real = [(key, s) for key, s in tensors.items() if s.floating and len(s.shape) in (2, 3)]
             codebooks = [found for key, stored in real for found in by_key(key, stored)]
     guesses = [] if codebooks else [item for item in tensors.items() if looks_like_codes(*item)]
     candidates = tuple(found for key, stored in guesses for found in by_key(key, stored))
-    return FoundCodebooks(checkpoint.path, checkpoint.kind, tuple(codebooks), candidates, tensors)
+    return FoundCodebooks(Path(path), kind, tuple(codebooks), candidates, tensors)
 
 
 def load_codebook(path: str | Path, name: str | None = None) -> NamedCodebook:
