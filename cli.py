@@ -204,7 +204,7 @@ def toc(
     from toc import CodebookError, find_codebooks
     from toc.outputs import ALL, refine
 
-    with console.errors_of_user(CodebookError):
+    try:
         found = find_codebooks(checkpoint)
         if list_only:
             console.finish(found.to_json(), found.table(), as_json)
@@ -213,6 +213,8 @@ def toc(
             raise InputError("--to is missing", expected="a folder to write", fix="only --list needs none")
         amount = console.dimensions_in(keep)
         refined = refine(found, to, codebook, n_dims=amount, lam=lam, variant=variant)
+    except CodebookError as error:
+        raise InputError(str(error)) from error
     values = [each.to_json() for each in refined]
     console.finish(
         {"codebooks": values} if codebook == ALL else values[0],

@@ -113,10 +113,19 @@ class TOCSelection:
             CodebookError: The folder cannot be written.
         """
         path = Path(folder) / FILE_NAME
+        scratch = path.with_name(f".{FILE_NAME}.{secrets.token_hex(4)}")
+        text = json.dumps(self.to_json(), indent=2, allow_nan=False) + "\n"
         try:
-            _write_atomically(path, json.dumps(self.to_json(), indent=2, allow_nan=False) + "\n")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with scratch.open("x", encoding="utf-8") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            scratch.replace(path)
         except OSError as error:
             raise CodebookError(f"{path}: cannot be written ({error.strerror})") from error
+        finally:
+            scratch.unlink(missing_ok=True)
         return path
 
     @classmethod
@@ -274,16 +283,3 @@ def _library_version() -> str:
         return version("unicode-cmg")
     except PackageNotFoundError:  # run from a checkout that is not installed
         return "unknown"
-
-
-def _write_atomically(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    try:
-        with scratch.open("x", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        scratch.replace(path)
-    finally:
-        scratch.unlink(missing_ok=True)

@@ -7,8 +7,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from types import FrameType
 from typing import Any, Literal
 
@@ -66,15 +65,6 @@ def main(app: typer.Typer, name: str) -> None:
         app(prog_name=name)
     signal.signal(signal.SIGTERM, _terminate)
     sys.exit(run(app, name, sys.argv[1:]))
-
-
-@contextmanager
-def errors_of_user(kind: type[Exception]) -> Iterator[None]:
-    """Turn exceptions of this kind into `InputError`."""
-    try:
-        yield
-    except kind as error:
-        raise InputError(str(error)) from error
 
 
 def say(line: str) -> None:

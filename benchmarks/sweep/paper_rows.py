@@ -49,24 +49,19 @@ def read_sources(given: Iterable[str]) -> list[Source]:
         name, sign, path = text.partition("=")
         if not sign or Path(text).exists():  # a path may have an equals sign itself
             name, path = "", text
-        for file in _files(Path(path)):
+        folder = Path(path).is_dir()
+        files = sorted(Path(path, "evaluation").glob("*.json")) if folder else [Path(path)]
+        if not files:
+            raise InputError(
+                "no evaluation in this folder",
+                where=path,
+                expected="a run with results in its evaluation/",
+                fix="run 'unicode-cmg evaluate ... --to RUN/evaluation/TASK.json'",
+            )
+        for file in files:
             result = TaskResult.from_json(read_json(file), where=file)
             sources.append(Source(file, name.strip(), result))
     return sources
-
-
-def _files(path: Path) -> list[Path]:
-    if not path.is_dir():
-        return [path]
-    files = sorted((path / "evaluation").glob("*.json"))
-    if not files:
-        raise InputError(
-            "no evaluation in this folder",
-            where=path,
-            expected="a run with results in its evaluation/",
-            fix="run 'unicode-cmg evaluate ... --to RUN/evaluation/TASK.json'",
-        )
-    return files
 
 
 @dataclass(frozen=True)
@@ -144,7 +139,7 @@ def paper_tables(sources: Sequence[Source], *, printed: bool = False) -> list[Pa
     return [_table(protocol, list(_under(protocol, fitting)), printed=printed) for protocol in protocols]
 
 
-def row_name(source: Source) -> str:
+def _row_name(source: Source) -> str:
     """The method, the code layers if not all, and whether with TOC."""
     result = source.result
     name = source.row or _METHODS.get(result.checkpoint.method, result.checkpoint.method.upper())
@@ -170,30 +165,33 @@ def _table(protocol: str, sources: Sequence[Source], *, printed: bool) -> PaperT
         for row in source.result.directions:
             if (row.source, row.target) in _DIRECTIONS:
                 column = Column(source.result.task, row.source, row.target)
-                found.setdefault(row_name(source), {}).setdefault(column, []).append((source, row))
-    filled = {column for cells in found.values() for column in cells}
+                found.setdefault(_row_name(source), {}).setdefault(column, []).append((source, row))
+    filled = {column for entries in found.values() for column in entries}
     columns = tuple(c for task in TASKS for pair in _DIRECTIONS if (c := Column(task, *pair)) in filled)
     for column in columns:
-        _check_data([s for cells in found.values() for s, _ in cells.get(column, [])])
-    rows = tuple(
-        _row(name, [_cell(name, cells[c]) if c in cells else None for c in columns])
-        for name, cells in found.items()
-    )
+        first, *others = (source for entries in found.values() for source, _ in entries.get(column, []))
+        for other in others:
+            if other.result.data.fingerprint != first.result.data.fingerprint:
+                raise InputError(
+                    f"results of task {column.task} on different data",
+                    where=f"{first.path} and {other.path}",
+                    expected="one data set in a column",
+                )
+    rows = []
+    for name, entries in found.items():
+        cells = tuple(_cell(name, entries[c]) if c in entries else None for c in columns)
+        means = [cell.mean for cell in cells if cell is not None]
+        rows.append(Row(name, cells, Cell(sum(means) / len(means)) if len(means) == len(cells) else None))
     metrics = {source.result.task: source.result.directions[0].metric for source in sources}
     paper = "TOC" if metrics.get("avvp") == "precision" else "FCID"
     return PaperTable(
         protocol=protocol,
         columns=columns,
-        rows=rows,
+        rows=tuple(rows),
         caption=_caption(protocol, [s.result for s in sources], metrics, _spread(found)),
         printed=tuple(_printed_beside(paper, columns)) if printed else (),
         printed_in=f"table 1 of the {paper} paper, by its own measures" if printed else "",
     )
-
-
-def _row(name: str, cells: Sequence[Cell | None]) -> Row:
-    means = [cell.mean for cell in cells if cell is not None]
-    return Row(name, tuple(cells), Cell(sum(means) / len(means)) if len(means) == len(cells) else None)
 
 
 def _cell(name: str, entries: Sequence[tuple[Source, DirectionResult]]) -> Cell:
@@ -210,17 +208,6 @@ def _cell(name: str, entries: Sequence[tuple[Source, DirectionResult]]) -> Cell:
     if len(entries) == 1:
         return Cell(entries[0][1].mean, entries[0][1].std)
     return Cell(*mean_and_std([row.mean for _, row in entries]))
-
-
-def _check_data(sources: Sequence[Source]) -> None:
-    first = sources[0]
-    for source in sources:
-        if source.result.data.fingerprint != first.result.data.fingerprint:
-            raise InputError(
-                f"results of task {first.result.task} on different data",
-                where=f"{first.path} and {source.path}",
-                expected="one data set in a column",
-            )
 
 
 def _spread(found: dict[str, dict[Column, list[tuple[Source, DirectionResult]]]]) -> str:
@@ -241,18 +228,13 @@ def _caption(protocol: str, results: Sequence[TaskResult], metrics: dict[str, st
     names = {result.task: result.protocol for result in results}
     others = [f"{TASKS[task]}: {name}" for task, name in names.items() if name != protocol]
     where = f"protocol {protocol}" + (f" ({', '.join(others)})" if others else "")
-    leaks = sorted({leak.split(":")[0] for result in results for leak in result.leaks}, key=_number)
-    end = f" The protocol has known leaks: {', '.join(leaks)}." if leaks else ""
+    leaks = {leak.split(":")[0] for result in results for leak in result.leaks}
+    numbers = sorted(leaks, key=lambda leak: (len(leak), leak))  # P10 after P9
+    end = f" The protocol has known leaks: {', '.join(numbers)}." if leaks else ""
     return (
         f"In percent: {measures}; {where}. V→A: trained on video, tested on audio."
         f" ± is the sample standard deviation over {spread}; best in bold.{end}"
     )
-
-
-def _number(leak: str) -> int:
-    """P10 comes after P9."""
-    digits = leak.removeprefix("P")
-    return int(digits) if digits.isdigit() else 0
 
 
 def _printed_beside(paper: str, columns: Sequence[Column]) -> Iterator[Row]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -28,6 +29,12 @@ class Row(ABC):
 
     name: str
     read: Read
+
+    @property
+    def folder(self) -> str:
+        """Name of its folder: readable, and different for different rows."""
+        plain = "".join(c if c.isalnum() else "-" for c in self.name).strip("-")
+        return f"{plain}-{hashlib.sha256(self.name.encode()).hexdigest()[:6]}"
 
     def label(self, suffix: str) -> str:
         """Name of the table row that one entry of `read` gives."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import multiprocessing
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -75,7 +74,7 @@ def run_sweep(
     """
     data = data or _digits(sweep.digits, to)
     jobs = [
-        partial(_outcomes, sweep, row, run, data, to / _folder(row.name) / f"seed-{run}", threads)
+        partial(_outcomes, sweep, row, run, data, to / row.folder / f"seed-{run}", threads)
         for row in rows
         for run in row.runs(sweep.seeds if seeds is None else seeds)
     ]
@@ -158,22 +157,9 @@ def _outcomes(
 
 
 def _measure(
-    model: Model,
-    read: str,
-    wanted: Sequence[str],
-    results: ResultFile,
-    sweep: SweepConfig,
-    data: Path,
+    model: Model, read: str, wanted: Sequence[str], results: ResultFile, sweep: SweepConfig, data: Path
 ) -> None:
-    """Measure and keep, task by task, what the results of one selection of code layers lack.
-
-    Args:
-        model: In evaluation mode.
-        read: Name of the selection.
-        wanted: Code layers that the heads see; empty for all.
-        results: Where the results are kept.
-        sweep: What to measure.
-        data: Folder of the data sets.
+    """Measure and keep, task by task, what the results lack of the code layers `wanted`, named `read`.
 
     Raises:
         InputError: The model has no such code layer, or the data does not fit.
@@ -210,12 +196,6 @@ def _measure(
             )
             results.same_code[read] = 100 * (codes.event_agreement[0].steps or 0.0)
         results.add(read, task, rows, refiners)
-
-
-def _folder(name: str) -> str:
-    """A folder name for a row: readable, and different for different rows."""
-    plain = "".join(c if c.isalnum() else "-" for c in name).strip("-")
-    return f"{plain}-{hashlib.sha256(name.encode()).hexdigest()[:6]}"
 
 
 def _line(outcome: Outcome) -> str:

@@ -19,8 +19,17 @@ from typing import Annotated
 
 import torch
 import typer
-from audio_visual_model import SIDES, LateFusion, as_tokens, small_cnn
-from audio_visual_teachers import Teacher, made, own_teacher, small_teacher, teacher_tokens
+from audio_visual_model import (
+    SIDES,
+    LateFusion,
+    Teacher,
+    as_tokens,
+    made,
+    own_teacher,
+    small_cnn,
+    small_teacher,
+    teacher_tokens,
+)
 from clips import LabelledClips, Splits, clips_of_file, digit_clips
 from fitting import Recipe, aligner_config, fit, guidance, kept_slots
 from jaxtyping import Int64

@@ -18,13 +18,11 @@ import torch
 import typer
 from fitting import Recipe, aligner_config, fit, frozen, guidance, kept_slots
 from jaxtyping import Float, Int64
-from pair_file import PairFile, Pairs
-from scenes import WORDS, draw_scenes
+from pairs import WORDS, PairFile, Pairs, draw_scenes
 from torch import Tensor
 from torch.nn import functional as F
 from transformers import AutoTokenizer, BertModel, ViTModel
-from vilt_model import WEIGHTS, ViltForPretraining, load, tiny_vilt
-from vilt_teachers import Teachers, tiny_bert, tiny_vit
+from vilt_model import WEIGHTS, Teachers, ViltForPretraining, load, tiny_bert, tiny_vilt, tiny_vit
 from words import Words, hide, word_loss, word_tokenizer, write
 
 from unicode_cmg.console import run_command

@@ -39,7 +39,7 @@ NOTHING = AlignerConfig(slots=4, contrastive=0, retrieval=0, reconstruction=0, k
 @pytest.fixture(autouse=True)
 def _examples_are_importable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(EXAMPLES)
-    monkeypatch.setattr(module("vilt_teachers"), "ITEMS", 8)
+    monkeypatch.setattr(module("vilt_model"), "ITEMS", 8)
 
 
 def module(name: str) -> ModuleType:
@@ -72,12 +72,12 @@ def scenes() -> Any:
     """A task of few pairs, an untrained ViLT for it, and untrained teachers."""
     torch.manual_seed(0)
     generator = torch.Generator().manual_seed(0)
-    draw = module("scenes").draw_scenes
+    draw = module("pairs").draw_scenes
     held_out = draw(8, generator, distinct=True)
-    tokenizer = module("words").word_tokenizer(module("scenes").WORDS)
+    tokenizer = module("words").word_tokenizer(module("pairs").WORDS)
     train = draw(32, generator, unlike=held_out.captions)
     task = module("vilt").Task(train, held_out, tokenizer, CPU)
-    teachers = module("vilt_teachers")
+    teachers = module("vilt_model")
     vit = teachers.tiny_vit(0, held_out.captions, generator)
     bert = teachers.tiny_bert(tokenizer, 0, held_out.captions, generator)
     model = module("vilt_model").tiny_vilt(len(tokenizer))
@@ -193,7 +193,7 @@ def test_vilt_command_takes_pretrained_weights_and_files_of_pairs(tmp_path: Path
 def test_image_files_are_scaled_to_the_range_of_the_models(tmp_path: Path) -> None:
     Image.new("RGB", (10, 30), (255, 0, 0)).save(tmp_path / "red.png")
     (tmp_path / "pairs.jsonl").write_text('{"image": "red.png", "caption": "red"}\n')
-    pairs = module("pair_file").PairFile(tmp_path / "pairs.jsonl", 8)
+    pairs = module("pairs").PairFile(tmp_path / "pairs.jsonl", 8)
     assert pairs.captions == ["red"]
     assert torch.equal(pairs.images([0, 0]), torch.tensor([1.0, -1, -1])[:, None, None].expand(2, 3, 8, 8))
     (tmp_path / "red.png").write_text("no image")
@@ -221,7 +221,7 @@ def classifier(clips: Any) -> Any:
 
 def test_guided_classifier_learns_and_its_teachers_do_not_move(clips: Any) -> None:
     torch.manual_seed(0)
-    steps, generator = module("audio_visual_teachers"), torch.Generator().manual_seed(0)
+    steps, generator = module("audio_visual_model"), torch.Generator().manual_seed(0)
     teachers = {side: steps.small_teacher(side, clips, 4, generator, CPU) for side in ("audio", "visual")}
     model = classifier(clips)
     guide = module("audio_visual").Guide(
