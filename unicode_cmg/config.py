@@ -18,7 +18,16 @@ ConfigT = TypeVar("ConfigT", bound="Config")
 
 
 class Config(BaseModel):
-    """Base of all configurations: frozen, unknown keys are errors, descriptions are the documentation."""
+    """Base of all configurations: frozen, unknown keys are errors, descriptions are the documentation.
+
+    >>> class Sizes(Config):
+    ...     dim: int = Field(default=256, ge=1, description="width of the codes")
+    >>> Sizes.parse({"dim": 64}, where="sizes.yaml").dim
+    64
+    >>> Sizes.parse({"dmi": 64}, where="sizes.yaml")
+    Traceback (most recent call last):
+    unicode_cmg.errors.InputError: sizes.yaml: unknown key 'dmi'; did you mean 'dim'?
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
 

@@ -49,6 +49,15 @@ def save_pretrained(model: Model, folder: Path | str, *, extra: Mapping[str, Any
 
     Raises:
         InputError: `folder` is a file, or the disk is full or not writable.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> from unicode_cmg.registry import method_class
+    >>> sizes = {"modalities": {"audio": {"dim": 6}, "video": {"dim": 4}}, "dim": 8, "num_codes": 16}
+    >>> with TemporaryDirectory() as folder:
+    ...     save_pretrained(method_class("dcid").from_values(sizes, where="sizes"), f"{folder}/model").name
+    ...     load_pretrained(f"{folder}/model").code_layers()
+    'model'
+    {'layer0': 16}
     """
     folder = Path(folder)
     if folder.exists() and not folder.is_dir():

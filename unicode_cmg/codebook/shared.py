@@ -61,6 +61,13 @@ class SharedCodebook(Quantizer):
 
     Raises:
         InputError: An argument is out of range.
+
+    >>> codebook = SharedCodebook(num_codes=8, dim=4, modalities=("audio", "video"))
+    >>> features = {m: torch.randn(2, 10, 4) for m in codebook.modalities}
+    >>> quantized = {m: codebook.quantize(z) for m, z in features.items()}
+    >>> quantized["audio"].codes.shape, quantized["audio"].indices.shape
+    (torch.Size([2, 10, 4]), torch.Size([2, 10, 1]))
+    >>> codebook.update(features, {m: q.indices for m, q in quantized.items()})
     """
 
     embedding: Tensor

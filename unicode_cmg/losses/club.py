@@ -76,6 +76,12 @@ class CLUB(nn.Module):
 
     Raises:
         InputError: A width is not positive, or `hidden` is below 2.
+
+    >>> critic = CLUB(x_dim=4, y_dim=3, hidden=8)
+    >>> codes, specific = torch.randn(2, 10, 4), torch.randn(2, 10, 3)
+    >>> (-critic.log_likelihood(codes, specific)).backward()  # for the critic's optimizer
+    >>> critic.mutual_information(codes, specific).shape  # for the encoders
+    torch.Size([])
     """
 
     def __init__(self, x_dim: int, y_dim: int, hidden: int) -> None:

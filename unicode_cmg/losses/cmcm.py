@@ -43,6 +43,10 @@ def cmcm_loss(
 
     Raises:
         InputError: There are fewer than two modalities, or the form is unknown.
+
+    >>> alike = torch.tensor([[[0.0, 9.0]], [[9.0, 0.0]]])  # two clips of a step, two codes
+    >>> bool(cmcm_loss({"audio": alike, "video": alike}) < 0.01)  # both modalities choose the same codes
+    True
     """
     one_of("cmcm_loss", ("corrected", "released"), form=form)
     if len(squared_distances) < 2:

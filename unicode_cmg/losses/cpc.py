@@ -86,6 +86,11 @@ class CrossModalCPC(nn.Module):
 
     Raises:
         InputError: An argument is out of range, or a name cannot name a submodule.
+
+    >>> cpc = CrossModalCPC(("audio", "video"), dim=4)
+    >>> features = {m: torch.randn(2, 10, 4) for m in cpc.modalities}
+    >>> cpc(features, step=cpc.draw_step(10)).loss.shape
+    torch.Size([])
     """
 
     def __init__(

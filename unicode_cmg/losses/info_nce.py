@@ -32,6 +32,10 @@ def info_nce(
 
     Raises:
         InputError: The temperature is not positive.
+
+    >>> clips = torch.eye(3)
+    >>> bool(info_nce(clips, clips) < info_nce(clips, clips.roll(1, 0)))
+    True
     """
     positive("info_nce", temperature=temperature)
     with torch.autocast(query.device.type, enabled=False):

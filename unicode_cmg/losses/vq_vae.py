@@ -57,6 +57,10 @@ def commitment_loss(
 
     Raises:
         InputError: Modalities that pull on each other are not aligned.
+
+    >>> features = {"audio": torch.ones(2, 10, 4), "video": torch.zeros(2, 10, 4)}
+    >>> commitment_loss(features, codewords=features)
+    {'audio': tensor(0.1250), 'video': tensor(0.1250)}
     """
     masks, losses = masks or {}, {}
     for m, z in features.items():
