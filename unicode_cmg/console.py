@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import signal
@@ -14,6 +13,7 @@ from typing import Any, Literal
 import typer
 
 from unicode_cmg.errors import InputError
+from unicode_cmg.files import DISK_ERRORS
 
 
 def app_of(command: Callable[..., None]) -> typer.Typer:
@@ -133,19 +133,8 @@ def _message_for_user(error: Exception, name: str) -> str | None:
             return error.message
         command = context.command_path if context is not None else name
         text = f"{error.format_message().rstrip('.')}; see '{command} --help'"
-    elif isinstance(error, OSError) and error.errno in _DISK_ERRORS:
+    elif isinstance(error, OSError) and error.errno in DISK_ERRORS:
         text = f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror)
     else:
         return None
     return "error: " + " ".join(text.split())
-
-
-_DISK_ERRORS = (
-    errno.ENOSPC,
-    errno.EDQUOT,
-    errno.EACCES,
-    errno.EPERM,
-    errno.EROFS,
-    errno.ENOTDIR,
-    errno.EISDIR,
-)

@@ -15,6 +15,7 @@ from typing import Any
 
 from unicode_cmg.errors import InputError
 
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 _REFUSALS = (
     errno.EACCES,
     errno.EEXIST,
@@ -26,6 +27,8 @@ _REFUSALS = (
     errno.EPERM,
     errno.EROFS,
 )
+DISK_ERRORS = (*_FULL, *_REFUSALS)
+"""Numbers of the errors with which a disk, or a path on it, refuses a file."""
 
 
 @contextmanager
@@ -34,7 +37,7 @@ def disk_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno in _FULL:
             raise InputError(
                 "the disk is full, nothing was replaced", where=path, fix="free some space and run again"
             ) from error

@@ -84,9 +84,8 @@ class Loop:
             InputError: The run had other settings or other data, or a file is damaged.
         """
         state, groups = read_state(folder)
-        before = PretrainConfig.parse(
-            state.config, where=folder
-        )  # settings it did not know have their defaults
+        # settings it did not know have their defaults
+        before = PretrainConfig.parse(state.config, where=folder)
         check_unchanged(before.model_dump(mode="json"), self._config.model_dump(mode="json"), where=folder)
         if state.data != self._store.fingerprint:
             raise InputError(
@@ -195,14 +194,11 @@ class Loop:
         return folder
 
     def _state(self) -> tuple[TrainingState, TensorGroups]:
-        epoch, batch = divmod(self.step, self._plan.steps_per_epoch)
         random_tensors, random_values = randomness.capture()
         window_tensors, window_values = self._window.state()
         scaler = self._accelerator.scaler
         state = TrainingState(
             step=self.step,
-            epoch=epoch,
-            batch=batch,
             seconds=self.seconds,
             config=self._config.model_dump(mode="json"),
             data=self._store.fingerprint,

@@ -46,8 +46,6 @@ class TrainingState(Config):
 
     format_version: Literal[1] = Field(default=1, description="version of this layout")
     step: int = Field(ge=0, description="steps done")
-    epoch: int = Field(ge=0, description="epochs finished")
-    batch: int = Field(ge=0, description="steps done in the epoch after those")
     seconds: float = Field(ge=0, description="time trained so far")
     config: dict[str, Any] = Field(description="the run's configuration")
     data: str = Field(description="fingerprint of the training data")

@@ -20,34 +20,6 @@ from unicode_cmg.methods.hdcid.config import HDCIDConfig
 from unicode_cmg.methods.hdcid.standardizer import Standardizer
 
 
-class Handover(nn.ModuleDict):
-    """Hands the summaries of one layer to the next one as its inputs.
-
-    Args:
-        widths: Modality -> channels.
-        standardize: Whether to bring the channels to one scale; else they pass as they are.
-    """
-
-    def __init__(self, widths: Mapping[str, int], *, standardize: bool) -> None:
-        super().__init__({m: Standardizer(width) for m, width in widths.items() if standardize})
-
-    def read(
-        self, modality: str, summary: Float[Tensor, "batch time channels"]
-    ) -> Float[Tensor, "batch time channels"]:
-        """One modality as it enters the next layer."""
-        inputs: Tensor = self[modality](summary) if modality in self else summary
-        return inputs
-
-    def follow(
-        self,
-        summaries: Mapping[str, Float[Tensor, "batch time channels"]],
-        masks: Mapping[str, Bool[Tensor, "batch time"]],
-    ) -> None:
-        """Update the statistics, in training only."""
-        for m, standardizer in self.items():
-            cast(Standardizer, standardizer).update(summaries[m], masks[m])
-
-
 class HDCID(Method[tuple[LayerRepresentation, ...]]):
     """Hierarchical Dual Cross-modal Information Disentanglement (TOC paper, section 4.2 and appendix A).
 
@@ -72,10 +44,11 @@ class HDCID(Method[tuple[LayerRepresentation, ...]]):
         super().__init__(config)
         self.context = Context(config.modalities)
         layers = [DisentanglingLayer(config, config.modalities)]
-        between: list[Handover] = []
+        between: list[nn.ModuleDict] = []
         while len(layers) < config.code_layers:
             widths = layers[-1].summary_dims()
-            between.append(Handover(widths, standardize=config.standardize_deeper))
+            scaled = widths.items() if config.standardize_deeper else ()
+            between.append(nn.ModuleDict({m: Standardizer(width) for m, width in scaled}))
             layers.append(DisentanglingLayer(config, {m: ModalityConfig(dim=w) for m, w in widths.items()}))
         self.layers, self.between = nn.ModuleList(layers), nn.ModuleList(between)
         self._joined = len(layers)
@@ -109,8 +82,8 @@ class HDCID(Method[tuple[LayerRepresentation, ...]]):
         inputs, masks = self.context.read_batch(batch)
         running = self._layers()[: self._joined if self.config.waiting_code_layers == "rest" else None]
         representations = [running[0].represent(inputs, masks)]
-        for layer, handover in zip(running[1:], self._between(), strict=False):
-            inputs = {m: handover.read(m, x) for m, x in representations[-1].summary.items()}
+        for k, layer in enumerate(running[1:]):
+            inputs = {m: self._next_input(k, m, x) for m, x in representations[-1].summary.items()}
             representations.append(layer.represent(inputs, masks))
         return tuple(representations)
 
@@ -152,8 +125,9 @@ class HDCID(Method[tuple[LayerRepresentation, ...]]):
     ) -> None:
         """One MM-EMA step of the codebook of every layer that runs, and of the statistics between layers."""
         super().update_codebooks(representation, generator=generator)
-        for handover, r in zip(self._between(), representation, strict=False):
-            handover.follow(r.summary, r.masks)
+        for k, r in enumerate(representation[: len(self.between)]):
+            for m, standardizer in self._standardizers(k).items():
+                standardizer.update(r.summary[m], r.masks[m])
 
     def quantized_batches(
         self, representation: tuple[LayerRepresentation, ...]
@@ -207,7 +181,7 @@ class HDCID(Method[tuple[LayerRepresentation, ...]]):
             if k in chosen:
                 encodings[k] = layer.encode(modality, inputs, mask)
             if k < max(chosen):
-                inputs = self._between()[k].read(modality, layer.summarize(modality, inputs))
+                inputs = self._next_input(k, modality, layer.summarize(modality, inputs))
         return Encoding(
             general=encodings[chosen[0]].general,
             codes=torch.cat([encodings[k].codes for k in chosen], dim=-1),
@@ -222,8 +196,17 @@ class HDCID(Method[tuple[LayerRepresentation, ...]]):
     def _layers(self) -> list[DisentanglingLayer]:
         return [layer for layer in self.layers if isinstance(layer, DisentanglingLayer)]
 
-    def _between(self) -> list[Handover]:
-        return [handover for handover in self.between if isinstance(handover, Handover)]
+    def _standardizers(self, k: int) -> dict[str, Standardizer]:
+        """Modality -> what brings its summary in layer k to one scale; empty unless the config says so."""
+        return {m: cast(Standardizer, s) for m, s in cast(nn.ModuleDict, self.between[k]).items()}
+
+    def _next_input(
+        self, k: int, modality: str, summary: Float[Tensor, "batch time channels"]
+    ) -> Float[Tensor, "batch time channels"]:
+        """The summary of one modality in layer k as it enters the next layer."""
+        standardizer = self._standardizers(k).get(modality)
+        inputs: Tensor = summary if standardizer is None else standardizer(summary)
+        return inputs
 
     def _targets(self, k: int, r: LayerRepresentation) -> Mapping[str, Float[Tensor, "batch time ..."]]:
         if k == 0:
