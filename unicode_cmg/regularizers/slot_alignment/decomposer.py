@@ -74,9 +74,7 @@ class Decomposer(nn.Module):
         if tokens.values.requires_grad:
             held = self.attention(tokens.values.detach(), tokens.mask, initial=initial)
         decision = self._decide(held, tokens.mask, generator)
-        return Decomposition(
-            free.slots, decision.keep, decision.probability, free.attention, free.weights, held
-        )
+        return Decomposition(**vars(free), **vars(decision), held=held)
 
     def reconstruction(self, tokens: Tokens, decomposition: Decomposition) -> Float[Tensor, ""]:
         """Mean squared error of the tokens rebuilt from the slots; the tokens are constants to it.

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
-from unicode_cmg.layers import SlotAssignment
+from unicode_cmg.layers import SlotAssignment, SlotDecision
 
 
 @dataclass(frozen=True)
@@ -30,24 +30,14 @@ class Tokens:
 
 
 @dataclass(frozen=True)
-class Decomposition:
-    """The slots of one set of tokens (SGA paper, section 3.2).
+class Decomposition(SlotAssignment, SlotDecision):
+    """The slots of one set of tokens, dropped ones too, and which are kept (SGA paper, section 3.2).
 
     Attributes:
-        slots: `[B, L, D]`, dropped ones too.
-        keep: `[B, L]` 0 or 1, the slots that stand for something; straight-through in training.
-        probability: `[B, L]` of being kept.
-        attention: `[B, N, L]` how each token divides itself among the slots (eq. 6); 0 at padding.
-        weights: `[B, N, L]` what share each token has in a slot (eq. 7); 0 at padding.
         held: The same slots and attention with the tokens held constant. `keep` is decided on these slots and
             the tokens are rebuilt from them, so that neither moves what the tokens come from.
     """
 
-    slots: Float[Tensor, "batch slots dim"]
-    keep: Float[Tensor, "batch slots"]
-    probability: Float[Tensor, "batch slots"]
-    attention: Float[Tensor, "batch tokens slots"]
-    weights: Float[Tensor, "batch tokens slots"]
     held: SlotAssignment
 
 
