@@ -168,12 +168,8 @@ def common_mistakes(counts: Int[np.ndarray, "true said"], classes: Sequence[str]
     pairs = [np.unravel_index(place, wrong.shape) for place in order if wrong.flat[place] > 0]
     if not pairs:
         return "No clip is taken for another class."
-    said = [
-        f"{classes[i]} for {classes[j]} ({100 * wrong[i, j]:.0f} %)"
-        if wrong[i, j] >= 0.005
-        else f"{classes[i]} for {classes[j]} (under 1 %)"
-        for i, j in pairs
-    ]
+    percents = [f"{100 * wrong[pair]:.0f}" if wrong[pair] >= 0.005 else "under 1" for pair in pairs]
+    said = [f"{classes[i]} for {classes[j]} ({p} %)" for (i, j), p in zip(pairs, percents, strict=True)]
     return f"Most often taken for another: {', '.join(said)}."
 
 

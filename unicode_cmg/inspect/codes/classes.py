@@ -25,7 +25,7 @@ class ClassCounter:
     """
 
     def __init__(self, clips: LabelledClips, modalities: Sequence[str]) -> None:
-        self._clips, self._columns = clips, len(clips.data.classes) + 1
+        self.clips, self._columns = clips, len(clips.data.classes) + 1
         self._codes: dict[str, list[Int64[np.ndarray, "batch time"]]] = {m: [] for m in modalities}
         self._classes: dict[str, list[Int64[np.ndarray, "batch time"]]] = {m: [] for m in modalities}
 
@@ -41,7 +41,7 @@ class ClassCounter:
         Returns:
             True where a valid step has an event.
         """
-        classes = self._clips.classes_of(modality, indices, codes.shape[1])
+        classes = self.clips.classes_of(modality, indices, codes.shape[1])
         self._codes[modality].append(codes.masked_fill(~mask, _NO_CODE).cpu().numpy())
         self._classes[modality].append(classes)
         return mask & torch.from_numpy(classes != self._columns - 1).to(mask.device)
@@ -78,5 +78,5 @@ class ClassCounter:
             here = here & events if (here & events).any() else here
             clips = np.flatnonzero(here.any(axis=1))
             spread = clips[np.unique(np.linspace(0, len(clips) - 1, _EXAMPLES).astype(np.int64))]
-            examples[code] = tuple((int(self._clips.rows[clip]), int(here[clip].argmax())) for clip in spread)
+            examples[code] = tuple((int(self.clips.rows[clip]), int(here[clip].argmax())) for clip in spread)
         return examples

@@ -153,15 +153,13 @@ class _SeenCodes:
 
     def __init__(self, layer: _CodeLayer, clips: Clips, names: Sequence[str], nearest: int) -> None:
         self._layer, self._clips = layer, clips
-        codes = len(layer.numbers)
-        labelled = isinstance(clips, LabelledClips)
+        self._by_class = ClassCounter(clips, names) if isinstance(clips, LabelledClips) else None
         # the steps of a sentence are its words, which happen at no particular moment
-        worded = [m for m in names if m in clips.tokenized or (labelled and m == "text")]
+        worded = [m for m in names if m in clips.tokenized or (self._by_class and m == "text")]
         aligned = [(a, b) for a, b in combinations(names, 2) if (a in worded) == (b in worded)]
         self._usage, self._in_events = (UsageCounter(names, layer.vectors, aligned) for _ in range(2))
         self._near = {m: NearestSteps(layer.vectors, nearest) for m in names}
-        self._words = {m: WordCounter(clips, m, codes) for m in names if m in clips.tokenized}
-        self._by_class = ClassCounter(clips, names) if isinstance(clips, LabelledClips) else None
+        self._words = {m: WordCounter(clips, m, len(layer.numbers)) for m in names if m in clips.tokenized}
         self._steps: dict[str, int] = {}
 
     def add(self, batch: CodeBatch) -> None:
@@ -195,11 +193,11 @@ class _SeenCodes:
         kinds[UNUSED] += self._layer.num_codes - len(self._layer.numbers)
         by_code: Sequence[CodeByClass | None] = [None] * len(sharing.kinds)
         purity, labels = dict[str, float](), None
-        if isinstance(self._clips, LabelledClips) and self._by_class is not None:
+        if self._by_class is not None:
             by_code, purity = self._by_class.result(len(by_code))
             labels = LabelledSteps(
-                split=self._clips.split,
-                classes=self._clips.data.classes,
+                split=self._by_class.clips.split,
+                classes=self._by_class.clips.data.classes,
                 agreement=self._in_events.agreement(),
             )
         return {
