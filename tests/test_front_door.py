@@ -84,6 +84,7 @@ def test_our_packages_are_found_although_the_working_directory_has_their_names(f
     assert python(foreign, "-P", "-c", where).split() == OURS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("foreign", ["all"], indirect=True)
 def test_evaluation_and_report_work_beside_files_with_our_names(foreign: Path) -> None:
     code = "import unicode_cmg as uc; print(uc.evaluate.__module__); uc.report('.')"
@@ -92,6 +93,7 @@ def test_evaluation_and_report_work_beside_files_with_our_names(foreign: Path) -
     assert "no config.yaml" in last
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not SCRIPT.is_file(), reason="the command is not installed beside this Python")
 @pytest.mark.parametrize("foreign", ["all"], indirect=True)
 def test_the_command_works_beside_files_with_our_names(foreign: Path) -> None:

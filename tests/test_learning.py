@@ -1,4 +1,4 @@
-"""A codebook pretrained for a minute carries what is learned on one modality to another, by its codes."""
+"""A codebook pretrained for seconds carries what is learned on one modality to another, by its codes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import unicode_cmg as uc
 from unicode_cmg.config import apply_overrides, load_yaml
 from unicode_cmg.data.digits import write_digits
 
-pytestmark = pytest.mark.timeout(1200)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 CONFIG = CONFIGS / "digits" / "dcid.yaml"
 DIRECTIONS = ["video->audio", "audio->video"]
 
@@ -25,8 +25,9 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def model(data: Path) -> uc.Method:
-    """The quickstart's model after a third of its steps."""
-    changes = [f"data.store={data / 'pretrain'}", "training.epochs=4"]
+    """The quickstart's model with one transformer layer, after two of its 15 epochs at twice its rate."""
+    changes = ["training.epochs=2", "optimizer.lr=2e-3", "method.transformer_layers=1"]
+    changes.append(f"data.store={data / 'pretrain'}")
     config = uc.PretrainConfig.parse(apply_overrides(load_yaml(CONFIG), changes), where=CONFIG)
     return uc.load_pretrained(uc.fit(config, data.parent / "run", progress=False).model)
 
@@ -34,7 +35,7 @@ def model(data: Path) -> uc.Method:
 def test_heads_transfer_between_sound_and_picture(model: uc.Method, data: Path) -> None:
     result = uc.evaluate(model, "ave", data, directions=DIRECTIONS)
     assert result.chance == 10
-    assert all(direction.mean > 60 for direction in result.directions), result.table()
+    assert all(direction.mean > 40 for direction in result.directions), result.table()
 
 
 def test_transfer_falls_to_chance_when_the_codes_are_permuted_between_modalities(

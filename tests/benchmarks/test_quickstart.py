@@ -13,6 +13,7 @@ from places import ROOT
 from benchmarks.quickstart import QuickstartResult, quickstart
 from unicode_cmg.errors import InputError
 
+pytestmark = pytest.mark.slow
 SMALL = (
     *(
         "method.dim=8",

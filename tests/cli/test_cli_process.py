@@ -45,6 +45,7 @@ def test_a_shell_gets_completions_quickly_and_without_torch() -> None:
     assert completed("evaluate", "runs/mine", "--protocol", "p") == ["paper", "paper-f1"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_stopped_run_saves_and_continues(
     toy, command, tmp_path: Path, number: signal.Signals, code: int
@@ -75,6 +76,7 @@ def test_a_stopped_run_saves_and_continues(
     assert command(*arguments, "--set", f"training.epochs={epochs}").out.startswith(f"{3 * epochs} steps")
 
 
+@pytest.mark.slow
 def test_sigterm_while_data_is_written_leaves_nothing_behind(tmp_path: Path) -> None:
     process = subprocess.Popen(
         [*ENTRY, "data", "digits", "--to", str(tmp_path / "digits")],

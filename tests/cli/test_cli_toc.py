@@ -14,7 +14,6 @@ import pytest
 import torch
 from places import DOCS, GOLDEN
 from toy_world import CLIPS, STEPS, write_toy_ave
-from vector_quantize_pytorch import ResidualVQ
 
 from toc import TOCSelection
 from unicode_cmg.console import dimensions_in
@@ -42,6 +41,8 @@ def released_ave(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def stack(tmp_path: Path) -> Path:
     """A state dict of a residual quantizer with two layers."""
     torch.manual_seed(0)
+    from vector_quantize_pytorch import ResidualVQ
+
     torch.save(ResidualVQ(dim=8, codebook_size=10, num_quantizers=2).state_dict(), tmp_path / "stack.pt")
     return tmp_path / "stack.pt"
 

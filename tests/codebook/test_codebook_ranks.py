@@ -58,6 +58,7 @@ def ranks(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, torch.Tens
     return [torch.load(folder / f"{rank}.pt") for rank in range(2)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rule", RULES)
 def test_two_ranks_with_half_a_batch_equal_one_with_the_whole(
     rule: str, ranks: list[dict[str, torch.Tensor]]

@@ -13,16 +13,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import transformers as hf
 from PIL import Image
 from places import ROOT
-from transformers import (
-    BertConfig,
-    BertModel,
-    ViltForImageAndTextRetrieval,
-    ViltForMaskedLM,
-    ViTConfig,
-    ViTModel,
-)
 from typer.main import get_command
 from typer.testing import CliRunner
 
@@ -154,7 +147,7 @@ def test_vilt_command_trains_both_ways_and_saves_what_transformers_reads(tmp_pat
     results = [line for line in lines if "R@1" in line]
     assert [line.split(":")[0] for line in results] == ["plain", "sga"]
     assert "slots kept: joint" in results[1]
-    for kind in (ViltForMaskedLM, ViltForImageAndTextRetrieval):
+    for kind in (hf.ViltForMaskedLM, hf.ViltForImageAndTextRetrieval):
         _, report = kind.from_pretrained(tmp_path / "sga", output_loading_info=True)
         assert not report["missing_keys"]
 
@@ -164,8 +157,8 @@ def test_vilt_command_takes_pretrained_weights_and_files_of_pairs(tmp_path: Path
     sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
     models = {
         "vilt": module("vilt_model").tiny_vilt(len(words)),
-        "vit": ViTModel(ViTConfig(**sizes, image_size=24, patch_size=8), add_pooling_layer=False),
-        "bert": BertModel(BertConfig(**sizes, vocab_size=len(words)), add_pooling_layer=False),
+        "vit": hf.ViTModel(hf.ViTConfig(**sizes, image_size=24, patch_size=8), add_pooling_layer=False),
+        "bert": hf.BertModel(hf.BertConfig(**sizes, vocab_size=len(words)), add_pooling_layer=False),
     }
     for name, model in models.items():
         model.save_pretrained(tmp_path / name)

@@ -91,6 +91,7 @@ def world() -> World:
     return World.draw(torch.Generator().manual_seed(0))
 
 
+@pytest.mark.slow
 def test_two_and_five_concepts_get_about_as_many_slots_and_are_recovered_better_than_by_eight(
     world: World,
 ) -> None:

@@ -9,12 +9,17 @@ import pytest
 import torch
 from safetensors.torch import save_model
 from torch import Tensor, nn
-from vector_quantize_pytorch import FSQ, LFQ, GroupedResidualVQ, ResidualVQ, VectorQuantize
 
 from toc import CodebookError
 from toc.codebooks import find_codebooks, load_codebook
 
-SIZES = {"dim": 6, "codebook_size": 8}
+
+def quantizer_of(kind: str, **options: object) -> nn.Module:
+    """A module of the library; one with a codebook has 8 codes of 6 dimensions."""
+    import vector_quantize_pytorch  # here, because collecting tests would wait seconds for it
+
+    sizes = {} if kind == "FSQ" else {"dim": 6, "codebook_size": 8}
+    return getattr(vector_quantize_pytorch, kind)(**{**sizes, **options})
 
 
 def moved(module: nn.Module) -> nn.Module:
@@ -52,13 +57,15 @@ def check(path: Path, expected: dict[str, Tensor]) -> None:
     ids=str,
 )
 def test_the_codebook_of_a_vector_quantizer(tmp_path: Path, options: dict[str, object]) -> None:
-    quantizer = moved(VectorQuantize(**SIZES, **options))
+    quantizer = moved(quantizer_of("VectorQuantize", **options))
     for path in saved(quantizer, tmp_path):
         check(path, {"layer0": quantizer.codebook})
 
 
 def test_heads_have_codebooks_of_their_own(tmp_path: Path) -> None:
-    quantizer = moved(VectorQuantize(**SIZES, heads=2, codebook_dim=3, separate_codebook_per_head=True))
+    quantizer = moved(
+        quantizer_of("VectorQuantize", heads=2, codebook_dim=3, separate_codebook_per_head=True)
+    )
     for path in saved(quantizer, tmp_path):
         check(path, {f"layer0.head{k}": quantizer.codebook[k] for k in range(2)})
         assert load_codebook(path, "_codebook.embed.1").name == "layer0.head1"
@@ -67,19 +74,19 @@ def test_heads_have_codebooks_of_their_own(tmp_path: Path) -> None:
 
 
 def test_layers_of_a_residual_quantizer(tmp_path: Path) -> None:
-    quantizer = moved(ResidualVQ(**SIZES, num_quantizers=12))
+    quantizer = moved(quantizer_of("ResidualVQ", num_quantizers=12))
     for path in saved(quantizer, tmp_path):
         check(path, {f"layer{k}": layer.codebook for k, layer in enumerate(quantizer.layers)})
 
 
 def test_a_codebook_that_layers_share_is_found_once(tmp_path: Path) -> None:
-    quantizer = moved(ResidualVQ(**SIZES, num_quantizers=3, shared_codebook=True))
+    quantizer = moved(quantizer_of("ResidualVQ", num_quantizers=3, shared_codebook=True))
     for path in saved(quantizer, tmp_path):
         check(path, {"layer0": quantizer.layers[0].codebook})
 
 
 def test_groups_of_a_grouped_residual_quantizer(tmp_path: Path) -> None:
-    quantizer = moved(GroupedResidualVQ(**SIZES, groups=2, num_quantizers=2))
+    quantizer = moved(quantizer_of("GroupedResidualVQ", groups=2, num_quantizers=2))
     expected = {
         f"group{g}.{k}": layer.codebook
         for g, group in enumerate(quantizer.rvqs)
@@ -90,7 +97,7 @@ def test_groups_of_a_grouped_residual_quantizer(tmp_path: Path) -> None:
 
 
 def test_names_tell_the_quantizers_of_a_model_apart(tmp_path: Path) -> None:
-    top, bottom = VectorQuantize(**SIZES), ResidualVQ(**SIZES, num_quantizers=2)
+    top, bottom = quantizer_of("VectorQuantize"), quantizer_of("ResidualVQ", num_quantizers=2)
     model = nn.ModuleDict({"encoder": nn.Linear(6, 6), "top_quantizer": top, "bottom_quantizer": bottom})
     expected = {
         "bottom.0": bottom.layers[0].codebook,
@@ -102,10 +109,10 @@ def test_names_tell_the_quantizers_of_a_model_apart(tmp_path: Path) -> None:
 
 
 def test_quantizers_in_lists_are_numbered(tmp_path: Path) -> None:
-    one = nn.ModuleList([nn.Sequential(nn.Linear(6, 6), VectorQuantize(**SIZES)) for _ in range(2)])
+    one = nn.ModuleList([nn.Sequential(nn.Linear(6, 6), quantizer_of("VectorQuantize")) for _ in range(2)])
     for path in saved(one, tmp_path):
         check(path, {f"layer{k}.1": block[1].codebook for k, block in enumerate(one)})
-    two = nn.ModuleList([ResidualVQ(**SIZES, num_quantizers=2) for _ in range(2)])
+    two = nn.ModuleList([quantizer_of("ResidualVQ", num_quantizers=2) for _ in range(2)])
     for path in saved(two, tmp_path):
         check(path, {f"layer{q}.{k}": two[q].layers[k].codebook for q in range(2) for k in range(2)})
 
@@ -113,7 +120,7 @@ def test_quantizers_in_lists_are_numbered(tmp_path: Path) -> None:
 def test_names_that_would_be_the_same_are_whole_keys(tmp_path: Path) -> None:
     model = nn.ModuleDict(
         {
-            name: nn.ModuleDict({other: VectorQuantize(**SIZES)})
+            name: nn.ModuleDict({other: quantizer_of("VectorQuantize")})
             for name, other in (("a_quantizer", "b"), ("a", "b"))
         }
     )
@@ -122,8 +129,11 @@ def test_names_that_would_be_the_same_are_whole_keys(tmp_path: Path) -> None:
         assert found == ["a.b", "a_quantizer.b"]
 
 
-@pytest.mark.parametrize("quantizer", [FSQ([5, 5]), LFQ(dim=3, codebook_size=8)], ids=["FSQ", "LFQ"])
-def test_quantizers_without_a_codebook_are_said_to_have_none(tmp_path: Path, quantizer: nn.Module) -> None:
+@pytest.mark.parametrize(("kind", "options"), [("FSQ", {"levels": [5, 5]}), ("LFQ", {"dim": 3})])
+def test_quantizers_without_a_codebook_are_said_to_have_none(
+    tmp_path: Path, kind: str, options: dict[str, object]
+) -> None:
+    quantizer = quantizer_of(kind, **options)
     model = nn.ModuleDict({"quantizer": quantizer, "encoder": nn.Linear(6, 6), "decoder": nn.Linear(6, 6)})
     for path in saved(model, tmp_path):
         assert "(FSQ)" in find_codebooks(path).table()

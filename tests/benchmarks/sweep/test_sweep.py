@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import csv
 import json
-import subprocess
+import runpy
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from places import ROOT
 
 from benchmarks.sweep import Outcome, load_sweep, run_sweep
-from benchmarks.sweep.__main__ import sweep
 from benchmarks.sweep.tables import outcome_csv, outcome_table
-from unicode_cmg.console import run_command
 from unicode_cmg.errors import InputError
 from unicode_cmg.files import read_json
 
@@ -78,19 +75,27 @@ def test_a_mistake_in_any_row_is_found_before_anything_runs(
         load_sweep(folder / "sweep.yaml")
 
 
-def test_the_command_runs_every_row_once_and_resumes(
-    folder: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+def command(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> object:
+    """Exit code of `python -m benchmarks.sweep ARGUMENTS`, run in this process."""
+    monkeypatch.setattr(sys, "argv", ["sweep", *map(str, arguments)])
+    monkeypatch.delitem(sys.modules, "benchmarks.sweep.__main__", raising=False)
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_module("benchmarks.sweep", run_name="__main__")
+    return ended.value.code
+
+
+@pytest.mark.slow
+def test_the_command_runs_every_row_once_in_two_processes_and_resumes(
+    folder: Path, data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    arguments = [str(folder / "sweep.yaml"), "--data", str(data), "--to", str(folder / "out")]
-    command = [sys.executable, "-m", "benchmarks.sweep", *arguments, "--seeds", "0"]
-    first = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    arguments = [folder / "sweep.yaml", "--data", data, "--to", folder / "out"]
+    assert command(monkeypatch, *arguments, "--seeds", "0") == 0
+    printed = capsys.readouterr().out
     results = sorted((folder / "out").glob("*/seed-0/result-test.json"))
     assert len(results) == 4
     before = {file: file.stat().st_mtime_ns for file in results}
 
-    monkeypatch.setattr(sys, "argv", ["sweep", *arguments, "--workers", "1"])
-    with pytest.raises(SystemExit, match="0"):
-        run_command(sweep)
+    assert command(monkeypatch, *arguments, "--workers", "1") == 0
     assert {file: file.stat().st_mtime_ns for file in results} == before
     assert len(list((folder / "out").glob("*/seed-1/result-test.json"))) == 4
 
@@ -100,7 +105,7 @@ def test_the_command_runs_every_row_once_and_resumes(
         *("plain, one", "plain, residual, first", "plain, residual, all"),
         *("narrow, one", "narrow, residual, first", "narrow, residual, all"),
     ]
-    assert "plain, residual, first, seed 0" in first.stdout
+    assert "plain, residual, first, seed 0" in printed
     kept = read_json(results[0])
     with (folder / "out" / "table.csv").open() as file:
         values = {(r["row"], r["seed"], r["measure"], r["source"]): r["value"] for r in csv.DictReader(file)}
@@ -160,11 +165,8 @@ def test_a_users_mistake_is_one_line_and_exit_code_two(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    command = ["sweep", str(folder / "sweep.yaml"), "--to", str(folder / "out"), *arguments]
-    monkeypatch.setattr(sys, "argv", command)
-    with pytest.raises(SystemExit) as stopped:
-        run_command(sweep)
-    assert (stopped.value.code, capsys.readouterr().err) == (2, f"error: {message}\n")
+    assert command(monkeypatch, folder / "sweep.yaml", "--to", folder / "out", *arguments) == 2
+    assert capsys.readouterr().err == f"error: {message}\n"
 
 
 def test_the_table_gives_mean_and_sample_deviation_over_pretraining_seeds() -> None:

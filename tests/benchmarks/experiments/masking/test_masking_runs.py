@@ -21,6 +21,7 @@ from benchmarks.experiments.masking.vqvae import Settings, train
 from unicode_cmg.console import run_command
 from unicode_cmg.errors import InputError
 
+pytestmark = pytest.mark.slow
 TINY = Settings(channels=4, steps=3, batch=8)
 
 
