@@ -91,18 +91,10 @@ def _looked_up(
 ) -> Float[Tensor, "heads clips time out"]:
     """The codes of each step, side by side, under each head's map."""
     parts = torch.split(weight, [table.shape[-1] for table in tables], dim=1)
-    return reduce(
-        torch.add,
-        (
-            _look_up(table @ part, indices[..., layer])
-            for layer, (table, part) in enumerate(zip(tables, parts, strict=True))
-        ),
-    )
 
+    def look_up(k: int) -> Float[Tensor, "heads clips time out"]:
+        rows = tables[k] @ parts[k]  # [heads, used, out]
+        offsets = torch.arange(len(rows), device=indices.device)[:, None, None] * rows.shape[1]
+        return functional.embedding(indices[..., k] + offsets, rows.flatten(0, 1))
 
-def _look_up(
-    table: Float[Tensor, "heads used dim"], indices: Int64[Tensor, "heads clips time"]
-) -> Float[Tensor, "heads clips time dim"]:
-    heads, used, dim = table.shape
-    offsets = torch.arange(heads, device=indices.device)[:, None, None] * used
-    return functional.embedding(indices + offsets, table.reshape(heads * used, dim))
+    return reduce(torch.add, map(look_up, range(len(tables))))

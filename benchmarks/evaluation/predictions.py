@@ -11,7 +11,7 @@ from torch import Tensor
 from unicode_cmg.results import ClipDetails, Event, SecondDetails, Timeline
 
 TIMELINES = 6
-"""How many clips a result shows second by second."""
+"""How many clips a result shows second by second, evenly spread over those with an event."""
 
 
 def clip_details(
@@ -63,7 +63,8 @@ def second_details(
         axis=0,
     )
     known = np.asarray(np.concatenate([labels[None], answers]).any(axis=(0, 1, 2)))
-    shown = _spread(np.flatnonzero(labels.any(axis=(1, 2))), TIMELINES)
+    eventful = np.flatnonzero(labels.any(axis=(1, 2)))
+    places = np.linspace(0, len(eventful) - 1, min(TIMELINES, len(eventful))).round().astype(np.int64)
     return SecondDetails(
         present=tuple(labels.sum(axis=(0, 1)).tolist()),
         by_class=tuple(100.0 * float(f1) if there else None for f1, there in zip(scores, known, strict=True)),
@@ -74,7 +75,7 @@ def second_details(
                 true=events_of(labels[row]),
                 said=events_of(answers[0, row]),
             )
-            for row in shown
+            for row in eventful[np.unique(places)]
         ),
     )
 
@@ -87,9 +88,3 @@ def events_of(active: Bool[np.ndarray, "time classes"]) -> tuple[Event, ...]:
         starts, stops = np.flatnonzero(column == 1).tolist(), np.flatnonzero(column == -1).tolist()
         found += [Event(number, start, stop) for start, stop in zip(starts, stops, strict=True)]
     return tuple(found)
-
-
-def _spread(rows: Int64[np.ndarray, " rows"], count: int) -> Int64[np.ndarray, " some"]:
-    """So many of the rows, first and last among them, at equal distances; all, if there are no more."""
-    places = np.unique(np.linspace(0, len(rows) - 1, min(count, len(rows))).round().astype(np.int64))
-    return np.asarray(rows[places])

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from benchmarks.markdown import markdown_table
 from benchmarks.printed_numbers import PrintedNumber, printed_beside
-from unicode_cmg.results import DirectionResult, Evaluation, JointResult
+from unicode_cmg.results import Evaluation, JointResult
 
 
 class TaskResult(Evaluation):
@@ -19,7 +19,13 @@ class TaskResult(Evaluation):
             printed: Put what the papers print for the same task and method, on other data, beside our
                 numbers.
         """
-        beside = [self._printed(row) if printed else None for row in self.directions]
+        method, toc = self.checkpoint.method, self.toc is not None
+        beside = [
+            printed_beside(self.task, (row.source, row.target), row.metric, method, toc=toc)
+            if printed
+            else None
+            for row in self.directions
+        ]
         parts = [
             "".join(f"{line}\n" for line in self._heading()),
             markdown_table(*self._directions(beside, printed=printed), text=("direction", "kind")),
@@ -75,15 +81,6 @@ class TaskResult(Evaluation):
             for name, value in floors.items()
             if value is not None
         ]
-
-    def _printed(self, row: DirectionResult) -> PrintedNumber | None:
-        return printed_beside(
-            self.task,
-            (row.source, row.target),
-            row.metric,
-            self.checkpoint.method,
-            toc=self.toc is not None,
-        )
 
 
 def _joint(joint: JointResult) -> tuple[list[str], list[list[str]]]:

@@ -111,9 +111,17 @@ def head_scores(task: EncodedTask) -> Scored:
     fitted: dict[Direction, FittedHeads] = {}
     for source in dict.fromkeys(pair.source for pair in task.pairs):
         fitted |= fit_source(task, source, rule, task.head)
-    judged = {pair: _judge(task, pair, rule, fitted[pair]) for pair in task.pairs}
-    rows = tuple(_row(task, pair, rule, fitted[pair].epochs, *judged[pair]) for pair in task.pairs)
-    return Scored(rows, tuple(_joint(task, rule, judged)) if rule.select_on == "source" else ())
+    judged: dict[Direction, _Judged] = {}
+    rows = []
+    for pair in task.pairs:
+        permutations = None
+        if pair.source != pair.target and task.permute_codes_seed is not None:
+            permutations = code_permutations(task.codes[pair.target], task.seeds, task.permute_codes_seed)
+        clips = task.clips(rule.report, pair.target)
+        logits = head_logits(rule.objective, fitted[pair].heads, clips, permutations)
+        judged[pair] = logits, clips.labels
+        rows.append(_row(task, pair, rule, fitted[pair].epochs, logits, clips.labels))
+    return Scored(tuple(rows), tuple(_joint(task, rule, judged)) if rule.select_on == "source" else ())
 
 
 def fit_source(
@@ -131,14 +139,6 @@ def fit_source(
         config=head,
     )
     return {pair: by_chooser[chooser[pair]] for pair in pairs}
-
-
-def _judge(task: EncodedTask, pair: Direction, rule: HeadProtocol, fitted: FittedHeads) -> _Judged:
-    permutations = None
-    if pair.source != pair.target and task.permute_codes_seed is not None:
-        permutations = code_permutations(task.codes[pair.target], task.seeds, task.permute_codes_seed)
-    clips = task.clips(rule.report, pair.target)
-    return head_logits(rule.objective, fitted.heads, clips, permutations), clips.labels
 
 
 def _row(

@@ -28,10 +28,6 @@ class Matches(NamedTuple):
     claimed: Int64[Tensor, "heads clips classes"]
     present: Int64[Tensor, "heads clips classes"]
 
-    def together(self, other: Matches) -> Matches:
-        """The counts of two modalities added up."""
-        return Matches(*(mine + others for mine, others in zip(self, other, strict=True)))
-
     def clip_f1(self) -> Float64[Tensor, "heads clips"]:
         """The mean F1 of the classes that matter in a clip, in 0..1."""
         total = self.claimed + self.present
@@ -107,7 +103,8 @@ def parsing_f1(
         three = [matches.clip_f1() for matches in (first, second, match(*both))]
         scores |= {f"{unit} {name}": f1 for name, f1 in zip((*names, "both"), three, strict=True)}
         scores[f"{unit} type"] = torch.stack(three).mean(dim=0)
-        scores[f"{unit} all"] = first.together(second).clip_f1()
+        together = Matches(*(a + b for a, b in zip(first, second, strict=True)))
+        scores[f"{unit} all"] = together.clip_f1()
     return scores
 
 

@@ -238,10 +238,10 @@ def check_choices(choices: Mapping[str, Choice], refinements: Collection[str]) -
     for name, choice in choices.items():
         if name in known:
             raise ValueError(f"'{name}' is the name of a choice and of a refinement; expected two names")
-        for candidate in choice.among:
-            if candidate not in known:
+        for other in choice.among:
+            if other not in known:
                 raise ValueError(
-                    f"the choice '{name}' is among '{candidate}'; expected some of {', '.join(known)}"
+                    f"the choice '{name}' is among '{other}'; expected some of {', '.join(known)}"
                 )
 
 

@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
-from jaxtyping import Float, Int64, Shaped
+from jaxtyping import Float, Int64
 from pydantic import Field, field_validator
 from torch import Tensor
 
@@ -45,15 +45,6 @@ class CodeLayer:
         """The codebook in NumPy."""
         values: Float[np.ndarray, "codes dim"] = self.codebook.detach().float().cpu().numpy()
         return values
-
-    def training_clips(
-        self,
-    ) -> tuple[Float[np.ndarray, "clips time dim"], Shaped[np.ndarray, " clips *axes"]]:
-        """The codewords of the steps of the training clips, and what is true of the clips."""
-        if self.training is None:
-            raise RuntimeError("a refiner that uses labels was asked to refine a task without heads")
-        vectors = self.training.tables[self.place][self.training.indices[..., self.place]]
-        return vectors.cpu().numpy(), self.training.labels.cpu().numpy()
 
 
 class Refiner(Config, ABC):
@@ -202,7 +193,11 @@ class SparseProbeRefiner(Refiner):
     def _importances(self, layer: CodeLayer) -> Float[np.ndarray, " dim"]:
         from sklearn.multiclass import OneVsRestClassifier
 
-        codes, labels = layer.training_clips()
+        if layer.training is None:
+            raise RuntimeError("a refiner that uses labels was asked to refine a task without heads")
+        clips = layer.training
+        codes = clips.tables[layer.place][clips.indices[..., layer.place]].cpu().numpy()
+        labels = clips.labels.cpu().numpy()
         if labels.ndim == 1:
             rows, truth = codes.mean(axis=1), labels[:, None] == np.unique(labels)
         else:

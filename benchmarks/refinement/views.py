@@ -161,20 +161,13 @@ def match_selections(
                 f"made for code layer '{layer}'", where=where, expected=f"one of {', '.join(books)}"
             )
         if layer in selections:
-            raise InputError(
-                f"a second selection for code layer '{layer}'",
-                where=where,
-                expected="one for each code layer",
-            )
+            raise InputError(f"a second selection for code layer '{layer}'", where=where, expected="one")
         with codebook_errors(where):
             selection.check(books[layer])
         selections[layer] = selection
     for layer in code_layers:
         if layer not in selections:
-            raise InputError(
-                f"no TOC selection for code layer '{layer}'",
-                expected="one for each code layer that heads see",
-            )
+            raise InputError(f"no TOC selection for code layer '{layer}'", expected="one for each")
     return {layer: selections[layer] for layer in code_layers}
 
 

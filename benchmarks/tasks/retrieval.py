@@ -58,6 +58,7 @@ class RetrievalTask(Task):
     """
 
     layout: ClassVar[str]
+    protocols: ClassVar[Mapping[str, Protocol]] = _protocols()
     held_out_splits: ClassVar[tuple[str, ...]] = ("test",)
 
     data: RetrievalData
@@ -128,14 +129,12 @@ class FlickrSoundTask(RetrievalTask):
     """500 sounds and pictures of the same scenes as published, a sound to a picture."""
 
     layout = "flickr-sound"
-    protocols: ClassVar[Mapping[str, Protocol]] = _protocols()
 
 
 class ValorTask(RetrievalTask):
     """VALOR-32K, a caption to a clip that is seen and heard; without vectors of its words it goes without."""
 
     layout = "valor"
-    protocols: ClassVar[Mapping[str, Protocol]] = _protocols()
 
     @classmethod
     def read(cls, data_root: Path) -> RetrievalTask:
@@ -151,7 +150,6 @@ class MSVDTask(RetrievalTask):
     """MSVD, many captions to a clip."""
 
     layout = "msvd"
-    protocols: ClassVar[Mapping[str, Protocol]] = _protocols()
 
 
 class ClothoTask(RetrievalTask):
