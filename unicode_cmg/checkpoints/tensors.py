@@ -34,7 +34,7 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
         save_file(plain, path, metadata={"format": "pt"})
     except SafetensorError as error:
         # safetensors reports a failed write by its own class; the system's code is only in the text
-        code = re.search(r"os error (\d+)", str(error))
+        code = re.search(r"(?:os error|Os { code:) (\d+)", str(error))
         if code is None:
             raise
         raise OSError(int(code[1]), os.strerror(int(code[1])), str(path)) from error
