@@ -11,28 +11,17 @@ import torch
 from huggingface_hub import ModelCard, constants
 from released_files import golden_file
 from small_hub import SmallHub
+from tiny_models import model_of
 
 from unicode_cmg import InputError, Method, load_pretrained, load_published, save_pretrained
 from unicode_cmg.checkpoints import convert
-from unicode_cmg.methods import method_class
 from unicode_cmg.methods.dcid import DCID
 from unicode_cmg.methods.hdcid import HDCID
-
-CONFIG = {
-    "modalities": {"audio": {"dim": 6}, "video": {"dim": 4, "grid": [2, 3]}},
-    "dim": 8,
-    "num_codes": 12,
-    "heads": 2,
-    "transformer_layers": 1,
-    "feedforward": 16,
-    "pooling_dim": 4,
-}
 
 
 @pytest.fixture(scope="module")
 def model() -> Method[Any]:
-    torch.manual_seed(0)
-    return method_class("dcid").from_values(CONFIG, where="test").eval()
+    return model_of("dcid", {"audio": {"dim": 6}, "video": {"dim": 4, "grid": [2, 3]}}).eval()
 
 
 def same(a: Method[Any], b: Method[Any]) -> bool:

@@ -12,24 +12,13 @@ import yaml
 from huggingface_hub import ModelCard
 from released_files import RELEASED, loaded
 from result_files import evaluation, written
+from tiny_models import model_of
 
 from unicode_cmg import InputError, Method
-from unicode_cmg.methods import method_class
-
-CONFIG = {
-    "modalities": {"audio": {"dim": 6}, "video": {"dim": 4, "grid": [2, 3]}},
-    "dim": 8,
-    "num_codes": 12,
-    "heads": 2,
-    "transformer_layers": 1,
-    "feedforward": 16,
-    "pooling_dim": 4,
-}
 
 
 def built(**changes: Any) -> Method[Any]:
-    torch.manual_seed(0)
-    return method_class("dcid").from_values({**CONFIG, **changes}, where="test").eval()
+    return model_of("dcid", {"audio": {"dim": 6}, "video": {"dim": 4, "grid": [2, 3]}}, **changes).eval()
 
 
 @pytest.fixture(scope="module")

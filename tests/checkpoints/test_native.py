@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from tiny_models import model_of, values_of
 
 import unicode_cmg
 from toc import load_codebook
@@ -22,25 +23,17 @@ from unicode_cmg.checkpoints.native import write_model
 from unicode_cmg.errors import InputError
 from unicode_cmg.methods import method_class
 
-CONFIG = {
-    "modalities": {
-        "audio": {"dim": 6},
-        "video": {"dim": 4, "grid": [2, 3]},
-        "text": {"dim": 5, "context": 8},
-    },
-    "dim": 8,
-    "num_codes": 12,
-    "heads": 2,
-    "transformer_layers": 1,
-    "feedforward": 16,
-    "pooling_dim": 4,
+MODALITIES = {
+    "audio": {"dim": 6},
+    "video": {"dim": 4, "grid": [2, 3]},
+    "text": {"dim": 5, "context": 8},
 }
+CONFIG = values_of("dcid", MODALITIES)
 
 
 @pytest.fixture(scope="module")
 def model() -> Any:
-    torch.manual_seed(0)
-    return method_class("dcid").from_values(CONFIG, where="test").eval()
+    return model_of("dcid", MODALITIES).eval()
 
 
 @pytest.fixture
@@ -175,7 +168,7 @@ def test_a_file_with_the_name_of_a_released_checkpoint_is_read_as_one(name: str,
 
 @pytest.mark.parametrize("kind", [torch.float64, torch.float16])
 def test_a_folder_keeps_its_types_and_loads_as_float32_or_as_asked(kind: torch.dtype, tmp_path: Path) -> None:
-    model = method_class("dcid").from_values(CONFIG, where="test").to(kind)
+    model = model_of("dcid", MODALITIES).to(kind)
     save_pretrained(model, tmp_path / "m")
     stored = load_file(tmp_path / "m/model.safetensors")
     assert stored["layer.cpc.predictors.audio.0.weight"].dtype == kind

@@ -11,6 +11,7 @@ import pytest
 import torch
 from released_models import golden, golden_batch, released_model, released_step
 from safetensors.torch import load_file
+from tiny_models import values_of
 
 from unicode_cmg import load_pretrained
 from unicode_cmg.data.store import FeatureStore
@@ -41,19 +42,8 @@ def run(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def config_of(store: Path, **settings: Any) -> PretrainConfig:
-    method = {
-        "name": "hdcid",
-        "modalities": {"audio": {"dim": 6}, "video": {"dim": 4, "grid": [3, 3], "specific_dim": 8}},
-        "dim": 8,
-        "num_codes": 12,
-        "heads": 2,
-        "transformer_layers": 1,
-        "feedforward": 16,
-        "pooling_dim": 4,
-        "critic_hidden": 8,
-        "warm_start_epochs": 1,
-        **settings,
-    }
+    modalities = {"audio": {"dim": 6}, "video": {"dim": 4, "grid": [3, 3], "specific_dim": 8}}
+    method = {"name": "hdcid", **values_of("hdcid", modalities, warm_start_epochs=1), **settings}
     training = {"epochs": 2, "batch_size": 8, "log_every": 2, "checkpoint_every": 1, "keep_checkpoints": 9}
     values = {"method": method, "data": {"store": str(store)}, "critics": {"steps": 2}, "training": training}
     return PretrainConfig.parse(values, where="test")

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from pydantic import Field
+from tiny_models import values_of
 from torch import Tensor, nn
 
 from unicode_cmg.batch import StepView
@@ -56,15 +57,7 @@ class Pull(Regularizer):
         return [ParameterGroup(tuple(self.parameters()), lr=self.config.lr, warmup=self.config.warmup)]
 
 
-DCID = {
-    "name": "dcid",
-    "modalities": {"audio": {"dim": 6}, "video": {"dim": 4}},
-    "dim": 8,
-    "num_codes": 12,
-    "heads": 2,
-    "transformer_layers": 1,
-    "feedforward": 16,
-}
+DCID = {"name": "dcid", **values_of("dcid", {"audio": {"dim": 6}, "video": {"dim": 4}})}
 
 
 def write_store(path: Path, *, clips: int = 22) -> Path:

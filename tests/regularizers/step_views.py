@@ -7,10 +7,10 @@ from itertools import islice
 from typing import Any
 
 import torch
+from tiny_models import model_of
 from torch import Tensor
 
 from unicode_cmg.batch import FeatureBatch, StepView
-from unicode_cmg.methods import method_class
 from unicode_cmg.methods.base import Method
 
 MODALITIES: dict[str, dict[str, Any]] = {
@@ -19,7 +19,6 @@ MODALITIES: dict[str, dict[str, Any]] = {
     "text": {"dim": 5, "context": 8},
     "depth": {"dim": 3},
 }
-SIZES = {"dim": 8, "num_codes": 12, "heads": 2, "transformer_layers": 1, "feedforward": 16, "pooling_dim": 4}
 METHODS = ("dcid", "hdcid", "fcid")
 
 
@@ -28,8 +27,7 @@ def method_of(name: str, modalities: int = 3) -> Method[Any]:
     extra: dict[str, Any] = {"hdcid": {"warm_start_epochs": 0}}.get(name, {})
     if name == "fcid":
         extra = {"fine": ["audio", "video"], "coarse": list(chosen)[2:]}
-    torch.manual_seed(0)
-    return method_class(name).from_values({**SIZES, **extra, "modalities": chosen}, where="test")
+    return model_of(name, chosen, **extra)
 
 
 def batch_of(method: Method[Any], clips: int = 4, seed: int = 0) -> FeatureBatch:

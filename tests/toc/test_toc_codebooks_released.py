@@ -8,14 +8,15 @@ import numpy as np
 import pytest
 import torch
 from places import GOLDEN
+from tiny_models import QUANTIZERS, model_of
 
 from toc import codebook_sha256
 from toc.codebooks import find_codebooks, load_codebook
 from unicode_cmg import load_pretrained
 from unicode_cmg.checkpoints import convert, save_pretrained
-from unicode_cmg.methods import method_class
 
 RELEASED = {"dcid": ["layer0"], "hdcid": ["layer0", "layer1"], "fcid": ["layer0"]}
+PAIR = {"audio": {"dim": 6}, "video": {"dim": 5}}
 
 
 @pytest.mark.parametrize("method", RELEASED)
@@ -57,16 +58,7 @@ def test_a_layer_of_a_released_stack_can_be_chosen_by_key() -> None:
 def test_residual_codebooks_of_our_own_go_by_the_names_of_the_model(
     method: str, layers: int, tmp_path: Path
 ) -> None:
-    values = {
-        "modalities": {"audio": {"dim": 6}, "video": {"dim": 5}},
-        "dim": 8,
-        "num_codes": 6,
-        "heads": 2,
-        "transformer_layers": 1,
-        "feedforward": 16,
-        "codebook": {"quantizer": "rvq", "codebooks": 2},
-    }
-    model = method_class(method).from_values(values, where="test")
+    model = model_of(method, PAIR, codebook=QUANTIZERS["rvq"])
     save_pretrained(model, tmp_path / "model")
     found = find_codebooks(tmp_path / "model")
     assert [f.name for f in found.codebooks] == list(model.codebooks())
@@ -76,15 +68,7 @@ def test_residual_codebooks_of_our_own_go_by_the_names_of_the_model(
 
 
 def test_finite_scalars_of_our_own_have_no_codebook(tmp_path: Path) -> None:
-    values = {
-        "modalities": {"audio": {"dim": 6}, "video": {"dim": 5}},
-        "dim": 8,
-        "heads": 2,
-        "transformer_layers": 1,
-        "feedforward": 16,
-        "codebook": {"quantizer": "fsq", "levels": [4, 4]},
-    }
-    save_pretrained(method_class("dcid").from_values(values, where="test"), tmp_path / "model")
+    save_pretrained(model_of("dcid", PAIR, codebook=QUANTIZERS["fsq"]), tmp_path / "model")
     found = find_codebooks(tmp_path / "model")
     assert (found.codebooks, found.candidates) == ((), ())
     assert "finite scalars" in found.table()

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from tiny_ave import DIM, STEPS, write_tiny_ave
+from tiny_models import values_of
 
 from unicode_cmg.checkpoints import save_pretrained
 from unicode_cmg.data import FeatureStore
@@ -16,17 +17,7 @@ from unicode_cmg.methods import method_class
 @pytest.fixture(scope="session")
 def method() -> dict[str, Any]:
     """Settings of a small DCID for the data."""
-    return {
-        **{
-            "dim": 8,
-            "num_codes": 12,
-            "heads": 2,
-            "transformer_layers": 1,
-            "feedforward": 16,
-            "critic_hidden": 8,
-        },
-        "modalities": {name: {"dim": DIM, "specific_dim": 8} for name in ("audio", "video")},
-    }
+    return values_of("dcid", {name: {"dim": DIM, "specific_dim": 8} for name in ("audio", "video")})
 
 
 @pytest.fixture(scope="session")

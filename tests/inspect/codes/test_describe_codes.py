@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import torch
 from lookup_method import Lookup
+from tiny_models import model_of
 
 from unicode_cmg.data import FeatureStore
 from unicode_cmg.errors import InputError
 from unicode_cmg.inspect import describe_codes
 from unicode_cmg.inspect.codes import nearest
-from unicode_cmg.methods import method_class
 
 Steps = dict[str, list[list[tuple[int, torch.Tensor, str | None] | None]]]
 
@@ -164,20 +164,9 @@ def test_similar_codes_of_zero_vectors_are_not_nan(monkeypatch: pytest.MonkeyPat
 
 
 def dcid(store: FeatureStore, **codebook: Any) -> Any:
-    settings = {
-        "modalities": {m: {"dim": shape[-1]} for m, shape in store.modalities.items()},
-        **{
-            "dim": 8,
-            "num_codes": 9,
-            "heads": 2,
-            "transformer_layers": 1,
-            "feedforward": 8,
-            "codebook": codebook,
-        },
-    }
+    modalities = {m: {"dim": shape[-1]} for m, shape in store.modalities.items()}
     with torch.random.fork_rng():
-        torch.manual_seed(0)
-        return method_class("dcid").from_values(settings, where="test").eval()
+        return model_of("dcid", modalities, num_codes=9, feedforward=8, codebook=codebook).eval()
 
 
 def test_without_a_codebook_the_codes_that_occur_are_listed(store: FeatureStore) -> None:
