@@ -8,9 +8,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from unicode_cmg.codebook.pulls import laplace_smoothing, pulls
 from unicode_cmg.codebook.quantizer import Features, Generator, Indices, Masks
 from unicode_cmg.codebook.revival import draws_of_rank_0
-from unicode_cmg.codebook.shared import SharedCodebook, laplace_smoothing, pulls
+from unicode_cmg.codebook.shared import SharedCodebook
 from unicode_cmg.ranks import sum_over_ranks
 
 _ACTIVE_WITHIN = 100  # updates; a revival copies a code that was used more recently than this
