@@ -1,7 +1,8 @@
-"""Small models of every method, and batches of noise for them."""
+"""Small models of every method, batches of noise for them, and changes to the settings of their runs."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor
 
 from unicode_cmg.batch import FeatureBatch
 from unicode_cmg.methods import method_class
+from unicode_cmg.training import PretrainConfig
 
 SIZES: dict[str, Any] = {
     "dim": 8,
@@ -38,6 +40,17 @@ def values_of(method: str, modalities: dict[str, Any], **settings: Any) -> dict[
 def model_of(method: str, modalities: dict[str, Any], **settings: Any) -> Any:
     torch.manual_seed(0)
     return method_class(method).from_values(values_of(method, modalities, **settings), where="test")
+
+
+def changed_config(values: dict[str, Any], changes: Mapping[str, Any]) -> PretrainConfig:
+    """Settings of a run; `changes` are `section` -> value or `section__key` -> value."""
+    for key, value in changes.items():
+        section, _, name = key.partition("__")
+        if name:
+            values.setdefault(section, {})[name] = value
+        else:
+            values[section] = value
+    return PretrainConfig.parse(values, where="test")
 
 
 def batch_of(model: Any, clips: int = 3, steps: int = 4, seed: int = 0, **lengths: int) -> FeatureBatch:

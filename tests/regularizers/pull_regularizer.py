@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from pydantic import Field
-from tiny_models import values_of
+from tiny_models import changed_config, values_of
 from torch import Tensor, nn
 
 from unicode_cmg.batch import StepView
@@ -79,10 +79,4 @@ def pull_run(store: Path, *regularizers: Mapping[str, Any], **changes: Any) -> P
         "critics": {"steps": 1},
         "training": {"epochs": 2, "batch_size": 8, "log_every": 1, "checkpoint_every": 100},
     }
-    for key, value in changes.items():
-        section, _, name = key.partition("__")
-        if name:
-            values.setdefault(section, {})[name] = value
-        else:
-            values[section] = value
-    return PretrainConfig.parse(values, where="test")
+    return changed_config(values, changes)

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from pydantic import Field
+from tiny_models import changed_config
 from torch import Tensor, nn
 from torch.nn import functional as F
 from untrained_method import Book, residual_codes
@@ -147,10 +148,4 @@ def tiny_config(store: Path, **changes: Any) -> PretrainConfig:
         "critics": {"steps": 2},
         "training": {"epochs": 2, "batch_size": 8, "log_every": 2, "checkpoint_every": 100},
     }
-    for key, value in changes.items():
-        section, _, name = key.partition("__")
-        if name:
-            values.setdefault(section, {})[name] = value
-        else:
-            values[section] = value
-    return PretrainConfig.parse(values, where="test")
+    return changed_config(values, changes)
