@@ -19,7 +19,7 @@ from toc import TOCSelection
 from unicode_cmg.console import dimensions_in
 
 CODES = np.random.default_rng(0).normal(0.3, 1, size=(10, 8)).astype(np.float32)
-SUMMARY = r"{name}: 4 of 8 dimensions kept; mean cosine similarity of codes "
+SUMMARY = r"{name}: {kept} of 8 dimensions kept; mean cosine similarity of codes "
 
 
 @pytest.fixture(scope="module")
@@ -55,14 +55,17 @@ def test_an_amount_of_dimensions_is_a_number_a_fraction_or_auto(text: str, value
     assert (read, type(read)) == (value, type(value))
 
 
-def test_a_run_is_refined(command, toy, tmp_path: Path) -> None:
-    done = command("toc", toy.run, "--keep", "4", "--to", tmp_path / "toc")
+@pytest.mark.parametrize(("keep", "kept"), [("4", 4), ("0.25", 2), ("1.0", 8)])
+def test_a_run_is_refined_to_a_number_or_a_fraction_of_its_dimensions(
+    command, toy, tmp_path: Path, keep: str, kept: int
+) -> None:
+    done = command("toc", toy.run, "--keep", keep, "--to", tmp_path / "toc")
     assert done.code == 0
-    assert done.out.startswith(SUMMARY.format(name="layer0"))
+    assert done.out.startswith(SUMMARY.format(name="layer0", kept=kept))
     assert len(done.out.splitlines()) == 1
     selection = TOCSelection.load(tmp_path / "toc")
-    assert (len(selection.indices), selection.lam, selection.variant) == (4, 0.3, "paper")
-    assert np.load(tmp_path / "toc" / "codebook.npy").shape == (6, 4)
+    assert (len(selection.indices), selection.lam, selection.variant) == (kept, 0.3, "paper")
+    assert np.load(tmp_path / "toc" / "codebook.npy").shape == (6, kept)
     assert (tmp_path / "toc" / "toc.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -96,7 +99,7 @@ def test_of_several_codebooks_one_is_chosen(command, stack: Path, tmp_path: Path
     error = command("toc", stack, "--to", tmp_path / "toc").error
     assert "holds layer0, layer1; choose one by its name (--codebook NAME)" in error
     done = command("toc", stack, "--codebook", "layers.1._codebook.embed", "--to", tmp_path / "toc")
-    assert done.out.startswith(SUMMARY.format(name="layer1"))
+    assert done.out.startswith(SUMMARY.format(name="layer1", kept=4))
 
 
 @pytest.mark.parametrize(("method", "layers"), [("dcid", 1), ("hdcid", 2), ("fcid", 1)])
@@ -189,6 +192,25 @@ def test_files_without_a_codebook_are_refused(command, stack: Path, tmp_path: Pa
     for arguments in (("--to", tmp_path / "toc"), ("--list",)):
         assert str(tmp_path) in command("toc", tmp_path / name, *arguments).error
     assert not (tmp_path / "toc").exists()
+
+
+class MakesAFolder:
+    """Makes a folder when it is unpickled."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.mkdir, (str(self.folder),)
+
+
+def test_a_malicious_checkpoint_is_refused_and_not_run(command, tmp_path: Path) -> None:
+    content = {"codebook.embed": torch.ones(4, 3), "hook": MakesAFolder(tmp_path / "owned")}
+    torch.save(content, tmp_path / "bad.pt")
+    for arguments in (("--to", tmp_path / "toc"), ("--list",)):
+        error = command("toc", tmp_path / "bad.pt", *arguments).error
+        assert "could run code, so it was not unpickled" in error
+        assert not (tmp_path / "owned").exists()
 
 
 @pytest.fixture

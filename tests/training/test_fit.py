@@ -216,7 +216,9 @@ def test_progress_is_plain_lines_where_there_is_no_terminal(
     shown = err.splitlines()
     assert len(shown) == 3
     assert re.match(r"step 2/6, epoch 1, \d+ s, about \d+ s left: total ", shown[0])
-    assert "reconstruction " in shown[0]
+    loss = lines(tmp_path / "run")[0]["loss"]
+    both = loss["reconstruction/audio"] + loss["reconstruction/video"]  # a figure for each kind of term
+    assert f"reconstruction {both:.4g}, " in shown[0]
     assert "layer0/active " in shown[0]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +116,7 @@ def test_heads_see_only_the_chosen_layers(ave: Path) -> None:
         ("layer0", "layer1"),
     )
     assert second.checkpoint.code_layers == {"layer0": CODES, "layer1": 6}
+    assert TaskResult.from_json(json.loads(json.dumps(second.to_json()))) == second
     assert "codes: layer1 of layer0, layer1" in second.table()
     assert "codes:" not in both.table()
 

@@ -32,6 +32,17 @@ def test_keeping_all_dimensions_changes_nothing_and_keeping_few_does(ave: Path) 
     assert plain.toc is None
 
 
+def test_heads_see_exactly_the_kept_dimensions(ave: Path) -> None:
+    model, task = tiny_model(), read_task("ave", ave)
+    book = model.codebooks()["layer0"]
+    selection = optimize(book.numpy(), 5)
+    full = encode_clips(model, "video", task.rows("video", "train"), task.features, task.mask)
+    seen = refined(full, [view_of(selection, "slice", book)])
+    torch.testing.assert_close(seen.tables[0], full.tables[0][:, sorted(selection.indices)])
+    assert torch.equal(seen.indices, full.indices)
+    assert run("ave", ave, model=model, toc=selection, directions=["video->audio"]).directions[0].mean > 50
+
+
 def test_a_selection_is_read_from_its_file(ave: Path, tmp_path: Path) -> None:
     model = tiny_model()
     selection = optimize(model.codebooks()["layer0"].numpy(), 6)
@@ -122,6 +133,13 @@ def test_auto_needs_a_codebook_that_can_be_scored(ave: Path) -> None:
         model.books[0].embedding[3] = 0
     with pytest.raises(InputError, match="code layer layer0: code 3 is zero"):
         run("ave", ave, model=model, directions=["video->audio"], toc="auto")
+
+
+def test_toc_of_a_layer_without_codebook_is_refused(ave: Path) -> None:
+    model = tiny_model()
+    selection = optimize(model.codebooks()["layer0"].numpy(), 2)
     model.hide_codebooks()
-    with pytest.raises(InputError, match="'layer0' has no codebook, and TOC refines codebooks"):
-        run("ave", ave, model=model, directions=["video->audio"], toc="auto")
+    for toc in ("auto", selection):
+        with pytest.raises(InputError, match="'layer0' has no codebook, and TOC refines codebooks") as error:
+            run("ave", ave, model=model, directions=["video->audio"], toc=toc)
+        assert "\n" not in str(error.value)

@@ -37,6 +37,40 @@ def test_the_constant_class_is_the_most_frequent_one_of_training() -> None:
     assert constant == {"accuracy": 25}
 
 
+def two_clips() -> tuple[Tensor, Tensor]:
+    """One prediction for two clips of two seconds, and labels: dog, bell, siren and background."""
+    labels = [[[1, 1, 0, 0], [0, 0, 0, 1]], [[1, 0, 0, 0], [0, 1, 0, 0]]]
+    predicted = [[[1, 0, 0, 0], [1, 0, 0, 0]], [[1, 0, 0, 1], [0, 0, 0, 0]]]
+    return torch.tensor([predicted]).bool(), torch.tensor(labels).bool()
+
+
+def test_scores_of_two_clips_are_those_counted_by_hand() -> None:
+    # dog: 2 found, 3 claimed, 2 there; bell: none found, none claimed, 2 there; siren: nowhere
+    assert {name: value.item() for name, value in event_scores(*two_clips()).items()} == pytest.approx(
+        {
+            "f1_micro": 100 * 2 * 2 / (3 + 4),
+            "f1_macro": 100 * (2 * 2 / (3 + 2) + 0) / 2,
+            "precision_micro": 100 * 2 / 3,
+            "recall_micro": 100 * 2 / 4,
+        }
+    )
+    # with background: 2 found of 4 claimed, 5 there
+    released = {name: value.item() for name, value in released_event_scores(*two_clips()).items()}
+    assert released == pytest.approx({"precision": 50, "recall": 40, "f1": 2 * 50 * 40 / 90})
+
+
+def test_released_scores_are_averages_over_batches_of_eighty_clips() -> None:
+    """80 clips with one prediction, right, then 20 with none: the last batch counts as precision 0."""
+    labels = torch.zeros(100, 1, 3, dtype=torch.bool)
+    labels[:, 0, 0] = True
+    predicted = labels[None].clone()
+    predicted[:, 80:] = False
+    scores = released_event_scores(predicted, labels)
+    assert {name: value.item() for name, value in scores.items()} == pytest.approx(
+        {"precision": 80, "recall": 80, "f1": 80}
+    )
+
+
 @pytest.mark.parametrize("scores", [event_scores, released_event_scores])
 def test_saying_nothing_scores_zero(scores) -> None:
     labels = torch.ones(2, 3, 4, dtype=torch.bool)
@@ -149,6 +183,16 @@ def test_the_interval_is_that_of_scipy() -> None:
         rng=np.random.default_rng(0),
     ).confidence_interval
     assert ours == pytest.approx(tuple(theirs), abs=0.35)
+
+
+def test_the_interval_holds_the_truth_about_as_often_as_it_says() -> None:
+    g, held = torch.Generator().manual_seed(5), 0
+    for _ in range(200):
+        values = torch.rand(1, 80, generator=g, dtype=torch.float64)
+        how = Bootstrap(resamples=300)
+        low, high = bootstrap_intervals(how, 80, lambda w, v=values: {"x": w @ v.T / 80}, CPU)["x"]
+        held += low <= 0.5 <= high
+    assert 180 <= held <= 199
 
 
 def test_averages_over_batches_have_no_interval() -> None:

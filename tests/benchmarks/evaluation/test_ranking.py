@@ -49,6 +49,12 @@ def test_an_item_counts_by_the_best_of_its_captions() -> None:
     assert found.expected().item() == pytest.approx(1 + 4 / 3)
 
 
+def test_ten_equal_captions_of_which_one_is_right_are_a_lottery() -> None:
+    found = ranked(torch.zeros(1, 10), torch.tensor([3]), torch.arange(10))
+    assert [found.within(k).item() for k in (1, 5, 10)] == pytest.approx([0.1, 0.5, 1])
+    assert found.expected().item() == 5.5
+
+
 def test_queries_are_compared_in_parts_when_there_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
     g = torch.Generator().manual_seed(0)
     scores = torch.randint(4, (11, 7), generator=g).double()

@@ -92,6 +92,17 @@ def test_two_modalities_score_as_the_loops_say(seed: int, density: float) -> Non
                 assert ours[name][0, row].item() == pytest.approx(value, abs=1e-12), name
 
 
+def test_a_clip_is_scored_as_counted_by_hand() -> None:
+    true = clip("xxxx....xx", "..........", "xx........")
+    said = clip("xx......xx", ".....x....", "..........")
+    # first class: 4 of 6 seconds found, none too much; second: one second too much; third: two missed
+    segments = match_segments(said[None, None], true[None])
+    assert segments.clip_f1().item() == pytest.approx((2 * 4 / (4 + 6) + 0 + 0) / 3)
+    # first class: 2 of 4 seconds are half of the union, which is enough, and 8..10 is found whole
+    events = match_events(said[None, None], true[None])
+    assert events.clip_f1().item() == pytest.approx((1 + 0 + 0) / 3)
+
+
 @pytest.mark.parametrize(
     ("said", "right"), [("xx........", 1), ("x.........", 0), ("xxxxxxxx..", 1), ("xxxxxxxxx.", 0)]
 )

@@ -106,6 +106,8 @@ def test_a_page_of_many_classes_stays_small(classes: int) -> None:
 def test_shares_are_of_the_true_class() -> None:
     counts = np.array([[3, 1, 0], [0, 0, 0], [1, 0, 1]])
     np.testing.assert_array_equal(shares(counts), [[0.75, 0.25, 0], [0, 0, 0], [0.5, 0, 0.5]])
+    by_code = np.array([[3, 0, 0], [1, 0, 2]])  # codes by classes: each class is shared out among the codes
+    np.testing.assert_array_equal(shares(by_code.T).T, [[0.75, 0, 0], [0.25, 0, 1]])
     assert common_mistakes(counts, "abc") == "Most often taken for another: c for a (50 %), a for b (25 %)."
     assert common_mistakes(np.diag([2, 0, 1]), "abc") == "No clip is taken for another class."
 

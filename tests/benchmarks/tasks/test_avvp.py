@@ -12,7 +12,7 @@ import pytest
 import torch
 from head_cases import PlainLocalizer
 from sklearn.metrics import f1_score
-from tiny_avvp import CLASSES, names, tiny_localizer, write_tiny_avvp
+from tiny_avvp import CLASSES, DIM, names, tiny_localizer, write_tiny_avvp
 from tiny_runs import copy_of, ruin, run
 from torch import nn
 
@@ -223,6 +223,26 @@ def test_the_constant_answer_is_learned_from_the_source_and_judged_on_the_target
     assert result.direction("video", "audio").constant == pytest.approx(100 * score(best, truth))
     assert result.chance is None
     assert result.majority is None
+
+
+def test_a_seed_does_not_depend_on_the_others(avvp: Path) -> None:
+    hard = optimize(tiny_localizer().codebooks()["layer0"].numpy(), 2)
+    together, alone = (
+        run("avvp", avvp, seeds=seeds, directions=["video->audio"], toc=hard).directions[0]
+        for seeds in ((4, 1, 7), (1,))
+    )
+    assert len(set(together.per_seed)) > 1
+    assert alone.per_seed[0] == together.per_seed[1]
+    assert alone.epochs_selected[0] == together.epochs_selected[1]
+
+
+def test_all_dimensions_localize_every_event_and_one_does_not(avvp: Path) -> None:
+    codebook = tiny_localizer().codebooks()["layer0"].numpy()
+    whole, few = (
+        run("avvp", avvp, seeds=(0,), directions=["video->audio"], toc=optimize(codebook, kept)).directions[0]
+        for kept in (DIM, 1)
+    )
+    assert whole.mean == 100 > few.mean
 
 
 @pytest.mark.parametrize(("protocol", "metric"), [("paper", "precision"), ("paper-f1", "f1")])

@@ -123,18 +123,20 @@ def test_a_protocol_of_another_task_is_refused(avvp: Path) -> None:
 
 @pytest.mark.parametrize("task", ROOTS)
 def test_renaming_the_codes_of_the_target_brings_transfer_down_to_a_constant_answer(
-    root_of: Roots, result_of: Results, task: str
+    root_of: Roots, task: str
 ) -> None:
-    plain, control = result_of(task), run(task, root_of(task), seeds=tuple(range(8)), permute_codes_seed=3)
+    plain, control = (
+        run(task, root_of(task), seeds=tuple(range(8)), permute_codes_seed=seed) for seed in (None, 3)
+    )
     transfers = [row for row in control.directions if row.kind == "transfer"]
+    assert all(row.constant is not None and row.mean < row.constant + 10 < 50 for row in transfers)
     mean = statistics.fmean(row.mean for row in transfers)
-    assert mean < statistics.fmean(row.constant for row in transfers if row.constant is not None) + 12
     assert control.chance is None or mean > control.chance - 12
     assert mean < statistics.fmean(row.mean for row in plain.directions if row.kind == "transfer") - 30
-    for row in control.directions[len(transfers) :]:
-        assert row.per_seed[:3] == pytest.approx(plain.direction(row.source, row.target).per_seed, abs=1)
+    assert control.directions[len(transfers) :] == plain.directions[len(transfers) :]
     assert "CONTROL" in control.table()
     assert "CONTROL" not in plain.table()
+    assert TaskResult.from_json(json.loads(json.dumps(control.to_json(), allow_nan=False))) == control
 
 
 @EACH_TASK
