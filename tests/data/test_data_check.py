@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tiny_sets
-from tiny_sets import Runs, append, edit, h5, one, pack, told
+from tiny_sets import Runs, append, edit, h5, one, pack, told, write_vggsound_avel
 
 from unicode_cmg.data.categories import category_table
 from unicode_cmg.data.check import available_checks, check_data
@@ -23,7 +23,7 @@ from unicode_cmg.data.layouts import (
     write_clip,
     write_retrieval,
 )
-from unicode_cmg.data.layouts.vggsound_avel import AVELClip, write_vggsound_avel
+from unicode_cmg.data.layouts.vggsound_avel import AVELClip
 from unicode_cmg.errors import InputError
 
 READERS: dict[str, Callable[[Path], Any]] = {

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tiny_sets import split_rows
 
 from unicode_cmg.data import FeatureStore
 from unicode_cmg.data.digits import CLASSES, Digits, write_digits
@@ -82,7 +83,7 @@ def test_avvp_files_hold_the_clips_drawn_for_them(digits_root: Path, built_digit
     for modality in ("audio", "video"):
         assert len({row.filename[:11] for row in data.rows[modality]}) == len(data.rows[modality])
         for split in ("val", "test"):
-            rows = data.split_rows(modality, split)[[0, 7, -1]]
+            rows = split_rows(data, modality, split)[[0, 7, -1]]
             for row, features in zip(rows, data.features(modality, rows), strict=True):
                 index = int(data.rows[modality][row].filename[7:11])
                 np.testing.assert_array_equal(

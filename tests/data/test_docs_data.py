@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from places import DOCS
+from tiny_sets import write_vggsound_avel
 
 from unicode_cmg.data import FeatureStore
 from unicode_cmg.data.check import available_checks, check_data
 from unicode_cmg.data.layouts import read_retrieval, write_retrieval
-from unicode_cmg.data.layouts.vggsound_avel import AVELClip, write_vggsound_avel
+from unicode_cmg.data.layouts.vggsound_avel import AVELClip
 
 PAGE = (DOCS / "guide" / "data.md").read_text(encoding="utf-8")
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tiny_sets import append, clip, h5, told
+from tiny_sets import append, clip, h5, split_rows, told
 
 from unicode_cmg.data.categories import avvp_classes
 from unicode_cmg.data.check import check_data
@@ -57,10 +57,10 @@ def test_avvp_events_labels_and_splits_are_read_back(avvp: Path) -> None:
     for modality in ("audio", "video"):
         for row, labels in zip(data.rows[modality], data.labels[modality], strict=True):
             np.testing.assert_array_equal(labels, event_labels(row.events, data.classes))
-    assert data.split_rows("audio", "val").tolist() == [0]
-    assert data.split_rows("audio", "test").tolist() == [2]
-    assert data.split_rows("video", "test").tolist() == [1]
-    assert data.split_rows("video", "train").tolist() == []
+    assert split_rows(data, "audio", "val").tolist() == [0]
+    assert split_rows(data, "audio", "test").tolist() == [2]
+    assert split_rows(data, "video", "test").tolist() == [1]
+    assert split_rows(data, "video", "train").tolist() == []
 
 
 def test_avvp_features_are_found_by_eleven_characters_and_made_ten_long(avvp: Path) -> None:

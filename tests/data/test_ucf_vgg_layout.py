@@ -68,14 +68,6 @@ def test_ucf_vgg_lists_that_do_not_fit_are_named(ucf_vgg: Path) -> None:
         read_ucf_vgg(ucf_vgg)
 
 
-def test_the_pairs_without_clips_on_both_sides_are_told(ucf_vgg: Path) -> None:
-    data = read_ucf_vgg(ucf_vgg)
-    assert data.broken_pairs() == (
-        "pair 0: 0 clips of 'Bowling', 1 of 'bowling impact'",
-        "pair 2: 1 clips of 'Frisbee', 0 of 'playing frisbee'",
-    )
-
-
 def test_a_class_whose_line_has_a_second_word_is_matched_by_the_first(ucf_vgg: Path) -> None:
     file = ucf_vgg / "UCF101/data/ucf2vggsound.csv"
     file.write_text(file.read_text() + "Bowling,v_Bowling_g01_c01\n")

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny_sets import told
+from tiny_sets import told, write_vggsound_avel
 
 from unicode_cmg.data import FeatureStore
 from unicode_cmg.data.categories import vggsound_avel_classes
 from unicode_cmg.data.check import check_data
 from unicode_cmg.data.layouts import read_vggsound_avel, write_clip
-from unicode_cmg.data.layouts.vggsound_avel import AVELClip, write_vggsound_avel
+from unicode_cmg.data.layouts.vggsound_avel import AVELClip
 from unicode_cmg.errors import InputError
 
 CLASSES = ("race car", "police car (siren)")

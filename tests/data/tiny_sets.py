@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import os
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
+from numpy.typing import NDArray
 
 from unicode_cmg.data.check import CheckReport
 from unicode_cmg.data.layouts.ave import Annotation, write_ave
 from unicode_cmg.data.layouts.ave_avvp import write_ave_avvp
-from unicode_cmg.data.layouts.avvp import Event, EventRow, write_avvp
+from unicode_cmg.data.layouts.avvp import Event, EventClips, EventRow, write_avvp
+from unicode_cmg.data.layouts.tables import write_table
 from unicode_cmg.data.layouts.ucf_vgg import UCFVGGClip, write_ucf_vgg
+from unicode_cmg.data.layouts.vggsound_avel import CATEGORIES, CLIPS, FOLDER, PROMPTS, AVELClip
+from unicode_cmg.data.layouts.zips import write_clips, zip_folder
 
 AVE_ROWS = [
     Annotation("Bell", "vid-0000000", 0, 10),
@@ -152,3 +156,25 @@ class Runs:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (os.mkdir, ("made-by-a-pickle",))
+
+
+def write_vggsound_avel(
+    data_root: Path,
+    classes: Sequence[str],
+    clips: Sequence[AVELClip],
+    features: Mapping[str, Mapping[str, NDArray[np.floating]]],
+    prompts: Mapping[str, str],
+) -> None:
+    """Write the folder `vggsound40k`; `features` map "video", "audio" and "label" to arrays by clip."""
+    tables = data_root / FOLDER / "data"
+    tables.mkdir(parents=True)
+    (tables / CATEGORIES).write_text("\n".join(classes) + "\n", encoding="utf-8")
+    write_table(tables / CLIPS, AVELClip._fields, clips)
+    write_table(tables / PROMPTS, ("label", "prompt"), prompts.items())
+    for kind, arrays in features.items():
+        write_clips(zip_folder(data_root / FOLDER, kind), arrays)
+
+
+def split_rows(data: EventClips, modality: str, split: str) -> NDArray[np.int64]:
+    """Rows of one modality whose clip is in a split."""
+    return np.flatnonzero([row.filename in data.splits[split] for row in data.rows[modality]])

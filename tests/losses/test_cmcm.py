@@ -154,7 +154,7 @@ def test_no_valid_clip_is_no_loss() -> None:
 
 
 def test_bad_arguments_are_refused() -> None:
-    with pytest.raises(InputError, match="fewer than two"):
+    with pytest.raises(InputError, match="modalities is 1; expected at least 2"):
         cmcm_loss({"a": torch.ones(2, 1, 3)})
     with pytest.raises(InputError, match="form is 'exact'"):
         inspect.unwrap(cmcm_loss)(distances(2, 2), form="exact")

@@ -227,5 +227,5 @@ def test_features_that_do_not_fit_are_refused() -> None:
     x = features(3, 5)
     with pytest.raises(InputError, match="unknown modality 'd'"):
         cpc({"a": x["a"], "d": x["b"]})
-    with pytest.raises(InputError, match="fewer than two"):
+    with pytest.raises(InputError, match="modalities is 1; expected at least 2"):
         cpc({"a": x["a"]})

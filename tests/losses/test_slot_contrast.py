@@ -302,7 +302,7 @@ def test_descent_pulls_pairs_together_and_slots_of_one_model_apart(form: str) ->
 def test_what_does_not_fit_is_named() -> None:
     slots = some()
     empty: dict[str, Tensor] = {}
-    with pytest.raises(InputError, match="no teacher"):
+    with pytest.raises(InputError, match="teachers is 0; expected at least 1"):
         slot_contrast(empty, empty, empty, empty, slots.joint, slots.keep, form="paper")
     with pytest.raises(InputError, match=r"keep of teachers \['a'\]; expected of \['a', 'b'\]"):
         replace(slots, keeps={"a": slots.keeps["a"]}).loss("paper", pairs=slots.pairs())

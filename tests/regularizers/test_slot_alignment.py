@@ -191,7 +191,7 @@ def test_its_parameters_have_the_rate_of_the_paper() -> None:
         ({"teachers": {"audio": {"lr": 1e-6}}}, "stored features do not learn"),
         ({"teachers": {"audio": {"module": "teacher_modules"}}}, "package.module:callable"),
         ({"teachers": {"a.b": {}}}, "cannot name a teacher"),
-        ({"teachers": {"clip": {"column": "video_clip"}}}, "there is no column 'video_clip'"),
+        ({"teachers": {"clip": {"column": "video_clip"}}}, "unknown column 'video_clip'"),
     ],
 )
 def test_wrong_settings_say_what_is_wrong(settings: dict[str, Any], message: str) -> None:

@@ -81,7 +81,14 @@ def convert(source: Path | str, target: Path | str) -> Conversion:
 
 
 def _to_native(source: Path, target: Path) -> Conversion:
-    _check_replaceable(target)
+    present = {path.name for path in target.iterdir()} if target.is_dir() else set()
+    others = sorted(present - {*MODEL_FILES, UNUSED_FILE})
+    if others:
+        raise InputError(
+            f"the folder holds other files ('{others[0]}'), which would be lost",
+            where=target,
+            expected="a new folder, or one that holds a model only",
+        )
     file = read_released(source)
     model = model_of(file, dtype=None)
     save_pretrained(model, target, extra={"source": source.name})
@@ -99,16 +106,3 @@ def _to_released(source: Path, target: Path) -> Conversion:
     write_released(file)
     fresh = model.origin.fresh if model.origin else ()
     return Conversion(str(source), str(target), "released", model.name, file.modules, fresh, ())
-
-
-def _check_replaceable(folder: Path) -> None:
-    """Refuse to replace a folder that holds anything but a model."""
-    if not folder.is_dir():
-        return
-    others = sorted({path.name for path in folder.iterdir()} - {*MODEL_FILES, UNUSED_FILE})
-    if others:
-        raise InputError(
-            f"the folder holds other files ('{others[0]}'), which would be lost",
-            where=folder,
-            expected="a new folder, or one that holds a model only",
-        )

@@ -14,7 +14,7 @@ from jaxtyping import Bool, Int64
 from numpy.typing import NDArray
 
 from unicode_cmg.errors import InputError
-from unicode_cmg.files import atomic_directory, check_replaceable, write_json
+from unicode_cmg.files import atomic_directory, check_replaceable, reading, write_json
 
 INDEX = "features.json"
 _DTYPES = ("float16", "float32", "float64")
@@ -190,7 +190,7 @@ def read_tokens(
         InputError: The file is missing or damaged, or does not fit the clips and their valid steps.
     """
     try:
-        with file.open(encoding="utf-8") as lines:
+        with reading(file), file.open(encoding="utf-8") as lines:
             for clip, mask in zip(ids, masks, strict=True):
                 line = lines.readline()
                 if not line:
@@ -206,8 +206,6 @@ def read_tokens(
                 yield tuple(next(remaining) if valid else None for valid in mask)
             if lines.readline():
                 raise InputError("more lines than clips", where=file, expected=f"{len(ids)} lines")
-    except FileNotFoundError:
-        raise InputError("no such file", where=file, expected="the words of this modality") from None
     except UnicodeDecodeError:
         raise InputError("not a text file", where=file, expected="UTF-8 text") from None
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-from unicode_cmg.errors import InputError, one_of
+from unicode_cmg.errors import at_least, one_of
 from unicode_cmg.losses._masked import at_least_float32, contrast, in_both, masked_mean
 
 
@@ -49,8 +49,7 @@ def cmcm_loss(
     True
     """
     one_of("cmcm_loss", ("corrected", "released"), form=form)
-    if len(squared_distances) < 2:
-        raise InputError("fewer than two modalities", where="cmcm_loss", expected="something to match")
+    at_least("cmcm_loss", 2, modalities=len(squared_distances))
     posteriors, valid = {}, {}
     device = next(iter(squared_distances.values())).device.type
     with torch.autocast(device, enabled=False):

@@ -222,8 +222,7 @@ class CrossModalCPC(nn.Module):
         for m in features:
             if m not in self.modalities:
                 raise unknown("modality", m, self.modalities, where=where)
-        if len(features) < 2:
-            raise InputError("fewer than two modalities", where=where, expected="something to predict")
+        at_least(where, 2, modalities=len(features))
         if len({x.shape[0] for x in features.values()}) > 1:
             raise InputError("modalities differ in batch size", where=where, expected="the same clips")
         return [m for m in self.modalities if m in features]

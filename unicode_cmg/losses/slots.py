@@ -12,7 +12,7 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 from torch.nn import functional
 
-from unicode_cmg.errors import InputError, one_of, positive
+from unicode_cmg.errors import InputError, at_least, one_of, positive
 from unicode_cmg.losses._masked import at_least_float32, masked_mean
 
 LARGEST_EXPONENT = 60.0
@@ -110,8 +110,7 @@ def slot_contrast(
             temperature is not positive.
     """
     where = "slot_contrast"
-    if not similarity:
-        raise InputError("no teacher", where=where, expected="one or more")
+    at_least(where, 1, teachers=len(similarity))
     for name, given in (("pairs", pairs), ("slots", teacher_slots), ("keep", teacher_keep)):
         if given.keys() != similarity.keys():
             what, expected = f"{name} of teachers {sorted(given)}", f"of {sorted(similarity)}"

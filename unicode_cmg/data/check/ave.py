@@ -90,12 +90,8 @@ def _check_classes(
 ) -> None:
     known = [a for a in annotations if a is not None]
     videos = {a.video_id for a in known}
-    if published:
-        report.ok(path, f"{len(classes)} classes, in the published order")
-    else:
-        report.note(
-            path, f"{len(classes)} classes, which are not those of AVE; nothing is compared with its counts"
-        )
+    others = "those of AVE; nothing is compared with its counts"
+    report.classes(path, f"{len(classes)} classes", published=bool(published), others=others)
     report.compare(path, {"clips": len(annotations), "videos": len(videos)}, published.get("counts", {}))
     counts = Counter(a.category for a in known)
     wrong = [

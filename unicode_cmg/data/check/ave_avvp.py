@@ -27,10 +27,7 @@ def check_ave_avvp(report: CheckReport, root: Path) -> None:
     tables = data_folder(root / "AVE_AVVP")
     default = tuple(avvp for avvp, _ in ave_avvp_classes())
     classes = report.attempt(read_classes, tables / CATEGORIES, default) or default
-    if classes == default:
-        report.ok(tables / CATEGORIES, f"{len(classes)} classes, in the published order")
-    else:
-        report.note(tables / CATEGORIES, f"{len(classes)} classes, which are not the published ones")
+    report.classes(tables / CATEGORIES, f"{len(classes)} classes", published=classes == default)
     published = expected("ave-avvp") if classes == default else {}
     order = None if ave is None else _check_order(report, tables, ave, classes, published.get("order", {}))
     _check_separators(report, tables)

@@ -58,6 +58,13 @@ class CheckReport:
         """Add something that prevents use of the data."""
         self._entries.append(Entry("problem", self._name(where), what))
 
+    def classes(self, where: Path, what: str, *, published: bool, others: str = "the published ones") -> None:
+        """Say whether the classes, counted by `what`, are the published ones in their order."""
+        if published:
+            self.ok(where, f"{what}, in the published order")
+        else:
+            self.note(where, f"{what}, which are not {others}")
+
     def note_names(self, where: Path, what: str, names: Sequence[str], more: str = "") -> None:
         """Note how many names there are of something, and the first few; nothing if there is none."""
         if names:

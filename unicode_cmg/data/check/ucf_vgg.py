@@ -55,12 +55,12 @@ def check_ucf_vgg(report: CheckReport, root: Path) -> None:
 def _check_classes(
     report: CheckReport, tables: Path, ucf: tuple[str, ...], vgg: tuple[str, ...], *, published: bool
 ) -> None:
-    if published:
-        report.ok(tables, f"{len(ucf)} pairs of classes, in the published order")
-    elif ucf and vgg:
-        report.note(tables, f"{len(ucf)} pairs of classes, which are not the published ones")
-    if ucf and vgg and len(ucf) != len(vgg):
-        report.problem(tables / VGG_CLASSES, f"{len(vgg)} classes; expected {len(ucf)}, one for each pair")
+    if ucf and vgg:
+        report.classes(tables, f"{len(ucf)} pairs of classes", published=published)
+        if len(ucf) != len(vgg):
+            report.problem(
+                tables / VGG_CLASSES, f"{len(vgg)} classes; expected {len(ucf)}, one for each pair"
+            )
     for path in (tables / UCF_CLASSES, tables / VGG_CLASSES):
         for number, name in enumerate(read_names(path) if path.is_file() else (), 1):
             if "\t" in name:

@@ -50,10 +50,8 @@ def _check_classes(report: CheckReport, path: Path) -> tuple[str, ...]:
         report.ok(path, f"not there; the {len(published)} published classes are used")
         return published
     classes: tuple[str, ...] = report.attempt(read_names, path) or published
-    if classes == published:
-        report.ok(path, f"{len(classes)} classes, in the published order")
-    else:
-        report.note(path, f"{len(classes)} classes, which are not the {len(published)} published ones")
+    others = f"the {len(published)} published ones"
+    report.classes(path, f"{len(classes)} classes", published=classes == published, others=others)
     return classes
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float32, Int64
+from jaxtyping import Float32
 from numpy.typing import NDArray
 
 from unicode_cmg.data.categories import avvp_classes
@@ -49,7 +49,7 @@ class EventClips:
         classes: The K classes.
         rows: Modality -> its clips, in file order (the published audio list has two clips twice).
         labels: Modality -> `[rows, 10, K+1]`, 1 where a class occurs; the last column, background, else.
-        splits: "train", "val", "test" -> file names.
+        splits: "train", "val", "test" -> file names; a few published clips are in none.
     """
 
     feature_folders: Mapping[str, Path]
@@ -57,11 +57,6 @@ class EventClips:
     rows: Mapping[str, tuple[EventRow, ...]]
     labels: Mapping[str, Float32[np.ndarray, "rows 10 columns"]]
     splits: Mapping[str, frozenset[str]]
-
-    def split_rows(self, modality: str, split: str) -> Int64[np.ndarray, " rows"]:
-        """Rows of one modality whose clip is in a split; a few published clips are in none."""
-        listed = [row.filename in self.splits[split] for row in self.rows[modality]]
-        return np.flatnonzero(listed)
 
     def features(self, modality: str, rows: NDArray[np.int64]) -> Float32[np.ndarray, "rows 10 ..."]:
         """Features of some rows, cut to ten seconds or padded with copies of their last second.

@@ -65,15 +65,6 @@ class UCFVGGData:
         """Pairs with clips on both sides; the published lists have two without."""
         return tuple(sorted({*self.video.labels.tolist()} & {*self.audio.labels.tolist()}))
 
-    def broken_pairs(self) -> tuple[str, ...]:
-        """A description of each pair without clips on at least one side."""
-        counts = [np.bincount(side.labels, minlength=len(self.classes)) for side in (self.video, self.audio)]
-        return tuple(
-            f"pair {index}: {video} clips of '{ucf}', {audio} of '{vgg}'"
-            for index, ((ucf, vgg), video, audio) in enumerate(zip(self.classes, *counts, strict=True))
-            if not (video and audio)
-        )
-
 
 def read_ucf_vgg(data_root: str | Path, subset: int | None = None) -> UCFVGGData:
     """Open the folders `UCF101` (with the lists) and `vggsound40k` of a data root.

@@ -18,9 +18,8 @@ from unicode_cmg.data.layouts.tables import (
     read_names,
     read_table,
     set_folder,
-    write_table,
 )
-from unicode_cmg.data.layouts.zips import STEPS, read_clips, read_stored, write_clips, zip_folder
+from unicode_cmg.data.layouts.zips import STEPS, read_clips, read_stored, zip_folder
 from unicode_cmg.errors import InputError
 
 SPLITS = ("train", "test", "val")  # the order in which the 40K list is put together
@@ -140,20 +139,3 @@ def read_prompts(path: Path, classes: Sequence[str]) -> dict[str, str]:
         what = f"no sentence for '{missing[0]}'" if missing else "two sentences for one class"
         raise InputError(what, where=path, expected="one for each class")
     return prompts
-
-
-def write_vggsound_avel(
-    data_root: Path,
-    classes: Sequence[str],
-    clips: Sequence[AVELClip],
-    features: Mapping[str, Mapping[str, NDArray[np.floating]]],
-    prompts: Mapping[str, str],
-) -> None:
-    """Write the folder `vggsound40k`; `features` map "video", "audio" and "label" to arrays by clip."""
-    tables = data_root / FOLDER / "data"
-    tables.mkdir(parents=True)
-    (tables / CATEGORIES).write_text("\n".join(classes) + "\n", encoding="utf-8")
-    write_table(tables / CLIPS, AVELClip._fields, clips)
-    write_table(tables / PROMPTS, ("label", "prompt"), prompts.items())
-    for kind, arrays in features.items():
-        write_clips(zip_folder(data_root / FOLDER, kind), arrays)

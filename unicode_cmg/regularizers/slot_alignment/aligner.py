@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from unicode_cmg.errors import InputError
+from unicode_cmg.errors import InputError, at_least
 from unicode_cmg.losses import slot_contrast, slot_retrieval_loss, slot_similarity, top_pairs
 from unicode_cmg.regularizers.slot_alignment.config import AlignerConfig
 from unicode_cmg.regularizers.slot_alignment.decomposer import Decomposer
@@ -41,8 +41,7 @@ class SlotAligner(nn.Module):
 
     def __init__(self, config: AlignerConfig, joint_dim: int, teacher_dims: Mapping[str, int]) -> None:
         super().__init__()
-        if not teacher_dims:
-            raise InputError("no teacher", where="SlotAligner", expected="one or more")
+        at_least("SlotAligner", 1, teachers=len(teacher_dims))
         self.config = config
         dim = config.dim or joint_dim
         self.joint = Decomposer(config, joint_dim, dim)

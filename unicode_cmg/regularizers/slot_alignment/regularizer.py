@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from unicode_cmg.batch import StepView
-from unicode_cmg.errors import InputError
+from unicode_cmg.errors import InputError, unknown
 from unicode_cmg.regularizers.base import ParameterGroup, Regularizer
 from unicode_cmg.regularizers.slot_alignment.aligner import SlotAligner
 from unicode_cmg.regularizers.slot_alignment.config import SlotAlignmentConfig, TeacherConfig
@@ -116,11 +116,7 @@ class SlotAlignment(Regularizer):
         for m, teacher in self.teachers.items():
             column = self._column(m)
             if column not in view.features:
-                raise InputError(
-                    f"there is no column '{column}'",
-                    where=f"{self.name}: teachers.{m}",
-                    expected="one of " + ", ".join(view.features),
-                )
+                raise unknown("column", column, view.features, where=f"{self.name}: teachers.{m}")
             tokens[m] = teacher(view.features[column], view.masks[column])
         return tokens
 
