@@ -47,7 +47,9 @@ def write_store(
     with atomic_directory(path) as scratch:
         content, modalities = {}, {}
         for name, values in features.items():
-            chunks = _blocks(values) if isinstance(values, np.ndarray) else values
+            chunks = values
+            if isinstance(values, np.ndarray):  # in blocks: it may itself map a file larger than memory
+                chunks = np.split(values, range(_BLOCK, len(values), _BLOCK))
             shape, dtype, content[f"{name}.npy"] = _write_chunks(
                 scratch / f"{name}.npy", chunks, ids, f"{path}: modality '{name}'"
             )
@@ -66,12 +68,6 @@ def write_store(
         (scratch / "ids.txt").write_text("\n".join(ids) + "\n", encoding="utf-8")
         index = {"format_version": 1, "clips": len(ids), "modalities": modalities, "content": content}
         write_json(scratch / INDEX, index | ({"source": dict(source)} if source else {}))
-
-
-def _blocks(values: NDArray[Any]) -> Iterator[NDArray[Any]]:
-    """An array in blocks: it may itself be a map of a file larger than memory."""
-    for start in range(0, len(values), _BLOCK):
-        yield values[start : start + _BLOCK]
 
 
 def _write_chunks(

@@ -7,7 +7,7 @@ import io
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float, Shaped, UInt8
+from jaxtyping import Float, Shaped, UInt8
 from matplotlib import colormaps
 from matplotlib.colors import Normalize
 from matplotlib.image import imsave
@@ -54,7 +54,9 @@ def frames_of(store: FeatureStore, column: str, row: int) -> Frames:
     elif digits and column == "audio" and features.shape[1:] == (AUDIO_DIM,):
         pixels = np.stack([sound_image(step) for step in features])
     else:
-        lengths = _lengths(features, mask)
+        lengths = np.linalg.norm(features, axis=-1)
+        low, high = lengths[mask].min(), lengths[mask].max()
+        lengths = ((lengths - low) / max(high - low, 1e-12)).clip(0, 1)
         if lengths.ndim == 3:
             cell = max(1, round(_SIDE / max(lengths.shape[1:])))
             lengths = lengths.repeat(cell, axis=1).repeat(cell, axis=2)
@@ -64,15 +66,6 @@ def frames_of(store: FeatureStore, column: str, row: int) -> Frames:
         grey = (255 * (1 - _DARK * lengths)).astype(np.uint8)
         pixels = np.stack([grey, grey, grey, np.full_like(grey, 255)], axis=-1)
     return Frames(np.where(mask[:, None, None, None], pixels, np.uint8(0)), cell, border)
-
-
-def _lengths(
-    features: Float[np.ndarray, "steps ..."], mask: Bool[np.ndarray, " steps"]
-) -> Float[np.ndarray, "steps ..."]:
-    """Length of each vector, from 0 for the smallest of the clip to 1 for the largest."""
-    lengths = np.linalg.norm(features, axis=-1)
-    low, high = lengths[mask].min(), lengths[mask].max()
-    return np.asarray(((lengths - low) / max(high - low, 1e-12)).clip(0, 1))
 
 
 def mosaic(

@@ -199,14 +199,15 @@ class _Clip:
         # the SGA paper shows 20 patches of an image, but 3 words of a sentence
         most = min(self.most, math.ceil(int((weights > 0).sum()) * 3 / 10))
         order = weights.argsort(descending=True, stable=True)[:most]
-        return tuple(self._token(number, float(weights[number]), layout) for number in order.tolist())
-
-    def _token(self, number: int, weight: float, layout: TokenLayout) -> SlotToken:
-        places = (int(values[number]) for values in (layout.step, layout.row, layout.col))
-        step, row, col = (None if place < 0 else place for place in places)
-        words = self.words.get(layout.columns[int(layout.column[number])])
-        word = words[step] if words is not None and step is not None else None
-        return SlotToken(token=number, step=step, row=row, col=col, word=word, weight=round(weight, _DIGITS))
+        tokens = []
+        for number in order.tolist():
+            places = (int(values[number]) for values in (layout.step, layout.row, layout.col))
+            step, row, col = (None if place < 0 else place for place in places)
+            words = self.words.get(layout.columns[int(layout.column[number])])
+            word = words[step] if words is not None and step is not None else None
+            weight = round(float(weights[number]), _DIGITS)
+            tokens.append(SlotToken(token=number, step=step, row=row, col=col, word=word, weight=weight))
+        return tuple(tokens)
 
 
 def _order(slot: JointSlot) -> tuple[int, float, int]:
