@@ -105,7 +105,8 @@ def test_loss_is_that_of_the_loops(
         entropy=1.0,
         generator=generator(),
     )
-    assert ours.item() == pytest.approx(slow(tokens, masks, distance, queries, 0.5), rel=1e-4)
+    tolerance = 1e-4 if distance == "entropic" else 1e-9  # its plans are found to a tolerance of 1e-5
+    assert ours.item() == pytest.approx(slow(tokens, masks, distance, queries, 0.5), rel=tolerance)
 
 
 @every_distance
