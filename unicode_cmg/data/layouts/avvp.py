@@ -105,12 +105,21 @@ def read_splits(tables: Path) -> dict[str, frozenset[str]]:
 def read_events(
     root: Path, tables: Path, prefix: str, classes: tuple[str, ...], splits: Mapping[str, frozenset[str]]
 ) -> EventClips:
-    """The `<prefix>_eval_{audio,visual}` tables of `tables`, about the clips of the AVVP folder `root`."""
+    """The `<prefix>_eval_{audio,visual}` tables of `tables`, about the clips of the AVVP folder `root`.
+
+    One event a row, or aligned comma lists; consecutive rows of one clip are joined.
+
+    Raises:
+        InputError: A table is missing or damaged, or an event has an unknown class or times outside 0..10.
+    """
     rows, labels = {}, {}
     for modality in WORDS:
         forms = [event_table(tables, prefix, modality, form) for form in FORMS]
         path = next((form for form in forms if form.is_file()), forms[0])
-        rows[modality] = read_event_table(path, classes)
+        lines = read_table(path, EVENT_COLUMNS)
+        rows[modality] = join_rows(
+            EventRow(line[0], parse_events(line, classes, where=path)) for line in lines
+        )
         labels[modality] = np.stack([event_labels(row.events, classes) for row in rows[modality]])
     folders = {modality: zip_folder(root, modality) for modality in rows}
     return EventClips(folders, classes, rows, labels, splits)
@@ -128,16 +137,6 @@ def event_labels(events: Iterable[Event], classes: tuple[str, ...]) -> Float32[n
 def event_table(tables: Path, prefix: str, modality: str, form: str) -> Path:
     """The file of one form of the events of a modality."""
     return tables / f"{prefix}_eval_{WORDS[modality]}{form}.csv"
-
-
-def read_event_table(path: Path, classes: tuple[str, ...]) -> tuple[EventRow, ...]:
-    """One event a row, or aligned comma lists; consecutive rows of one clip are joined.
-
-    Raises:
-        InputError: The table is missing or damaged, or an event has an unknown class or times outside 0..10.
-    """
-    lines = read_table(path, EVENT_COLUMNS)
-    return join_rows([EventRow(line[0], parse_events(line, classes, where=path)) for line in lines])
 
 
 def parse_events(line: Sequence[str], classes: tuple[str, ...], *, where: object) -> tuple[Event, ...]:
@@ -207,13 +206,9 @@ def write_events(
                 lines = [(row.filename, row.events) for row in events[modality]]
             else:
                 lines = [(row.filename, (event,)) for row in events[modality] for event in row.events]
+            columns = ("onset", "offset", "label")
             rows = [
-                (
-                    name,
-                    ",".join(str(event.onset) for event in part),
-                    ",".join(str(event.offset) for event in part),
-                    ",".join(event.label for event in part),
-                )
+                (name, *(",".join(str(getattr(event, column)) for event in part) for column in columns))
                 for name, part in lines
             ]
             write_table(event_table(tables, prefix, modality, form), EVENT_COLUMNS, rows, separator)
