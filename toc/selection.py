@@ -245,7 +245,10 @@ def optimize(
         codebook: `[H, D]` floats.
         n_dims: How many dimensions to keep: an int, a fraction of D, or `"auto"` (see
             `toc.dimensions.automatic_size`).
-        lam, normalize, divisor, ddof: See `toc_scores`.
+        lam: See `toc_scores`.
+        normalize: See `toc_scores`.
+        divisor: See `toc_scores`.
+        ddof: See `toc_scores`.
         ratio: Ratio of best to worst dimensions among the kept ones. The papers keep the best only; `"3:1"`
             and `"1:1"` reproduce some of the released scripts, see `best_and_worst_dims`.
         layer: Name of the codebook in its model, which is written to the record.

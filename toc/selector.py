@@ -25,8 +25,11 @@ class TOCSelector(SelectorMixin, BaseEstimator):  # type: ignore[misc]  # scikit
     Args:
         n_dims: How many dimensions to keep: an int, a fraction of D, or `"auto"` (see
             `toc.dimensions.automatic_size`).
-        lam, normalize, divisor, ddof, ratio: See `toc.optimize`; `TOCSelector(128, **VARIANTS["released"])`
-            sets those of a named variant.
+        lam: See `toc.optimize`; `TOCSelector(128, **VARIANTS["released"])` sets the options of a variant.
+        normalize: See `toc.optimize`.
+        divisor: See `toc.optimize`.
+        ddof: See `toc.optimize`.
+        ratio: See `toc.optimize`.
 
     Attributes:
         scores_: `TOCScores` of all dimensions.

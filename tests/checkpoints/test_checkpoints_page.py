@@ -37,6 +37,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_its_code_runs(world: Path, hub: SmallHub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_TOKEN", "hf_test")
     load, share = blocks("python")
@@ -50,6 +51,7 @@ def test_its_code_runs(world: Path, hub: SmallHub, monkeypatch: pytest.MonkeyPat
     assert b"71.2" in hub.models["user/name"]["README.md"]
 
 
+@pytest.mark.slow
 def test_its_conversions_run(world: Path) -> None:
     lines = [line for block in blocks("sh") for line in block.splitlines() if " convert " in line]
     assert len(lines) == 3
@@ -63,6 +65,7 @@ def test_its_conversions_run(world: Path) -> None:
     assert Path("mine.pt").is_file()
 
 
+@pytest.mark.slow
 def test_its_errors_are_those_of_the_program(world: Path, capfd: pytest.CaptureFixture[str]) -> None:
     values = torch.load("DCID-model-5.pt", weights_only=True)
     del values["Encoder_parameters"]["Cross_quantizer.ema_weight"]

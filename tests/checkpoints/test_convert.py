@@ -66,6 +66,7 @@ def test_a_released_checkpoint_comes_back_bit_for_bit(method: str, tmp_path: Pat
     assert (there.layout, back.layout) == ("native", "released")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", RELEASED)
 def test_the_whole_training_state_comes_back_bit_for_bit(method: str, tmp_path: Path) -> None:
     torch.save(whole_state(method), tmp_path / "whole.pt")
@@ -83,6 +84,7 @@ def test_a_file_of_two_types_keeps_both(tmp_path: Path) -> None:
     same_tensors(state_dicts(tmp_path / "back.pt"), values)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", RELEASED)
 def test_a_converted_model_encodes_as_the_released_code(method: str, tmp_path: Path) -> None:
     convert(golden_file(method), tmp_path / "model")
@@ -116,6 +118,7 @@ def test_the_folder_says_where_the_model_is_from(tmp_path: Path) -> None:
     assert all(key.split("/")[0] == "Encoder" for key in load_file(tmp_path / "model/released.safetensors"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", RELEASED)
 def test_saving_a_loaded_checkpoint_again_loses_nothing(method: str, tmp_path: Path) -> None:
     save_pretrained(load_published(golden_file(method), dtype=torch.float64), tmp_path / "first")
@@ -138,6 +141,7 @@ def test_a_model_of_ours_gets_every_released_key_and_shape(method: str, tmp_path
     assert counters == ({"epoch": 0} if method == "hdcid" else {"epoch": 0, "total_step": 77})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", RELEASED)
 def test_a_model_of_ours_comes_back_exactly(method: str, tmp_path: Path) -> None:
     model = native(method)
@@ -164,6 +168,7 @@ def test_a_run_and_its_checkpoints_can_be_converted(tmp_path: Path) -> None:
     assert content(tmp_path / "ours.pth")["total_step"] == 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("method", "changes", "says"),
     [

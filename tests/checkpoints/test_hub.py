@@ -117,6 +117,7 @@ def test_a_model_goes_to_the_hub_and_comes_back(model: Method[Any], hub: SmallHu
     assert cached == {"config.json", "model.safetensors"}
 
 
+@pytest.mark.slow
 def test_a_released_model_comes_back_from_the_hub_whole(hub: SmallHub, tmp_path: Path) -> None:
     load_published(golden_file("fcid"), dtype=torch.float64).push_to_hub("someone/released", token="hf_test")
     assert "released.safetensors" in hub.models["someone/released"]

@@ -144,6 +144,7 @@ def _bare_parallel(values: dict[str, Any]) -> Any:
     return _parallel(values)["Encoder_parameters"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", [_bare, _parallel, _bare_parallel])
 @pytest.mark.parametrize("method", RELEASED)
 def test_other_forms_of_the_file_encode_the_same(method: str, form: Change, tmp_path: Path) -> None:
@@ -198,6 +199,7 @@ def _set(entry: str, key: str, value: Any) -> Change:
     return lambda values: values[entry].update({key: value})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "says"),
     [

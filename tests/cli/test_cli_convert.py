@@ -16,6 +16,7 @@ from unicode_cmg import load_pretrained
 RELEASED = GOLDEN / "hdcid_ckpt_public.pt"
 
 
+@pytest.mark.slow
 def test_it_converts_there_and_back(command, tmp_path: Path) -> None:
     there = command("convert", RELEASED, "--to", tmp_path / "model")
     assert there.code == 0
@@ -81,6 +82,7 @@ def test_a_folder_of_other_things_is_left_alone(command, tmp_path: Path) -> None
     assert (tmp_path / "data.csv").read_text() == "1,2"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", ["model", "back.pt"])
 def test_a_full_disk_leaves_what_was_there(
     command, target: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -100,6 +102,7 @@ def test_a_full_disk_leaves_what_was_there(
     assert {path.name for path in tmp_path.iterdir()} == {"model", "back.pt"}
 
 
+@pytest.mark.slow
 def test_a_file_that_may_not_grow_leaves_what_was_there(command, tmp_path: Path) -> None:
     command("convert", RELEASED, "--to", tmp_path / "model")
     (tmp_path / "back.pt").write_text("old")

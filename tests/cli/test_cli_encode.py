@@ -39,6 +39,7 @@ def test_encode_writes_what_is_asked_for(command, toy, tmp_path: Path) -> None:
     assert read_codes(file).vector.shape == (96, 8)
 
 
+@pytest.mark.slow
 def test_codes_writes_table_record_and_picture(command, toy, tmp_path: Path) -> None:
     done = command("codes", toy.run, toy.store, "--to", tmp_path / "codes")
     assert done.code == 0
@@ -54,6 +55,7 @@ def test_codes_writes_table_record_and_picture(command, toy, tmp_path: Path) -> 
     assert "raw counts" in raw.out
 
 
+@pytest.mark.slow
 def test_codes_of_a_run_go_where_its_report_looks(command, toy, tmp_path: Path) -> None:
     run = tmp_path / "run"
     shutil.copytree(toy.run, run)

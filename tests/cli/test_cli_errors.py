@@ -13,6 +13,7 @@ import yaml
 from unicode_cmg.data import FeatureStore
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [

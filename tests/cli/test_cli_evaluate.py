@@ -41,6 +41,7 @@ def arguments(toy, data: Path, *more: str) -> tuple[object, ...]:
     return ("evaluate", toy.run, "--task", "avvp", "--data", data, "--seeds", "0", *more)
 
 
+@pytest.mark.slow
 def test_events_are_localized(command, toy, avvp: Path, tmp_path: Path) -> None:
     outcome = command(*arguments(toy, avvp, "--to", tmp_path / "avvp.json", "--json"))
     result = json.loads(outcome.out)
@@ -50,11 +51,13 @@ def test_events_are_localized(command, toy, avvp: Path, tmp_path: Path) -> None:
     assert "| video -> audio" in command(*arguments(toy, avvp)).out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("protocol", ["paper", "paper-f1"])
-def test_published_protocols_say_what_they_leak(command, toy, avvp: Path, protocol: str) -> None:
+def test_the_protocols_of_the_papers_say_what_they_leak(command, toy, avvp: Path, protocol: str) -> None:
     assert "LEAK P4" in command(*arguments(toy, avvp, "--protocol", protocol)).out
 
 
+@pytest.mark.slow
 def test_layers_are_chosen_by_name(command, toy, avvp: Path) -> None:
     result = json.loads(command(*arguments(toy, avvp, "--code-layers", "layer0", "--json")).out)
     assert result["code_layers"] == ["layer0"]
@@ -70,6 +73,7 @@ def test_a_protocol_of_another_task_is_refused(command, toy) -> None:
     )
 
 
+@pytest.mark.slow
 def test_codebooks_are_refined_on_the_way_and_codes_chosen_anew(command, toy, avvp: Path) -> None:
     options = ("--toc", "auto", "--toc-use", "requantize", "--json")
     result = json.loads(command(*arguments(toy, avvp, *options)).out)

@@ -66,6 +66,7 @@ def test_pretraining_keeps_the_last_checkpoint(command, toy, disk: Disk) -> None
     assert load_pretrained(run).modalities == ("audio", "video")
 
 
+@pytest.mark.slow
 def test_toc_keeps_the_earlier_selection(command, toy, disk: Disk) -> None:
     folder = disk.folder / "toc"
     assert command("toc", toy.run, "--keep", "3", "--to", folder).code == 0
@@ -75,6 +76,7 @@ def test_toc_keeps_the_earlier_selection(command, toy, disk: Disk) -> None:
     assert {file.name: file.read_bytes() for file in folder.iterdir()} == before
 
 
+@pytest.mark.slow
 def test_evaluation_keeps_the_earlier_result(command, toy, disk: Disk) -> None:
     file = disk.folder / "ave.json"
     arguments = ("evaluate", toy.run, "--task", "ave", "--data", toy.ave, "--to", file, "--seeds")
@@ -85,6 +87,7 @@ def test_evaluation_keeps_the_earlier_result(command, toy, disk: Disk) -> None:
     assert file.read_bytes() == before
 
 
+@pytest.mark.slow
 def test_report_keeps_the_earlier_page(command, toy, disk: Disk) -> None:
     run = disk.folder / "run"
     shutil.copytree(toy.run, run)
@@ -95,6 +98,7 @@ def test_report_keeps_the_earlier_page(command, toy, disk: Disk) -> None:
     assert (run / "report.html").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_digits_leave_nothing_half_written(command, disk: Disk) -> None:
     disk.fill()
     assert "disk" in command("data", "digits", "--to", disk.folder / "digits").error

@@ -28,6 +28,7 @@ def test_help_needs_less_than_a_second_of_the_processor_and_no_torch() -> None:
     assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 1.0
 
 
+@pytest.mark.slow
 def test_a_shell_gets_completions_quickly_and_without_torch() -> None:
     def completed(*words: str) -> list[str]:
         asked = {"COMP_WORDS": " ".join(("unicode-cmg", *words)), "COMP_CWORD": str(len(words))}

@@ -35,6 +35,7 @@ def test_without_a_command_the_help_is_printed_and_the_exit_code_is_2(command, g
     assert outcome.err == command(*group, "--help").out
 
 
+@pytest.mark.slow
 def test_pretrain_continues_its_own_run(command, toy, tmp_path: Path) -> None:
     run = tmp_path / "run"
     first = command("pretrain", toy.config, "--to", run, "--json")
@@ -50,6 +51,7 @@ def test_settings_on_the_command_line_reach_the_run(command, toy, tmp_path: Path
     assert (config["training"]["seed"], config["optimizer"]["lr"]) == (5, 0.01)
 
 
+@pytest.mark.slow
 def test_evaluate_with_toc_writes_what_it_prints(command, toy, tmp_path: Path) -> None:
     command("toc", toy.run, "--to", tmp_path / "toc")
     arguments = ("evaluate", toy.run, "--task", "ave", "--data", toy.ave, "--seeds", "0,3")
@@ -61,6 +63,7 @@ def test_evaluate_with_toc_writes_what_it_prints(command, toy, tmp_path: Path) -
     assert "video -> audio" in command(*arguments).out
 
 
+@pytest.mark.slow
 def test_report_prints_where_it_is(command, toy) -> None:
     outcome = command("report", toy.run)
     assert (outcome.code, outcome.out) == (0, f"report: {toy.run / 'report.html'}\n")

@@ -48,6 +48,7 @@ def run(command, toy, task: str, data: Path, *more: str) -> dict:
     return json.loads(outcome.out)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("protocol", ["held-out", "paper"])
 @pytest.mark.parametrize(
     ("task", "metric"), [("ucf-vgg", "accuracy"), ("retrieval", "R@10"), ("retrieval-flickr-sound", "R@10")]
@@ -79,6 +80,7 @@ def test_ave_to_avvp_needs_clips_of_one_length(command, toy, tmp_path: Path) -> 
     assert error == f"{tmp_path}: AVE clips of 4 steps; expected 10, as in AVVP"
 
 
+@pytest.mark.slow
 def test_printed_numbers_are_shown_when_asked_for(command, toy, tasks: Path) -> None:
     arguments = ("evaluate", toy.run, "--task", "ucf-vgg", "--data", tasks, "--seeds", "0")
     plain, beside = command(*arguments).out, command(*arguments, "--printed").out
@@ -87,6 +89,7 @@ def test_printed_numbers_are_shown_when_asked_for(command, toy, tasks: Path) -> 
     assert " 67.1 " in beside
 
 
+@pytest.mark.slow
 def test_videos_of_a_list_are_left_out(command, toy, tasks: Path, tmp_path: Path) -> None:
     listed = tmp_path / "ids.txt"
     listed.write_text("testxxxxdru0\ntestxxxxsin3\nanother\n")
@@ -103,6 +106,7 @@ def test_an_unknown_task_is_answered_with_the_known_ones(command, toy, tasks: Pa
     assert error.startswith("unknown task 'ucf'; expected one of ave, avvp, ave-avvp, ucf-vgg, retrieval")
 
 
+@pytest.mark.slow
 def test_leaks_are_measured_for_the_tasks_that_are_there(toy, tasks: Path, capsys) -> None:
     leaks([toy.run], tasks)
     printed = capsys.readouterr()
@@ -112,6 +116,7 @@ def test_leaks_are_measured_for_the_tasks_that_are_there(toy, tasks: Path, capsy
     assert "retrieval-clotho: skipped" in printed.err
 
 
+@pytest.mark.slow
 def test_all_tasks_under_all_protocols_in_one_command(command, toy, tasks: Path, tmp_path: Path) -> None:
     outcome = command(
         *("evaluate", toy.run, "--task", "all", "--protocol", "all", "--data", tasks, "--seeds", "0"),

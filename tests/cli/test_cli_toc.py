@@ -55,6 +55,7 @@ def test_an_amount_of_dimensions_is_a_number_a_fraction_or_auto(text: str, value
     assert (read, type(read)) == (value, type(value))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("keep", "kept"), [("4", 4), ("0.25", 2), ("1.0", 8)])
 def test_a_run_is_refined_to_a_number_or_a_fraction_of_its_dimensions(
     command, toy, tmp_path: Path, keep: str, kept: int
@@ -69,6 +70,7 @@ def test_a_run_is_refined_to_a_number_or_a_fraction_of_its_dimensions(
     assert (tmp_path / "toc" / "toc.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_the_result_as_json_is_the_record_and_the_similarities(command, toy, tmp_path: Path) -> None:
     arguments = ("--keep", "auto", "--lam", "0.4", "--variant", "released", "--json")
     printed = json.loads(command("toc", toy.run, "--to", tmp_path / "toc", *arguments).out)
@@ -95,6 +97,7 @@ def test_the_listing_in_the_documentation_is_printed(command, tmp_path: Path, mo
     assert f"`{error.removeprefix('HDCID-model-3.pt: ')}`" in page
 
 
+@pytest.mark.slow
 def test_of_several_codebooks_one_is_chosen(command, stack: Path, tmp_path: Path) -> None:
     error = command("toc", stack, "--to", tmp_path / "toc").error
     assert "holds layer0, layer1; choose one by its name (--codebook NAME)" in error
@@ -102,6 +105,7 @@ def test_of_several_codebooks_one_is_chosen(command, stack: Path, tmp_path: Path
     assert done.out.startswith(SUMMARY.format(name="layer1", kept=4))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("method", "layers"), [("dcid", 1), ("hdcid", 2), ("fcid", 1)])
 def test_a_selection_of_a_released_file_is_accepted_by_its_evaluation(
     command, released_ave: Path, tmp_path: Path, method: str, layers: int
@@ -119,6 +123,7 @@ def test_a_selection_of_a_released_file_is_accepted_by_its_evaluation(
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("shape", "says"), [((6, 8), "another codebook"), ((32, 16), "was made for [32, 16]; run TOC")]
 )

@@ -152,6 +152,7 @@ def test_masks_equal_dropping_the_padded_steps() -> None:
         torch.testing.assert_close(long.get_buffer(name), value, rtol=1e-12, atol=0)
 
 
+@pytest.mark.slow
 def test_a_code_nobody_chose_keeps_its_place() -> None:
     codebook = SharedCodebook(3, 2, ["a"], decay=0.9, revive_after=None)
     codebook.embedding.copy_(torch.tensor([[0.0, 0.0], [50.0, 50.0], [-50.0, 50.0]]))

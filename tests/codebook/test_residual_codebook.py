@@ -52,6 +52,7 @@ def test_each_codebook_names_the_nearest_codeword_of_what_is_left() -> None:
     torch.testing.assert_close(q.side_by_side.view(3, 4, 3, 4).sum(2), q.codes)
 
 
+@pytest.mark.slow
 def test_one_more_codebook_never_reconstructs_worse_on_the_whole() -> None:
     codebook = residual(layers=4, codes=64)
     for seed in range(60):
@@ -129,6 +130,7 @@ def test_nothing_moves_in_eval_mode() -> None:
     assert all(torch.equal(v, before[k]) for k, v in codebook.state_dict().items())
 
 
+@pytest.mark.slow
 @settings(max_examples=20)
 @given(valid=st.integers(1, 4), garbage=st.floats(-1e6, 1e6))
 def test_padding_teaches_nothing(valid: int, garbage: float) -> None:

@@ -211,6 +211,7 @@ def test_a_folder_without_ave_says_which_file_is_missing(tmp_path: Path) -> None
         read_ave(tmp_path)
 
 
+@pytest.mark.slow
 def test_an_array_file_damaged_anywhere_is_refused_or_read(tmp_path: Path) -> None:
     file = tmp_path / "a.h5"
     write_array(file, "avadataset", np.arange(60.0).reshape(3, 10, 2))

@@ -40,6 +40,7 @@ WRITERS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", ["ave", "avvp", "ave-avvp", "ucf-vgg", "clotho", "flickr-sound"])
 def test_the_digits_have_no_problem(digits_root: Path, task: str) -> None:
     report = check_data(task, digits_root)

@@ -72,6 +72,7 @@ def test_leaks_and_oddities_of_ave_are_notes(tmp_path: Path) -> None:
     one(told(report, "ok"), "not read: mil_labels.h5")
 
 
+@pytest.mark.slow
 def test_full_size_ave_has_the_published_counts(tmp_path: Path) -> None:
     classes = tuple(row["category"] for row in category_table("ave"))
     order: dict[str, list[int]] = {"train": [], "val": [], "test": []}

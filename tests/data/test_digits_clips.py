@@ -56,6 +56,7 @@ def test_a_prompt_is_the_vectors_of_its_words_then_zeros() -> None:
     assert not np.array_equal(word_vector("two"), word_vector("three"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1])
 def test_the_reference_recipe_gives_the_arrays_the_released_code_was_measured_on(
     seed: int, reference_digits: Digits
@@ -77,6 +78,7 @@ def default(built_digits: Digits) -> dict[str, DigitClips]:
     return built_digits.clips
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recipe", ["built_digits", "reference_digits"])
 def test_no_instance_is_in_two_splits(recipe: str, request: pytest.FixtureRequest) -> None:
     digits: Digits = request.getfixturevalue(recipe)

@@ -25,6 +25,7 @@ def test_equal_seeds_write_equal_bytes(digits_root: Path, tmp_path: Path) -> Non
     assert [name for name in first if first[name].read_bytes() != again[name].read_bytes()] == []
 
 
+@pytest.mark.slow
 def test_the_pretraining_stores_and_ave_hold_the_clips_that_were_built(
     digits_root: Path, built_digits: Digits
 ) -> None:
@@ -109,6 +110,7 @@ def instances() -> dict[str, dict[bytes, int]]:
     }
 
 
+@pytest.mark.slow
 def test_ucf_groups_and_vgg_splits_show_only_instances_of_their_own(
     digits_root: Path, built_digits: Digits, instances: dict[str, dict[bytes, int]]
 ) -> None:

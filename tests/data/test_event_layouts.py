@@ -193,6 +193,7 @@ def test_a_clip_without_features_is_named_when_it_is_read(avvp: Path) -> None:
         data.features("video", np.array([0, 1]))
 
 
+@pytest.mark.slow
 def test_ave_avvp_has_both_sides_in_the_shared_classes(digits_root: Path) -> None:
     data = read_ave_avvp(digits_root)
     assert len(data.classes) == 8

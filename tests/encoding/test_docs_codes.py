@@ -20,6 +20,7 @@ from unicode_cmg.data import FeatureStore
 PAGE = (DOCS / "guide" / "codes.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_the_page_on_codes_tells_what_the_commands_write(
     store: FeatureStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

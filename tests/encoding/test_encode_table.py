@@ -87,6 +87,7 @@ def test_codewords_are_written_without_the_rounding_of_the_features(
     np.testing.assert_array_equal(codes.vector, model.books[0].embedding.numpy()[codes.index])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("vectors", [False, True])
 def test_the_file_is_the_same_whatever_the_batch_size(
     store: FeatureStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, vectors: bool

@@ -83,6 +83,7 @@ def vilt_guide(scenes: Any, config: AlignerConfig) -> Any:
     return module("vilt").Guide(teachers, aligner)
 
 
+@pytest.mark.slow
 def test_guided_vilt_learns_and_its_teachers_do_not_move(scenes: Any) -> None:
     task, model, teachers = scenes
     guide = vilt_guide(scenes, AlignerConfig(slots=4))
@@ -139,6 +140,7 @@ def test_only_words_are_hidden_from_captions() -> None:
     assert hidden.sum() / (~words.special).sum() == pytest.approx(0.15, abs=0.04)
 
 
+@pytest.mark.slow
 def test_vilt_command_trains_both_ways_and_saves_what_transformers_reads(tmp_path: Path) -> None:
     lines = command(
         "vilt", "--steps", 2, "--batch-size", 4, "--scenes", 8, "--held-out", 8, "--teacher-steps", 1,
@@ -152,6 +154,7 @@ def test_vilt_command_trains_both_ways_and_saves_what_transformers_reads(tmp_pat
         assert not report["missing_keys"]
 
 
+@pytest.mark.slow
 def test_vilt_command_takes_pretrained_weights_and_files_of_pairs(tmp_path: Path) -> None:
     words = module("words").word_tokenizer(["two", "dogs", "cat", "grass"])
     sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
@@ -212,6 +215,7 @@ def classifier(clips: Any) -> Any:
     return module("audio_visual_model").LateFusion(encoders, 64, 3)
 
 
+@pytest.mark.slow
 def test_guided_classifier_learns_and_its_teachers_do_not_move(clips: Any) -> None:
     torch.manual_seed(0)
     steps, generator = module("audio_visual_model"), torch.Generator().manual_seed(0)

@@ -80,6 +80,7 @@ def test_residual_skip_carries_the_input_or_its_relu(relu_skip: bool) -> None:
     torch.testing.assert_close(block(x).flatten(), torch.tensor([first, 2.0]))
 
 
+@pytest.mark.slow
 @given(height=st.integers(1, 9), width=st.integers(1, 9), steps=st.integers(1, 3))
 def test_grid_decoder_restores_the_grid_that_the_encoder_shrank(height: int, width: int, steps: int) -> None:
     encoder = GridEncoder(3, 8, (height, width), relu_skip=False)
@@ -94,6 +95,7 @@ def test_published_grid_shrinks_from_seven_to_three() -> None:
     assert GridEncoder(4, 8, (7, 7), relu_skip=True).out_grid == (3, 3)
 
 
+@pytest.mark.slow
 @given(valid=st.lists(st.booleans(), min_size=6, max_size=6).filter(any))
 def test_padding_changes_nothing_in_the_transformer(valid: list[bool]) -> None:
     torch.manual_seed(0)

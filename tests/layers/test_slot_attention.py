@@ -98,6 +98,7 @@ def test_every_iteration_is_equations_five_to_seven(update: str, normalize: str,
             torch.testing.assert_close(result.weights[b], weights, atol=1e-6, rtol=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("update", UPDATES)
 @pytest.mark.parametrize(("normalize", "floor"), [("none", 0.0), ("both", 0.1)])
 def test_gradients_agree_with_finite_differences(update: str, normalize: str, floor: float) -> None:
@@ -124,6 +125,7 @@ def test_slots_are_permutation_equivariant(order: list[int], update: str) -> Non
     assert_same(moved, expected)
 
 
+@pytest.mark.slow
 @given(order=st.permutations(range(6)), update=st.sampled_from(UPDATES))
 def test_slots_do_not_know_the_order_of_the_tokens(order: list[int], update: str) -> None:
     module = built(update)

@@ -128,6 +128,7 @@ def test_the_draw_follows_its_generator_and_leaves_the_global_one_alone() -> Non
     assert not torch.equal(first, other)
 
 
+@pytest.mark.slow
 @given(minimum=st.integers(1, 5), logit=st.floats(-8, 8), training=st.booleans(), seed=st.integers(0, 2**16))
 def test_never_fewer_than_the_minimum_are_kept(minimum: int, logit: float, training: bool, seed: int) -> None:
     module = built(minimum=minimum).train(training)
@@ -163,6 +164,7 @@ def test_a_slot_that_was_added_carries_no_gradient() -> None:
     assert (module.score.bias.grad == 0).all()
 
 
+@pytest.mark.slow
 @given(order=st.permutations(range(5)))
 def test_each_slot_is_judged_on_its_own(order: list[int]) -> None:
     module, x = built().eval(), slots()

@@ -125,6 +125,7 @@ def test_masks_equal_dropping_the_padded_steps(
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["paper", "released"])
 @pytest.mark.parametrize("negatives", ["permutation", "all"])
 @SHAPES
@@ -145,6 +146,7 @@ def test_a_permutation_that_moves_nothing_finds_no_information(critic: CLUB) -> 
     assert critic.mutual_information(x, y, torch.arange(4)).item() == 0
 
 
+@pytest.mark.slow
 def test_a_trained_critic_finds_information_only_where_there_is_some() -> None:
     torch.manual_seed(0)
     x, fresh = torch.randn(512, 5).chunk(2)

@@ -83,6 +83,7 @@ def test_perfect_matches_cost_nothing_and_chance_costs_the_log_of_the_batch() ->
     assert cmcm_loss({"a": vague, "b": vague}).item() == pytest.approx(0.5 * math.log(2))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("masked", [False, True])
 @pytest.mark.parametrize("form", ["corrected", "released"])
 def test_gradients(form: str, masked: bool) -> None:

@@ -80,6 +80,7 @@ def test_two_clips_by_hand() -> None:
     assert set(result.accuracy) == {("a", "b"), ("b", "a")}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("normalize", ["target", "prediction"])
 def test_gradients(normalize: str) -> None:
     cpc = make(normalize, ("a", "b"), layers=1)
@@ -152,6 +153,7 @@ def test_a_horizon_longer_than_the_clip_shrinks() -> None:
     torch.testing.assert_close(result.loss, cpc(x, 0).loss, rtol=0, atol=0)
 
 
+@pytest.mark.slow
 def test_steps_are_drawn_from_one_to_two_before_the_end() -> None:
     cpc = make()
     generator = torch.Generator().manual_seed(0)

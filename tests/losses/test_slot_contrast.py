@@ -120,6 +120,7 @@ def test_keep_is_a_factor_of_every_exponential(form: str) -> None:
     assert soft.loss(form, pairs=pairs).item() == pytest.approx(slow(soft, pairs, form, 1.0), rel=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", FORMS)
 def test_gradients(form: str) -> None:
     slots = some(batch=2, counts=(3, 2), joint=4, dim=3)
@@ -262,6 +263,7 @@ def test_autocast_does_not_lower_the_precision() -> None:
         assert replace(halves, keep=slots.keep.bfloat16()).loss("bounded").isfinite()
 
 
+@pytest.mark.slow
 @given(st.integers(0, 2**31), st.floats(0.05, 2.0))
 def test_the_bounded_form_has_both_bounds(seed: int, temperature: float) -> None:
     slots = some(batch=1, counts=(3,), joint=4, dim=2, seed=seed)

@@ -88,6 +88,7 @@ def slow(
     return sum(terms) / len(terms)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("masked", [False, True])
 @pytest.mark.parametrize("queries", ["first", "all"])
 @pytest.mark.parametrize("counts", [(3, 2), (3, 2, 4)])
@@ -109,6 +110,7 @@ def test_loss_is_that_of_the_loops(
     assert ours.item() == pytest.approx(slow(tokens, masks, distance, queries, 0.5), rel=tolerance)
 
 
+@pytest.mark.slow
 @every_distance
 def test_gradients(distance: str) -> None:
     tokens, masks = some(3, (3, 2), 2), some_masks(3)

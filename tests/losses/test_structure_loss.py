@@ -54,6 +54,7 @@ def slow_loss(features: Tensor, representation: Tensor, levels: int, temperature
     return loss / levels
 
 
+@pytest.mark.slow
 @given(st.integers(1, 6), st.integers(1, 4), st.floats(0.05, 2), st.integers(0, 99))
 def test_the_loss_is_the_weighted_mean_of_divergences_over_hops(
     items: int, levels: int, temperature: float, seed: int
@@ -91,6 +92,7 @@ def test_equal_rows_have_no_divergence_and_disjoint_ones_log_two() -> None:
     torch.testing.assert_close(jensen_shannon(p, q), torch.tensor([math.log(2), 0.0]))
 
 
+@pytest.mark.slow
 @given(st.integers(2, 8), st.integers(1, 4), st.integers(0, 99))
 def test_turning_and_scaling_the_input_is_no_change_of_geometry(items: int, levels: int, seed: int) -> None:
     x = normal(items, 4, seed=seed)

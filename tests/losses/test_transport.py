@@ -224,6 +224,7 @@ def test_a_sample_without_tokens_is_at_0_and_gets_no_gradient(distances: Distanc
     assert x.grad[1].eq(0).all()
 
 
+@pytest.mark.slow
 @every_distance
 def test_gradients(distances: Distances) -> None:
     x, x_mask, y, y_mask = (part[:2] for part in masked())

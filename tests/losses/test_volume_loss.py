@@ -61,6 +61,7 @@ def test_volumes_are_base_times_height(modalities: int, batch: int, seed: int) -
             assert volumes[i, j].item() == pytest.approx(expected, rel=1e-6)
 
 
+@pytest.mark.slow
 @given(st.integers(2, 4), st.integers(1, 5), st.floats(0.05, 2), st.integers(0, 99))
 def test_the_loss_is_the_contrast_of_volumes_in_both_directions(
     modalities: int, batch: int, temperature: float, seed: int

@@ -38,6 +38,7 @@ def build(name: str, **changes: Any) -> Any:
     return model_of(name.split()[0], THREE, **METHODS[name], **changes)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fidelity", ["corrected", "released"])
 @pytest.mark.parametrize("steps", [1, 2, 3, 10])
 @pytest.mark.parametrize("count", [2, 3, 4])
@@ -146,6 +147,7 @@ def test_encoding_changes_no_state_and_updating_moves_the_codebooks_in_training_
         assert not torch.equal(model.state_dict()[key], before[key])
 
 
+@pytest.mark.slow
 @every_method
 @settings(max_examples=5)
 @given(valid=st.integers(1, 4), garbage=st.floats(-1e3, 1e3))

@@ -304,6 +304,7 @@ def test_wrong_requests_are_named_with_what_was_expected() -> None:
             request()
 
 
+@pytest.mark.slow
 def test_a_run_trains_saves_and_resumes_with_the_same_bits(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     meaning = rng.standard_normal((20, 1, 2))

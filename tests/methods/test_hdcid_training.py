@@ -53,6 +53,7 @@ def lines(run: Path) -> list[dict]:
     return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("settings", "steps"),
     [
@@ -114,6 +115,7 @@ def test_a_trained_model_loads_with_both_layers(run: Path, store: Path) -> None:
     assert names == {f"layer{k}": f"layers.{k}.codebook.embedding" for k in (0, 1)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("epoch", [0, 3])
 def test_the_fit_loop_takes_the_released_step(epoch: int, store: Path) -> None:
     """Six encodings, the codebooks moved after each, and the losses on the last one."""

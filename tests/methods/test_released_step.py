@@ -194,6 +194,7 @@ def test_gradient_norms_before_clipping_are_the_released_ones(step: Step) -> Non
         assert step.record.norms[ours] == pytest.approx(theirs[module], rel=TOLERANCE), module
 
 
+@pytest.mark.slow
 def test_every_parameter_has_the_released_gradient_and_update(step: Step) -> None:
     for group, module in step.case.modules.items():
         compared = set()

@@ -75,6 +75,7 @@ def test_the_example_is_installed_trained_logged_and_read_back(
     assert load_pretrained("runs/distil").encode("audio", torch.zeros(1, 6, 20)).codes.shape == (1, 6, 16)
 
 
+@pytest.mark.slow
 def test_the_example_keeps_the_rules(installed: Path) -> None:
     config = PretrainConfig.parse(load_yaml(_prepared()), where="test")
     bare = config.model_copy(update={"regularizers": ()})

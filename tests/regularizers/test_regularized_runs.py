@@ -59,6 +59,7 @@ def test_a_regularizer_adds_weighted_terms_and_trains_its_parameters(store: Path
     assert last["gradient_norm"]["pull"] > 0
 
 
+@pytest.mark.slow
 def test_the_exported_model_is_that_of_the_method_alone(store: Path, tmp_path: Path) -> None:
     fit(pull_run(store, PULL), tmp_path / "with", progress=False)
     fit(pull_run(store), tmp_path / "without", progress=False)
@@ -68,6 +69,7 @@ def test_the_exported_model_is_that_of_the_method_alone(store: Path, tmp_path: P
     assert load_pretrained(tmp_path / "with").encode("audio", x).codes.shape == (2, 5, 8)
 
 
+@pytest.mark.slow
 def test_with_weight_zero_the_method_trains_to_the_same_bits_as_without(store: Path, tmp_path: Path) -> None:
     fit(pull_run(store, {**PULL, "weight": 0.0}), tmp_path / "with", progress=False)
     fit(pull_run(store), tmp_path / "without", progress=False)
@@ -75,12 +77,14 @@ def test_with_weight_zero_the_method_trains_to_the_same_bits_as_without(store: P
     assert "pull/near" in lines(tmp_path / "with")[-1]["loss"]
 
 
+@pytest.mark.slow
 def test_loss_weights_reach_the_terms_of_a_regularizer(store: Path, tmp_path: Path) -> None:
     fit(pull_run(store, PULL, loss_weights={"pull": 0.0}), tmp_path / "off", progress=False)
     fit(pull_run(store), tmp_path / "without", progress=False)
     assert same(weights(tmp_path / "off"), weights(tmp_path / "without"))
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_with_a_regularizer_ends_with_the_same_bits(
     store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -105,6 +109,7 @@ def test_an_interrupted_run_with_a_regularizer_ends_with_the_same_bits(
     assert same(weights(tmp_path / "whole"), weights(tmp_path / "parts"))
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_from_a_checkpoint_that_knew_no_regularizers(store: Path, tmp_path: Path) -> None:
     fit(pull_run(store), tmp_path / "run", progress=False)
     state = tmp_path / "run/checkpoints/step-00000006/training_state.json"
@@ -117,6 +122,7 @@ def test_a_run_goes_on_from_a_checkpoint_that_knew_no_regularizers(store: Path, 
         fit(pull_run(store, PULL), tmp_path / "run", resume="auto", progress=False)
 
 
+@pytest.mark.slow
 def test_method_and_regularizers_are_read_back_from_a_run(store: Path, tmp_path: Path) -> None:
     fit(pull_run(store, PULL), tmp_path / "run", progress=False)
     opened = FeatureStore.open(store)
@@ -133,6 +139,7 @@ def test_method_and_regularizers_are_read_back_from_a_run(store: Path, tmp_path:
         load_regularizers(tmp_path / "bare", opened)
 
 
+@pytest.mark.slow
 def test_validation_logs_the_terms_without_their_noise(store: Path, tmp_path: Path) -> None:
     config = pull_run(store, {**PULL, "noise": 1e6}, data__val_store=str(store), loss_weights={"pull": 0.0})
     fit(config, tmp_path / "run", progress=False)

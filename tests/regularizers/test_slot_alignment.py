@@ -32,6 +32,7 @@ def test_the_registry_knows_it() -> None:
     assert regularizer_class("slot_alignment", where="test") is SlotAlignment
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "modalities"), [(name, count) for name in METHODS for count in (2, 3, 4)])
 def test_four_terms_on_every_method_reach_the_encoders_of_all_modalities(name: str, modalities: int) -> None:
     method = method_of(name, modalities)

@@ -140,6 +140,7 @@ def test_the_objective_is_what_loops_make_of_its_slots(bounded: bool) -> None:
     assert terms["keep"].item() == pytest.approx(sum(kept) / 3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("term", ["contrastive", "retrieval"])
 def test_gradients_into_the_tokens_agree_with_finite_differences(term: str) -> None:
     aligner, joint, teachers, _ = case(update="gru")
@@ -200,6 +201,7 @@ def test_the_contrastive_term_takes_the_kept_slots_as_a_fact() -> None:
     assert all(p.grad is None for p in scores)
 
 
+@pytest.mark.slow
 @given(
     seed=st.integers(0, 1000),
     slots=st.integers(1, 5),

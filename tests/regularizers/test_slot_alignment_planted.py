@@ -114,6 +114,7 @@ def test_two_and_five_concepts_get_about_as_many_slots_and_are_recovered_better_
     assert recovered[True] > recovered[False] + 0.15
 
 
+@pytest.mark.slow
 def test_slots_that_cost_more_than_they_give_are_dropped(world: World) -> None:
     aligner = trained(world, steps=60, keep=100, reconstruction=1, contrastive=0)
     generator = torch.Generator().manual_seed(1)

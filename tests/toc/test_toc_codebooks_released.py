@@ -19,6 +19,7 @@ RELEASED = {"dcid": ["layer0"], "hdcid": ["layer0", "layer1"], "fcid": ["layer0"
 PAIR = {"audio": {"dim": 6}, "video": {"dim": 5}}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", RELEASED)
 def test_a_released_file_a_converted_one_and_its_model_have_the_same_codebooks(
     method: str, tmp_path: Path

@@ -16,6 +16,7 @@ def test_mean_similarity_is_the_mean_over_pairs_of_different_codes() -> None:
     assert mean_similarity(codes) == pytest.approx(np.mean(pairs), abs=1e-12)
 
 
+@pytest.mark.slow
 def test_the_figure_is_saved_and_says_what_it_shows(tmp_path: Path) -> None:
     codes = np.random.default_rng(0).normal(0.5, 1, size=(30, 12))
     codes[7] = 0
@@ -61,6 +62,7 @@ def test_the_worst_dimensions_are_coloured_where_they_rank() -> None:
     assert "released-3:1" in figure.get_suptitle()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [(2, 1), (2, 6), (50, 1), (3, 50)])
 def test_the_smallest_codebooks_are_drawn(shape: tuple[int, int], tmp_path: Path) -> None:
     codes = np.random.default_rng(0).normal(size=shape)
@@ -68,6 +70,7 @@ def test_the_smallest_codebooks_are_drawn(shape: tuple[int, int], tmp_path: Path
     assert (tmp_path / "toc.png").exists()
 
 
+@pytest.mark.slow
 def test_of_a_huge_codebook_four_hundred_codes_are_drawn() -> None:
     codes = np.random.default_rng(0).normal(size=(65_536, 4)).astype(np.float32)
     figure = draw_selection(codes, optimize(codes))

@@ -29,6 +29,7 @@ def similarity(codes: np.ndarray) -> float:
     return float(np.mean(pairs))
 
 
+@pytest.mark.slow
 def test_the_columns_of_the_refined_codebook_are_the_kept_dimensions_best_first(
     tmp_path: Path, books: Path
 ) -> None:
@@ -49,6 +50,7 @@ def test_the_columns_of_the_refined_codebook_are_the_kept_dimensions_best_first(
     assert refined.to_json()["mean_similarity"] == {"before": refined.before, "after": refined.after}
 
 
+@pytest.mark.slow
 def test_all_codebooks_go_to_folders_of_their_names(tmp_path: Path, books: Path) -> None:
     refined = refine(find_codebooks(books), tmp_path / "out", "all", n_dims=0.5)
     assert [each.file.parent.name for each in refined] == ["top", "deep_er"]
@@ -74,6 +76,7 @@ def test_nothing_is_written_unless_all_codebooks_can_be_refined(tmp_path: Path) 
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_a_variant_sets_the_options_and_leaves_lam_free_or_not(tmp_path: Path, books: Path) -> None:
     found = find_codebooks(books)
     (refined,) = refine(found, tmp_path / "out", "top", n_dims=4, lam=0.7, variant="released-3:1")
@@ -93,6 +96,7 @@ def test_a_codebook_that_was_never_trained_is_refused(tmp_path: Path, used: int)
         refine(find_codebooks(tmp_path / "fresh.npy"), tmp_path / "out", variant="released")
 
 
+@pytest.mark.slow
 def test_a_selection_of_another_codebook_replaces_nothing(tmp_path: Path, books: Path) -> None:
     codebook, other = (load_codebook(books, name) for name in ("top", "deep/er"))
     selection = optimize(codebook.vectors, 3, layer="top")

@@ -19,6 +19,7 @@ def by_the_loop(vectors: np.ndarray, codes: np.ndarray, dims: list[int]) -> list
     return nearest
 
 
+@pytest.mark.slow
 @given(
     seed=st.integers(0, 2**32 - 1),
     sizes=st.tuples(st.integers(2, 30), st.integers(1, 30), st.integers(1, 8)),

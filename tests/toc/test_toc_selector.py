@@ -37,6 +37,7 @@ def test_the_selector_is_a_scikit_learn_estimator(estimator: BaseEstimator, chec
     check(estimator)  # type: ignore[operator]
 
 
+@pytest.mark.slow
 def test_settings_are_judged_by_fit_alone() -> None:
     check = "check_do_not_raise_errors_in_init_or_set_params"
     run_alone(

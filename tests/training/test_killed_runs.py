@@ -24,6 +24,7 @@ from unicode_cmg.training import fit, loop
 from unicode_cmg.training.randomness import step_generator
 
 
+@pytest.mark.slow
 def test_a_kill_in_the_middle_of_a_write_costs_no_earlier_checkpoint(tmp_path: Path) -> None:
     store, run = write_tiny_store(tmp_path / "store"), tmp_path / "run"
     process = start(child_config(store, ballast=8_000_000), run)
@@ -106,6 +107,7 @@ def test_a_write_that_fails_costs_no_earlier_checkpoint_and_no_earlier_model(
     assert all(torch.equal(left[key], right[key]) for key in left)
 
 
+@pytest.mark.slow
 def test_two_ranks_average_their_gradients_share_each_batch_and_one_of_them_writes(tmp_path: Path) -> None:
     config = tiny_config(write_tiny_store(tmp_path / "store"), optimizer__clip_norm=0.01, critics__steps=1)
     with socket.socket() as free:

@@ -81,6 +81,7 @@ def test_an_interrupted_and_resumed_run_ends_with_the_same_bits(
     assert_same_run(tmp_path / "whole", tmp_path / "parts", step=6)
 
 
+@pytest.mark.slow
 def test_dcid_resumes_with_the_same_bits(
     store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -41,6 +41,7 @@ def run(model: TinyMethod, ave: Path, **options: Any) -> TaskResult:
     return tiny_runs.run("ave", ave, model=model, **{"directions": ["video->audio"], **options})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("quantizer", QUANTIZERS)
 def test_tables_and_indices_give_back_the_codes_of_the_encoder(quantizer: str) -> None:
     torch.manual_seed(0)
@@ -65,6 +66,7 @@ def test_tables_and_indices_give_back_the_codes_of_the_encoder(quantizer: str) -
     assert len(encoded.used[0]) > 3, "one code only: the case would not tell"
 
 
+@pytest.mark.slow
 @settings(max_examples=30)
 @given(st.integers(0, 10_000), st.integers(1, 4))
 def test_an_observed_table_knows_every_code_it_has_seen(seed: int, batches: int) -> None:
@@ -84,6 +86,7 @@ def test_two_vectors_under_one_number_are_a_fault_of_ours() -> None:
         table.observe(torch.tensor([3]), torch.tensor([[1.0, 1.0]]))
 
 
+@pytest.mark.slow
 def test_a_layer_without_codebook_is_evaluated_as_one_with(ave: Path) -> None:
     shown, hidden = run(tiny_model(layers=2), ave), run(bookless(tiny_model(layers=2)), ave)
     assert shown.directions == hidden.directions
@@ -104,6 +107,7 @@ def test_the_codes_of_a_layer_without_codebook_are_described_as_those_with(ave: 
         assert (shown.agreement, shown.labels) == (hidden.agreement, hidden.labels)
 
 
+@pytest.mark.slow
 def test_heads_see_only_the_chosen_layers(ave: Path) -> None:
     """The first of two layers alone is the model of one layer; the second knows nothing of the classes."""
     two, one = tiny_model(layers=2), run(tiny_model(), ave)
@@ -121,6 +125,7 @@ def test_heads_see_only_the_chosen_layers(ave: Path) -> None:
     assert "codes:" not in both.table()
 
 
+@pytest.mark.slow
 def test_layers_are_seen_in_the_order_of_the_model(ave: Path) -> None:
     two = tiny_model(layers=2)
     backwards, both = run(two, ave, code_layers=["layer1", "layer0", "layer1"]), run(two, ave)
@@ -128,6 +133,7 @@ def test_layers_are_seen_in_the_order_of_the_model(ave: Path) -> None:
     assert backwards.directions == both.directions
 
 
+@pytest.mark.slow
 def test_a_selection_is_needed_for_the_chosen_layers_only(ave: Path) -> None:
     model = tiny_model(layers=2)
     first, second = (optimize(b.numpy(), DIM, layer=name) for name, b in model.codebooks().items())
@@ -164,6 +170,7 @@ def test_an_encoder_with_other_layers_than_it_declares_is_a_fault_of_ours(ave: P
         run(model, ave)
 
 
+@pytest.mark.slow
 def test_one_code_a_clip_is_enough_to_classify_it(ave: Path) -> None:
     result = run(one_code_a_clip(tiny_model()), ave, directions=["text->video", "audio->video"])
     assert min(row.mean for row in result.directions) > 90

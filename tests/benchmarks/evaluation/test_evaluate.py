@@ -22,6 +22,7 @@ def means(result: TaskResult) -> dict[str, float]:
     return {f"{row.source}->{row.target}": row.mean for row in result.directions}
 
 
+@pytest.mark.slow
 def test_a_shared_space_transfers_in_all_directions(result_of: Callable[..., TaskResult]) -> None:
     result = result_of("ave")
     assert len(result.directions) == 9
@@ -30,6 +31,7 @@ def test_a_shared_space_transfers_in_all_directions(result_of: Callable[..., Tas
     assert result.chance == 25
 
 
+@pytest.mark.slow
 def test_a_modality_that_does_not_share_the_space_gets_no_transfer(ave: Path) -> None:
     result = means(run("ave", ave, model=tiny_model(foreign="audio")))
     assert result["video->text"] > 95
@@ -44,12 +46,14 @@ def test_a_protocol_can_report_on_validation_while_settings_are_chosen(ave: Path
     assert HELD_OUT.reporting_on("test") is HELD_OUT
 
 
+@pytest.mark.slow
 def test_the_default_head_is_the_protocols(ave: Path) -> None:
     for protocol in (HELD_OUT, PAPER):
         result = evaluate(tiny_model(), "ave", ave, protocol.name, seeds=(0,), directions=["video->video"])
         assert result.head == protocol.head
 
 
+@pytest.mark.slow
 def test_mean_and_deviation_are_over_the_seeds_and_of_the_sample(ave: Path) -> None:
     model = tiny_model()
     options = {"directions": ["video->audio"], "toc": optimize(model.codebooks()["layer0"].numpy(), 2)}

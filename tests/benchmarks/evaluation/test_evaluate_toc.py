@@ -17,6 +17,7 @@ from toc import optimize, requantize
 from unicode_cmg.errors import InputError
 
 
+@pytest.mark.slow
 def test_keeping_all_dimensions_changes_nothing_and_keeping_few_does(ave: Path) -> None:
     model, options = tiny_model(), {"directions": ["video->audio"]}
     plain = run("ave", ave, model=model, **options)
@@ -43,6 +44,7 @@ def test_heads_see_exactly_the_kept_dimensions(ave: Path) -> None:
     assert run("ave", ave, model=model, toc=selection, directions=["video->audio"]).directions[0].mean > 50
 
 
+@pytest.mark.slow
 def test_a_selection_is_read_from_its_file(ave: Path, tmp_path: Path) -> None:
     model = tiny_model()
     selection = optimize(model.codebooks()["layer0"].numpy(), 6)
@@ -53,6 +55,7 @@ def test_a_selection_is_read_from_its_file(ave: Path, tmp_path: Path) -> None:
         assert run("ave", ave, model=model, toc=toc, **options).directions == expected
 
 
+@pytest.mark.slow
 def test_each_layer_of_codes_is_refined_by_its_own_selection(ave: Path) -> None:
     model = tiny_model(layers=2)
     first, second = (
@@ -77,6 +80,7 @@ def test_a_selection_for_another_codebook_is_refused(ave: Path) -> None:
         run("ave", ave, toc=optimize(book, 4, layer="coarse"))
 
 
+@pytest.mark.slow
 def test_requantizing_two_code_layers_in_all_dimensions_changes_nothing(ave: Path) -> None:
     model, options = tiny_model(layers=2), {"directions": ["video->audio"]}
     whole = [optimize(b.numpy(), DIM, layer=name) for name, b in model.codebooks().items()]
@@ -86,6 +90,7 @@ def test_requantizing_two_code_layers_in_all_dimensions_changes_nothing(ave: Pat
     assert {kept.use for kept in anew.toc} == {"requantize"}
 
 
+@pytest.mark.slow
 def test_requantized_heads_see_the_codes_that_are_nearest_in_the_kept_dimensions(ave: Path) -> None:
     model, task = tiny_model(), read_task("ave", ave)
     book = model.codebooks()["layer0"]
@@ -114,6 +119,7 @@ def test_requantizing_is_refused_without_a_selection_or_under_another_name(ave: 
         run("ave", ave, toc="auto", toc_use="cut")
 
 
+@pytest.mark.slow
 def test_auto_is_the_selection_toc_makes_of_each_layer(ave: Path) -> None:
     model = tiny_model(layers=2)
     auto = run("ave", ave, model=model, directions=["video->audio"], toc="auto")

@@ -58,6 +58,7 @@ def test_a_head_does_not_depend_on_the_others_in_the_stack(kind: str) -> None:
         torch.testing.assert_close(many[1], one[0], rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 @KINDS
 def test_the_epoch_is_the_best_by_the_metric_and_of_equals_the_one_of_least_loss(kind: str) -> None:
     this = case(kind)

@@ -79,6 +79,7 @@ def test_saying_nothing_scores_zero(scores) -> None:
     assert {v.item() for v in scores(nothing[None], nothing).values()} == {0.0}
 
 
+@pytest.mark.slow
 @settings(max_examples=25)
 @given(st.integers(0, 10_000), st.floats(0, 1))
 def test_event_scores_equal_scikit_learns(seed: int, density: float) -> None:

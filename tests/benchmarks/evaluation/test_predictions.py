@@ -72,6 +72,7 @@ def test_no_clip_has_an_event() -> None:
     assert second_details(nothing[None], nothing, ["a", "b", "c"]).timelines == ()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("protocol", ["held-out", "paper"])
 def test_accuracy_follows_from_the_confusion_matrix(
     result_of: Callable[..., TaskResult], protocol: str
@@ -86,6 +87,7 @@ def test_accuracy_follows_from_the_confusion_matrix(
         assert 100 * np.trace(counts) / counts.sum() == pytest.approx(row.mean)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("protocol", ["held-out", "paper", "paper-f1"])
 def test_macro_f1_follows_from_the_classes(
     avvp: Path, result_of: Callable[..., TaskResult], protocol: str

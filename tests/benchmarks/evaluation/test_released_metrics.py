@@ -115,6 +115,7 @@ def test_accuracy_is_the_scripts(clips: int) -> None:
         assert accuracy[head].item() == pytest.approx(expected, abs=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("metric", ["precision", "f1"])
 def test_the_epoch_is_the_best_on_the_reported_clips(metric: str) -> None:
     """Every epoch is run anew and scored by the script; the protocol's choice reaches the best of them.

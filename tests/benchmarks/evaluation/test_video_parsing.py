@@ -71,6 +71,7 @@ def test_one_modality_scores_as_the_loops_say(seed: int, density: float, time: i
                 assert ours[head, row].item() == pytest.approx(expected, abs=1e-12)
 
 
+@pytest.mark.slow
 @settings(max_examples=25)
 @given(st.integers(0, 10_000), st.floats(0.1, 0.7))
 def test_two_modalities_score_as_the_loops_say(seed: int, density: float) -> None:

@@ -43,6 +43,7 @@ def test_each_step_changes_one_thing() -> None:
     assert (its_clips.report, its_clips.head) == (paper.report, clean.head)  # type: ignore[attr-defined]
 
 
+@pytest.mark.slow
 def test_the_table_has_the_numbers_of_the_protocols(ave: Path) -> None:
     rows = cells(leak_table("ave", "paper", [tiny_model()], ave))
     assert rows[0] == ["ave, paper", "measure", "V->A", "A->V", "V->V", "A->A"]
@@ -55,6 +56,7 @@ def test_the_table_has_the_numbers_of_the_protocols(ave: Path) -> None:
         assert row[2:] == [f"{d.mean:.1f}" for d in result.directions]
 
 
+@pytest.mark.slow
 def test_choosing_the_epoch_on_the_reported_clips_never_costs(ucf_vgg: Path) -> None:
     """A model whose audio lies elsewhere, so that there is something to choose."""
     model = tiny_model()
@@ -66,6 +68,7 @@ def test_choosing_the_epoch_on_the_reported_clips_never_costs(ucf_vgg: Path) -> 
     assert max(b - a for a, b in zip(before, after, strict=True)) > 0
 
 
+@pytest.mark.slow
 def test_several_checkpoints_are_a_mean_and_a_deviation(retrieval: Path) -> None:
     other = tiny_model()
     other.books[0] = Book(other.books[0].embedding[[0, 4, 12, 20]])

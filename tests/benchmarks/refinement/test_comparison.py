@@ -47,6 +47,7 @@ def by_key(rows: list[RefinedResult]) -> dict[tuple[str, object, str], RefinedRe
     return {(row.refinement, row.asked, f"{row.source}->{row.target}"): row for row in rows}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", ["ave", "avvp"])
 @pytest.mark.parametrize("use", ["slice", "requantize"])
 def test_every_refinement_scores_as_it_does_alone(ave: Path, avvp: Path, task: str, use: str) -> None:
@@ -79,6 +80,7 @@ def test_every_refinement_scores_as_it_does_alone(ave: Path, avvp: Path, task: s
     assert rows["toc", 1, "video->audio"].mean < rows[ALL, None, "video->audio"].mean - 5
 
 
+@pytest.mark.slow
 def test_the_encoder_runs_once_for_all_refinements(ave: Path) -> None:
     model = tiny_model()
     task = encoded(model, ave, with_unquantized=True)
@@ -87,6 +89,7 @@ def test_the_encoder_runs_once_for_all_refinements(ave: Path) -> None:
     assert len(model.encoded) == before == 2 * -(-len(task.codes["audio"].rows) // 64)
 
 
+@pytest.mark.slow
 def test_the_mean_of_random_draws_is_over_heads_and_their_deviation_over_draws(ave: Path) -> None:
     task = encoded(tiny_model(), ave)
     draws = [
@@ -98,6 +101,7 @@ def test_the_mean_of_random_draws_is_over_heads_and_their_deviation_over_draws(a
     assert one.std is not None  # of a single draw, over its heads
 
 
+@pytest.mark.slow
 def test_all_layers_are_refined_each_by_its_own_dimensions(ave: Path) -> None:
     asked = refiners(
         toc={"refiner": "toc", "keep": 3}, l1={"refiner": "l1", "keep": 2}, pca={"refiner": "pca", "keep": 5}
@@ -111,6 +115,7 @@ def test_all_layers_are_refined_each_by_its_own_dimensions(ave: Path) -> None:
     assert second["toc", 3, "video->audio"].n_dims == DIM
 
 
+@pytest.mark.slow
 def test_selection_is_what_heads_reach_on_validation_clips_of_their_own_modality(ave: Path) -> None:
     model, asked = tiny_model(), refiners(toc={"refiner": "toc", "keep": 3})
     rows = by_key(compare(encoded(model, ave), asked, SEEDS, FAST))

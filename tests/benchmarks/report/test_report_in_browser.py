@@ -13,6 +13,7 @@ pytestmark = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [420, 1300])
 def test_the_report_looks_right(full_run: Path, tmp_path: Path, width: int) -> None:
     page = (full_run / "report.html").read_text(encoding="utf-8")
@@ -22,6 +23,7 @@ def test_the_report_looks_right(full_run: Path, tmp_path: Path, width: int) -> N
     assert page.count("<img ") >= 20
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("body", "problem"),
     [

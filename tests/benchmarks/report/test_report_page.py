@@ -112,12 +112,14 @@ def test_results_hold_the_evaluations_as_they_are(full_run: Path) -> None:
     assert results["versions"]["numpy"] == np.__version__
 
 
+@pytest.mark.slow
 def test_the_same_run_gives_the_same_bytes(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", steps=10)
     pages = [(build_report(run).read_bytes(), (run / "results.json").read_bytes()) for _ in range(2)]
     assert pages[0] == pages[1]
 
 
+@pytest.mark.slow
 def test_a_run_under_way_has_a_report(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", steps=50, finished=False)
     page = Page(build_report(run).read_text(encoding="utf-8"))
@@ -134,6 +136,7 @@ def test_a_run_under_way_has_a_report(tmp_path: Path) -> None:
     assert (results["toc"], results["codes"], results["evaluations"]) == (None, None, {})
 
 
+@pytest.mark.slow
 def test_codes_of_clips_without_labels_have_their_part_of_the_page(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", steps=0)
     file = run / "codes" / "codes.json"
@@ -152,6 +155,7 @@ def test_a_run_without_a_step_has_a_report(tmp_path: Path) -> None:
     assert "No step has been logged yet" in Page(build_report(run).read_text(encoding="utf-8")).text
 
 
+@pytest.mark.slow
 def test_a_selection_of_an_older_codebook_is_said_so(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", steps=10)
     weights = run / "model" / "model.safetensors"
@@ -190,6 +194,7 @@ def test_a_damaged_run_is_refused_and_its_report_kept(
     assert (run / "report.html").read_text() == "an earlier page"
 
 
+@pytest.mark.slow
 def test_names_from_files_are_escaped(tmp_path: Path) -> None:
     result = evaluation(np.random.default_rng(0)) | {"task": "<script>alert(1)</script>"}
     run = make_run(tmp_path / "a <b>run", steps=10, finished=False, results={"other": result})

@@ -78,6 +78,7 @@ def test_retrieval_has_a_table_of_its_own(full_run: Path, page: Page) -> None:
     assert [t.task for t in transfer_tables(read_run(full_run).evaluations.values())] == ["ave", "avvp"]
 
 
+@pytest.mark.slow
 def test_a_run_with_retrieval_only_has_a_page(tmp_path: Path) -> None:
     results = {"clotho": retrieval_evaluation(np.random.default_rng(0))}
     run = make_run(tmp_path / "run", steps=10, finished=False, results=results)
@@ -91,6 +92,7 @@ def test_intervals_stand_beside_the_deviation(page: Page) -> None:
     assert "90 % of resamples" in page.text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("classes", [28, 60])
 def test_a_page_of_many_classes_stays_small(classes: int) -> None:
     rng = np.random.default_rng(0)

@@ -40,6 +40,7 @@ def test_the_sweep_file_of_the_guide_to_toc_is_valid_and_shows_every_refiner() -
     assert {refiner.refiner for refiner in sweep.refine.values()} == listed == {"toc", "random", "pca", "l1"}
 
 
+@pytest.mark.slow
 def test_the_python_example_runs(
     tmp_path: Path,
     data: Path,

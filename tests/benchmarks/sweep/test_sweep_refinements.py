@@ -51,6 +51,7 @@ def first(models: Path, data: Path, out: Path) -> list[Outcome]:
     return run(models, data, out)
 
 
+@pytest.mark.slow
 def test_models_that_are_there_are_refined_and_nothing_is_measured_twice(
     models: Path, data: Path, out: Path, first: list[Outcome]
 ) -> None:

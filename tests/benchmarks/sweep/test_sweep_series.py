@@ -100,6 +100,7 @@ def test_the_tables_show_means_and_deviations_by_place() -> None:
     ]
 
 
+@pytest.mark.slow
 def test_every_task_has_tables_and_a_figure(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     save_outcomes(tmp_path, OUTCOMES, sweep(), ROWS)
     text = (tmp_path / "curves.md").read_text()

@@ -81,6 +81,7 @@ def test_the_paper_protocol_reports_training_clips_and_says_so(ave: Path, tmp_pa
     assert again.directions == result.directions
 
 
+@pytest.mark.slow
 def test_the_paper_protocol_takes_the_best_epoch_of_the_reported_rows(ave: Path) -> None:
     hard = optimize(tiny_model().codebooks()["layer0"].numpy(), 2)
 

@@ -99,6 +99,7 @@ def test_what_is_heard_and_seen_together_is_measured_where_a_head_judges_both(
     assert run("ave-avvp", across, directions=["video->audio"]).joint == ()
 
 
+@pytest.mark.slow
 def test_held_out_never_sees_the_target_set_before_the_test(across: Path, tmp_path: Path) -> None:
     """Ruin AVE's audio and every AVVP clip of the val list: video -> audio stays the same to the last bit."""
     ruined = copy_of(across, tmp_path)
@@ -115,6 +116,7 @@ def test_held_out_never_sees_the_target_set_before_the_test(across: Path, tmp_pa
     assert before == after
 
 
+@pytest.mark.slow
 def test_settings_are_chosen_on_the_val_list_of_avvp(across: Path) -> None:
     rule = resolve_protocol("held-out", "ave-avvp").reporting_on("val")
     result = run("ave-avvp", across, rule)
@@ -123,6 +125,7 @@ def test_settings_are_chosen_on_the_val_list_of_avvp(across: Path) -> None:
     assert result.data.counts["avvp val audio"] > 20
 
 
+@pytest.mark.slow
 def test_the_paper_protocol_reports_its_leaks_and_the_released_f1(
     result_of: Callable[..., TaskResult],
 ) -> None:
@@ -141,6 +144,7 @@ def test_the_paper_clips_the_gradient_of_the_discounts_too(across: Path) -> None
     assert not resolve_protocol("paper-f1", "avvp").objective.clips_loss_parameters  # type: ignore[attr-defined]
 
 
+@pytest.mark.slow
 def test_videos_that_pretraining_has_seen_can_be_left_out(
     across: Path, result: TaskResult, tmp_path: Path
 ) -> None:
@@ -160,6 +164,7 @@ def _tested(root: Path, modality: str) -> list[str]:
     return [task.names(modality)[row] for row in rows]
 
 
+@pytest.mark.slow
 def test_codes_that_mean_something_else_in_the_target_do_not_transfer(across: Path) -> None:
     model = tiny_localizer()
     model.maps["audio"] = nn.Parameter(model.maps["audio"].roll(1, dims=1))

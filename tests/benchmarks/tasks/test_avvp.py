@@ -122,6 +122,7 @@ def test_planted_events_are_found_in_all_directions(result_of: Callable[..., Tas
         }
 
 
+@pytest.mark.slow
 def test_heads_are_judged_by_the_labels_of_the_target_modality(avvp: Path, tmp_path: Path) -> None:
     """Take all events out of the test clips' video labels: audio -> video finds nothing that is true."""
     silent = copy_of(avvp, tmp_path)
@@ -135,6 +136,7 @@ def test_heads_are_judged_by_the_labels_of_the_target_modality(avvp: Path, tmp_p
     assert scores == {"audio->video": 0, "video->audio": 100, "audio->audio": 100, "video->video": 0}
 
 
+@pytest.mark.slow
 def test_held_out_never_sees_the_target_modality_before_the_test(avvp: Path, tmp_path: Path) -> None:
     ruined = copy_of(avvp, tmp_path)
     shared = {name[:11] for name in names()["test"]}
@@ -160,6 +162,7 @@ def test_clips_of_a_video_on_both_sides_are_left_out(result_of: Callable[..., Ta
     assert data.dropped["test audio"] == data.dropped["test video"] == 2
 
 
+@pytest.mark.slow
 def test_the_result_is_that_of_a_plain_head_trained_on_the_expanded_codes(avvp: Path) -> None:
     """Encoder, head, loss, epochs and score written once more, for one seed and one direction."""
     model, task = tiny_localizer().eval(), read_task("avvp", avvp)
@@ -195,6 +198,7 @@ def test_the_result_is_that_of_a_plain_head_trained_on_the_expanded_codes(avvp: 
     assert 0 < ours.mean < 100
 
 
+@pytest.mark.slow
 def test_the_constant_answer_is_learned_from_the_source_and_judged_on_the_target(
     avvp: Path, tmp_path: Path
 ) -> None:
@@ -225,6 +229,7 @@ def test_the_constant_answer_is_learned_from_the_source_and_judged_on_the_target
     assert result.majority is None
 
 
+@pytest.mark.slow
 def test_a_seed_does_not_depend_on_the_others(avvp: Path) -> None:
     hard = optimize(tiny_localizer().codebooks()["layer0"].numpy(), 2)
     together, alone = (
@@ -236,6 +241,7 @@ def test_a_seed_does_not_depend_on_the_others(avvp: Path) -> None:
     assert alone.epochs_selected[0] == together.epochs_selected[1]
 
 
+@pytest.mark.slow
 def test_all_dimensions_localize_every_event_and_one_does_not(avvp: Path) -> None:
     codebook = tiny_localizer().codebooks()["layer0"].numpy()
     whole, few = (
@@ -258,6 +264,7 @@ def test_the_paper_protocols_use_every_row_and_list_their_leaks(
     assert min(row.mean for row in result.directions) > 95
 
 
+@pytest.mark.slow
 def test_the_paper_protocols_take_the_epoch_that_is_best_on_the_reported_rows(avvp: Path) -> None:
     """A model whose audio lies elsewhere: while a head learns to read video, it unlearns to guess audio."""
     model = tiny_localizer()

@@ -56,6 +56,7 @@ def collapsed() -> nn.Module:
     return model
 
 
+@pytest.mark.slow
 def test_places_are_what_is_expected_of_the_tied(retrieval: Path) -> None:
     """Everything from the zips to the numbers once more, with sums over every right answer and every tie."""
     model, data = collapsed().eval(), read_retrieval("clotho", retrieval)
@@ -96,6 +97,7 @@ def test_the_constant_is_a_ranking_without_any_similarity(retrieval: Path) -> No
     assert result.direction("text", "audio").mean == pytest.approx(100 * 10 / len(ITEMS))
 
 
+@pytest.mark.slow
 def test_renaming_the_codes_of_the_target_brings_the_ranking_down_to_the_blind_one(retrieval: Path) -> None:
     found = [run(retrieval, "flickr-sound", permute_codes_seed=seed).directions for seed in range(12)]
     for rows in zip(*found, strict=True):

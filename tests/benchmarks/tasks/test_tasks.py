@@ -36,6 +36,7 @@ def test_the_tasks_and_their_protocols_are_listed() -> None:
     assert {task: available_protocols(task) for task in available_tasks()} == PROTOCOLS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("task", "protocol"), CASES)
 def test_a_result_records_how_it_came_about(result_of: Results, task: str, protocol: str) -> None:
     result = result_of(task, protocol)
@@ -57,11 +58,13 @@ def test_a_result_records_how_it_came_about(result_of: Results, task: str, proto
 NUMBERS = {f"P{n}" for n in range(1, 20)}
 
 
+@pytest.mark.slow
 @EACH_TASK
 def test_the_same_again_is_the_same(root_of: Roots, result_of: Results, task: str) -> None:
     assert run(task, root_of(task)).directions == result_of(task).directions
 
 
+@pytest.mark.slow
 @EACH_TASK
 def test_toc_goes_through(root_of: Roots, result_of: Results, task: str) -> None:
     codebook, plain = model_of(task).codebooks()["layer0"].numpy(), result_of(task)
@@ -121,6 +124,7 @@ def test_a_protocol_of_another_task_is_refused(avvp: Path) -> None:
         evaluate(tiny_localizer(), "ave", avvp, "paper-f1")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", ROOTS)
 def test_renaming_the_codes_of_the_target_brings_transfer_down_to_a_constant_answer(
     root_of: Roots, task: str
@@ -139,6 +143,7 @@ def test_renaming_the_codes_of_the_target_brings_transfer_down_to_a_constant_ans
     assert TaskResult.from_json(json.loads(json.dumps(control.to_json(), allow_nan=False))) == control
 
 
+@pytest.mark.slow
 @EACH_TASK
 def test_the_encoder_sees_each_needed_clip_once_in_evaluation_mode(root_of: Roots, task: str) -> None:
     model = model_of(task).train()

@@ -83,6 +83,7 @@ def test_classes_transfer_between_what_is_seen_and_what_is_heard(
     assert result.joint == ()
 
 
+@pytest.mark.slow
 def test_held_out_never_sees_the_target_set_before_the_test(ucf_vgg: Path, tmp_path: Path) -> None:
     """Ruin every sound but those of the test split: video -> audio stays the same to the last bit."""
     copy = copy_of(ucf_vgg, tmp_path)

@@ -16,6 +16,7 @@ from unicode_cmg.files import read_json
 from unicode_cmg.inspect import DescribedCodes, write_codes
 
 
+@pytest.mark.slow
 def test_the_table_has_a_row_for_each_code(model: Lookup, store: FeatureStore, tmp_path: Path) -> None:
     found = write_codes(model, store, tmp_path / "codes")
     with (tmp_path / "codes" / "codes.csv").open(encoding="utf-8", newline="") as stream:
@@ -40,6 +41,7 @@ def test_the_table_has_a_row_for_each_code(model: Lookup, store: FeatureStore, t
     assert "words_audio" not in rows[0]
 
 
+@pytest.mark.slow
 def test_the_folder_holds_the_record_and_a_picture(
     model: Lookup, store: FeatureStore, tmp_path: Path
 ) -> None:
@@ -59,6 +61,7 @@ def test_a_refusal_leaves_no_folder(model: Lookup, store: FeatureStore, tmp_path
         write_codes(model, store, tmp_path / "file")
 
 
+@pytest.mark.slow
 def test_on_a_full_disk_the_earlier_files_stay(
     model: Lookup, store: FeatureStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

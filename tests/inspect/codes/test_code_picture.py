@@ -68,6 +68,7 @@ def test_corners_are_one_apart_and_the_triangle_stands_on_its_base() -> None:
     assert corners(3)[2, 1] > corners(3)[0, 1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("names", [["audio"], ["audio", "video"], ["audio", "video", "text"]])
 def test_the_picture_has_a_dot_for_each_used_code_and_its_counts_in_the_title(
     model: Lookup, store: FeatureStore, tmp_path: Path, names: list[str]

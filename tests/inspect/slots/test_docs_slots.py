@@ -30,6 +30,7 @@ def keys(value: Any) -> Iterator[str]:
             yield from keys(inner)
 
 
+@pytest.mark.slow
 def test_the_page_on_slots_tells_what_the_command_does(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

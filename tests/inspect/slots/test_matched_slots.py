@@ -19,6 +19,7 @@ from unicode_cmg.training import load_regularizers
 GRID = (3, 2)
 
 
+@pytest.mark.slow
 def test_the_record_is_what_the_regularizer_finds(run: Path, store: FeatureStore) -> None:
     found = matched_slots(run, store, clips=6, tokens=4).to_json()
     method, (aligner,) = load_regularizers(run, store)
@@ -75,6 +76,7 @@ def _check_place(teacher: str, token: dict[str, object], words: tuple[str | None
     assert token["word"] == (words[number] if teacher == "text" else None)
 
 
+@pytest.mark.slow
 def test_the_same_arguments_give_the_same_record(run: Path, store: FeatureStore) -> None:
     found = matched_slots(run, store)
     assert matched_slots(run, store) == found
@@ -154,6 +156,7 @@ class Halves(nn.Module):
         return halves, torch.ones(halves.shape[:2], dtype=torch.bool)
 
 
+@pytest.mark.slow
 def test_tokens_of_a_module_have_numbers_and_no_places(tmp_path: Path) -> None:
     store = write_store(tmp_path / "store", columns=("audio", "video", "text", "deep"))
     teachers = {"text": {}, "halves": {"column": "deep", "module": "test_matched_slots:Halves"}}
@@ -174,6 +177,7 @@ def test_tokens_of_a_module_have_numbers_and_no_places(tmp_path: Path) -> None:
     assert {(token.step, token.row, token.col, token.word) for token in tokens} == {(None,) * 4}
 
 
+@pytest.mark.slow
 def test_runs_stores_and_clips_that_do_not_fit_are_refused(
     run: Path, store: FeatureStore, tmp_path: Path
 ) -> None:

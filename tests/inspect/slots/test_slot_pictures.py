@@ -196,6 +196,7 @@ def test_a_name_without_a_format_is_refused_before_anything_is_read(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_the_command_prints_the_record_and_writes_the_page(
     run: Path, store: FeatureStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -233,6 +234,7 @@ def test_a_mistake_is_one_line(
     assert says in line
 
 
+@pytest.mark.slow
 def test_the_report_of_a_run_has_its_slots(run: Path, store: FeatureStore) -> None:
     text = build_report(run).read_text(encoding="utf-8")
     page = Page(text)
@@ -250,6 +252,7 @@ def test_the_report_of_a_run_has_its_slots(run: Path, store: FeatureStore) -> No
     assert set(re.findall(r"var\((--[\w-]+)\)", text)) <= set(re.findall(r"(--[\w-]+):", text))
 
 
+@pytest.mark.slow
 def test_the_report_says_why_there_are_no_pictures(tmp_path: Path) -> None:
     store = write_store(tmp_path / "store")
     run = slot_run(store, tmp_path / "run")
@@ -261,6 +264,7 @@ def test_the_report_says_why_there_are_no_pictures(tmp_path: Path) -> None:
     assert json.loads((run / "results.json").read_text())["slots"] is None
 
 
+@pytest.mark.slow
 def test_the_report_of_a_run_without_slots_has_no_such_section(store: FeatureStore, tmp_path: Path) -> None:
     run = slot_run(store, tmp_path / "run", {"name": "structure"})
     page = Page(build_report(run).read_text(encoding="utf-8"))

@@ -27,6 +27,7 @@ def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(benchmarks.experiments.speed.step, "CONFIGS", tmp_path)
 
 
+@pytest.mark.slow
 def test_the_table_has_a_row_for_each_regularizer_beside_the_bare_method() -> None:
     rows = [row for row in ROWS if row.startswith("dcid")]
     result = CliRunner().invoke(app_of(step), ["--clips", "2", "--rounds", "1", "--rows", ",".join(rows)])

@@ -17,6 +17,7 @@ def test_what_is_compared_computes_the_same() -> None:
     np.testing.assert_allclose(by_the_loop(codes, 20), ours, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_the_table_has_every_form_and_says_what_is_extrapolated(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(benchmarks.experiments.speed.toc, "_LOOP_PAIRS", 10_000)
     result = CliRunner().invoke(app_of(measure), ["--rounds", "1", "--sizes", "30x4,5000x4"])
