@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from unicode_cmg.errors import unknown
 
 if TYPE_CHECKING:
-    from unicode_cmg.methods.base import Method
+    from unicode_cmg.model import Model
 
 METHODS = {
     "dcid": ("unicode_cmg.methods.dcid", "DCID"),
@@ -23,7 +23,7 @@ def available_methods() -> tuple[str, ...]:
     return tuple(METHODS)
 
 
-def method_class(name: str, *, where: object | None = None) -> type[Method[Any]]:
+def model_class(name: str, *, where: object | None = None) -> type[Model]:
     """The class of a method; its `from_values` builds a method from plain values of its configuration.
 
     Args:
@@ -36,4 +36,4 @@ def method_class(name: str, *, where: object | None = None) -> type[Method[Any]]
     if name not in METHODS:
         raise unknown("method", name, METHODS, where=where)
     module, attribute = METHODS[name]
-    return cast("type[Method[Any]]", getattr(import_module(module), attribute))
+    return cast("type[Model]", getattr(import_module(module), attribute))

@@ -18,7 +18,7 @@ from unicode_cmg.config import Config
 from unicode_cmg.errors import InputError
 from unicode_cmg.files import atomic_directory, disk_errors, read_json
 from unicode_cmg.model import Model, ReleasedOrigin
-from unicode_cmg.registry import method_class
+from unicode_cmg.registry import model_class
 from unicode_cmg.version import VERSION
 
 FORMAT_VERSION = 1
@@ -51,10 +51,10 @@ def save_pretrained(model: Model, folder: Path | str, *, extra: Mapping[str, Any
         InputError: `folder` is a file, or the disk is full or not writable.
 
     >>> from tempfile import TemporaryDirectory
-    >>> from unicode_cmg.registry import method_class
+    >>> from unicode_cmg.registry import model_class
     >>> sizes = {"modalities": {"audio": {"dim": 6}, "video": {"dim": 4}}, "dim": 8, "num_codes": 16}
     >>> with TemporaryDirectory() as folder:
-    ...     save_pretrained(method_class("dcid").from_values(sizes, where="sizes"), f"{folder}/model").name
+    ...     save_pretrained(model_class("dcid").from_values(sizes, where="sizes"), f"{folder}/model").name
     ...     load_pretrained(f"{folder}/model").code_layers()
     'model'
     {'layer0': 16}
@@ -141,7 +141,7 @@ def load_folder(folder: Path, *, dtype: torch.dtype | None) -> Model:
     description = read_description(folder)
     where = folder / CONFIG_FILE
     with torch.random.fork_rng(devices=[]):
-        model = method_class(description.method, where=where).from_values(description.config, where=where)
+        model = model_class(description.method, where=where).from_values(description.config, where=where)
     tensors = read_tensors(folder / WEIGHTS_FILE)
     set_dtype(model, dtype, tensors)
     load_exactly(model, tensors, where=folder / WEIGHTS_FILE)

@@ -13,8 +13,8 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from unicode_cmg.config import NamedConfig
+from unicode_cmg.methods import available_methods, method_class
 from unicode_cmg.methods.dcid.config import FIDELITIES
-from unicode_cmg.registry import available_methods, method_class
 from unicode_cmg.regularizers.registry import OURS, regularizer_class
 from unicode_cmg.training.config import PretrainConfig
 

@@ -13,7 +13,7 @@ from unicode_cmg.checkpoints.released.file import ReleasedFile, read_released
 from unicode_cmg.checkpoints.tensors import check_same, set_dtype
 from unicode_cmg.errors import InputError
 from unicode_cmg.model import Model, ReleasedOrigin
-from unicode_cmg.registry import method_class
+from unicode_cmg.registry import model_class
 
 _SEED = 0
 """Seed of the parameters that a file does not hold."""
@@ -56,7 +56,7 @@ def model_of(file: ReleasedFile, *, dtype: torch.dtype | None) -> Model:
     values, state = file.layout.from_released(file.tensors, where=file.path)
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(_SEED)  # torch.manual_seed would reach the GPUs too
-        model = method_class(file.layout.method, where=file.path).from_values(values, where=file.path)
+        model = model_class(file.layout.method, where=file.path).from_values(values, where=file.path)
     _check_complete(file, model)
     set_dtype(model, dtype, state)
     model.load_state_dict(state, strict=False)

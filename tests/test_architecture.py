@@ -1,0 +1,82 @@
+"""Imports go one way, as docs/architecture.md draws them."""
+
+from __future__ import annotations
+
+import ast
+from graphlib import CycleError, TopologicalSorter
+
+import pytest
+from places import ROOT
+
+FRONT_DOOR = "unicode_cmg"  # the only module of its package that may name `benchmarks` and `toc`
+
+
+def _imports() -> dict[str, set[str]]:
+    """Module -> modules of ours that it imports, anywhere in its file."""
+    files = [
+        ROOT / "cli.py",
+        *(f for p in ("unicode_cmg", "toc", "benchmarks") for f in (ROOT / p).rglob("*.py")),
+    ]
+    modules = {
+        ".".join(f.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): f for f in files
+    }
+    found: dict[str, set[str]] = {}
+    for module, file in modules.items():
+        named: set[str] = set()
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                named |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                inside = {f"{node.module}.{alias.name}" for alias in node.names} & modules.keys()
+                named |= inside or {node.module}
+        found[module] = (named & modules.keys()) - {module}
+    return found
+
+
+IMPORTS = _imports()
+
+
+def test_no_module_imports_itself_through_others() -> None:
+    without_front_door = {module: names for module, names in IMPORTS.items() if module != FRONT_DOOR}
+    try:
+        TopologicalSorter(without_front_door).prepare()
+    except CycleError as error:
+        pytest.fail(" -> ".join(error.args[1]))
+
+
+@pytest.mark.parametrize(
+    ("below", "above"),
+    [
+        ("toc", ("unicode_cmg", "benchmarks", "cli")),
+        ("unicode_cmg", ("toc", "benchmarks", "cli")),
+        ("benchmarks", ("cli",)),
+        ("benchmarks.evaluation", ("benchmarks.report", "benchmarks.sweep", "benchmarks.quickstart")),
+        ("unicode_cmg.losses", ("unicode_cmg.methods", "unicode_cmg.training", "unicode_cmg.data")),
+        ("unicode_cmg.layers", ("unicode_cmg.methods", "unicode_cmg.losses", "unicode_cmg.training")),
+        ("unicode_cmg.codebook", ("unicode_cmg.methods", "unicode_cmg.losses", "unicode_cmg.training")),
+        (
+            "unicode_cmg.checkpoints",
+            ("unicode_cmg.methods", "unicode_cmg.training", "unicode_cmg.regularizers"),
+        ),
+        ("unicode_cmg.methods", ("unicode_cmg.regularizers", "unicode_cmg.training", "unicode_cmg.data")),
+        ("unicode_cmg.regularizers", ("unicode_cmg.methods", "unicode_cmg.training")),
+    ],
+)
+def test_rooms_below_import_nothing_above(below: str, above: tuple[str, ...]) -> None:
+    upward = {
+        f"{module} -> {name}"
+        for module, names in IMPORTS.items()
+        if _inside(module, below) and module != FRONT_DOOR
+        for name in names
+        if any(_inside(name, room) for room in above)
+    }
+    assert upward == set()
+
+
+def test_nothing_imports_experiments_but_experiments() -> None:
+    users = {m for m, names in IMPORTS.items() if any(_inside(n, "benchmarks.experiments") for n in names)}
+    assert [user for user in users if not _inside(user, "benchmarks.experiments")] == []
+
+
+def _inside(module: str, room: str) -> bool:
+    return module == room or module.startswith(f"{room}.")
