@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from benchmarks.evaluation.results import TaskResult
 from toc import TOCSelection
-from unicode_cmg.config import load_yaml
+from unicode_cmg.config import Config, load_yaml
 from unicode_cmg.errors import InputError
 from unicode_cmg.files import read_json, read_text
 from unicode_cmg.inspect import DescribedCodes
@@ -23,6 +23,22 @@ from unicode_cmg.version import VERSION
 Json = dict[str, Any]
 STAGES_FILE = "quickstart.json"
 _LIBRARIES = ("torch", "numpy", "scikit-learn", "accelerate", "pydantic", "safetensors", "matplotlib")
+
+
+class Stage(Config):
+    """A stage of a quickstart."""
+
+    name: str
+    seconds: float
+
+
+class QuickstartNotes(Config):
+    """What a quickstart wrote to `quickstart.json`."""
+
+    format_version: Literal[1] = 1
+    command: str = ""
+    day: date | None = None
+    stages: tuple[Stage, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -85,9 +101,7 @@ def read_run(path: Path) -> RunFiles:
             fix="give the folder that 'unicode-cmg pretrain' or 'unicode-cmg quickstart' wrote to",
         )
     codes, toc, stages = path / CODES_FOLDER / CODES_JSON, path / "toc" / "toc.json", path / STAGES_FILE
-    recorded = read_json(stages) if stages.is_file() else {}
-    if not isinstance(recorded, dict):
-        raise InputError(f"a {type(recorded).__name__} at the top level", where=stages, expected="an object")
+    notes = QuickstartNotes.parse(read_json(stages) if stages.is_file() else {}, where=stages)
     metrics = path / "metrics.jsonl"
     newest = metrics if metrics.is_file() else path / "config.yaml"
     modified = datetime.fromtimestamp(newest.stat().st_mtime, UTC)
@@ -101,9 +115,9 @@ def read_run(path: Path) -> RunFiles:
         },
         codes=DescribedCodes.parse(read_json(codes), where=codes) if codes.is_file() else None,
         toc=TOCSelection.load(toc) if toc.is_file() else None,
-        stages=recorded.get("stages", []),
-        command=recorded.get("command", ""),
-        day=date.fromisoformat(recorded["day"]) if "day" in recorded else modified.date(),
+        stages=[stage.model_dump() for stage in notes.stages],
+        command=notes.command,
+        day=notes.day or modified.date(),
     )
 
 

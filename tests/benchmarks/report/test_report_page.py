@@ -178,7 +178,9 @@ def test_a_line_cut_off_at_the_end_of_the_log_is_left_out(tmp_path: Path) -> Non
         ("evaluation/ave.json", '{"task": "ave"', "not valid JSON"),
         ("evaluation/ave.json", '{"task": "ave"}', "'protocol' is missing"),
         ("codes/codes.json", "[]", "expected keys and values"),
-        ("quickstart.json", "[]", "expected an object"),
+        ("quickstart.json", "[]", "expected keys and values"),
+        ("quickstart.json", '{"day": "yesterday"}', "'day' is 'yesterday'"),
+        ("quickstart.json", '{"stages": [{"name": "data"}]}', "'stages.0.seconds' is missing"),
         ("config.yaml", "a: [", "not valid YAML"),
     ],
 )
