@@ -18,14 +18,29 @@ def can_name_module(name: str) -> bool:
     return bool(name) and "." not in name and not hasattr(nn.ModuleDict(), name)
 
 
+def cleared(x: Float[Tensor, "..."], mask: Bool[Tensor, "..."] | None) -> Float[Tensor, "..."]:
+    """`x` with zeros where the mask is False: what stood there, even NaN, has no influence and no gradient.
+
+    A factor of 0 would not do: 0 times NaN is NaN, also in the backward pass.
+
+    Args:
+        x: `[B, T, ...]`, or `[B, ...]`.
+        mask: Of the first axes of `x`; None leaves `x` as it is.
+    """
+    if mask is None:
+        return x
+    return torch.where(mask.view(*mask.shape, *[1] * (x.ndim - mask.ndim)), x, 0)
+
+
 @dataclass(frozen=True)
 class FeatureBatch:
-    """Features of the same clips in several modalities.
+    """Features of the same clips in several modalities; a clip may lack any of them.
 
     Attributes:
         features: Modality name -> `[batch, time, ...]` floats: `[B, T, C]`, or `[B, T, H, W, C]` for video
             with its spatial grid (channels last, as the published features are).
-        masks: Modality name -> `[batch, time]` booleans, True where the step is real and not padding.
+        masks: Modality name -> `[batch, time]` booleans, True where the step is real and not padding. A clip
+            without any real step lacks the modality; what stands in its features has no influence.
     """
 
     features: Mapping[str, Float[Tensor, "batch time ..."]]

@@ -85,11 +85,17 @@ class ReleasedSharedCodebook(SharedCodebook):
             self._revive_near_active_codes(generator)
 
     def _move(self, counts: Float[Tensor, " codes"], sums: Float[Tensor, "codes dim"]) -> None:
-        """The update of one modality; the smoothed count becomes the running count."""
-        running = self.ema_count * self.decay + counts * (1 - self.decay)
-        self.ema_count.copy_(laplace_smoothing(running, self.epsilon))
-        self.ema_weight.mul_(self.decay).add_(sums, alpha=1 - self.decay)
-        torch.div(self.ema_weight, self.ema_count.unsqueeze(-1), out=self.embedding)
+        """The update of one modality; the smoothed count becomes the running count.
+
+        A modality that no clip of the batch has changes nothing. The released code knows no such batch; its
+        first update would divide by a count of zero.
+        """
+        some = counts.sum() > 0
+        running = laplace_smoothing(self.ema_count * self.decay + counts * (1 - self.decay), self.epsilon)
+        weight = (self.ema_weight * self.decay).add_(sums, alpha=1 - self.decay)
+        moved = weight / running.unsqueeze(-1)
+        for state, new in ((self.ema_count, running), (self.ema_weight, weight), (self.embedding, moved)):
+            state.copy_(torch.where(some, new, state))
 
     def _revive_near_active_codes(self, generator: torch.Generator | None) -> None:
         """Each dead code becomes a copy of an active code plus noise; it stays if no code is active."""

@@ -47,7 +47,7 @@ def agreement(
 ) -> dict[tuple[str, str], Float[Tensor, ""]]:
     """For each pair of modalities, the share of steps valid in both where both chose the same code.
 
-    A pair that shares no valid step has agreement 0.
+    A pair that shares no valid step has agreement NaN.
 
     Raises:
         InputError: The modalities are not aligned.
@@ -58,7 +58,7 @@ def agreement(
     result = {}
     for (a, x), (b, y) in combinations(indices_by_modality.items(), 2):
         valid = _valid(masks, a, x) & _valid(masks, b, y)
-        result[a, b] = ((x == y) & valid).sum() / valid.sum().clamp(min=1)
+        result[a, b] = ((x == y) & valid).sum() / valid.sum()
     return result
 
 
@@ -88,13 +88,18 @@ def usage_statistics(
     """Usage of a codebook in one batch as plain floats, with a single transfer from the device.
 
     Keys: `perplexity/M` per modality; `active`, codes that any modality uses; `shared`, codes that every
-    modality uses; and, where modalities are aligned, `agreement/A-B` per pair.
+    modality of the batch uses; and, where modalities are aligned, `agreement/A-B` per pair. What a modality
+    would say that no clip of the batch has, or a pair that shares no step, is NaN.
     """
     counts = {m: code_counts(x, num_codes, _valid(masks, m, x)) for m, x in indices_by_modality.items()}
-    values = {f"perplexity/{m}": perplexity_of_counts(count) for m, count in counts.items()}
     used = torch.stack(list(counts.values())) > 0
+    present = used.any(1)
+    values = {
+        f"perplexity/{m}": torch.where(present[k], perplexity_of_counts(count), torch.nan)
+        for k, (m, count) in enumerate(counts.items())
+    }
     values["active"] = used.any(0).sum()
-    values["shared"] = used.all(0).sum()
+    values["shared"] = ((used | ~present.unsqueeze(1)).all(0) & present.any()).sum()
     if _aligned(indices_by_modality):
         for (a, b), share in agreement(indices_by_modality, masks).items():
             values[f"agreement/{a}-{b}"] = share

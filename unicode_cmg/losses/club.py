@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
 from unicode_cmg.errors import at_least, one_of
-from unicode_cmg.losses._masked import at_least_float32, masked_mean
+from unicode_cmg.losses._masked import at_least_float32, cleared, masked_mean
 
 
 def club_bound(
@@ -104,6 +104,7 @@ class CLUB(nn.Module):
             y: What is predicted.
             mask: True where a step is real.
         """
+        x, y = cleared(x, mask), cleared(y, mask)
         mu, logvar = self._gaussian(x)
         per_step = -0.5 * ((mu - at_least_float32(y)).square() * (-logvar).exp() + logvar).sum(-1)
         return masked_mean(per_step, mask)
@@ -124,7 +125,8 @@ class CLUB(nn.Module):
         Args:
             x: What is given.
             y: What is predicted.
-            permutation: `[B]`, clip i's negative is clip `permutation[i]`; drawn if left out.
+            permutation: `[B]`, clip i's negative is clip `permutation[i]`; drawn if left out. With a mask,
+                the order that it gives to the clips with a real step; see `among_present`.
             mask: True where a step is real. A negative counts where both clips are real.
             form: `paper` is `club_bound`, `released` is `released_club_bound`.
             negatives: `permutation` takes one negative a clip, which may be the clip itself, as released;
@@ -141,6 +143,9 @@ class CLUB(nn.Module):
         elif permutation is None:
             source = x.device if generator is None else generator.device
             permutation = torch.randperm(len(x), generator=generator, device=source).to(x.device)
+        if permutation is not None and mask is not None:
+            permutation = among_present(permutation, mask)
+        x, y = cleared(x, mask), cleared(y, mask)
         bound = club_bound if form == "paper" else released_club_bound
         mu, logvar = self._gaussian(x)
         return bound(mu, logvar, at_least_float32(y), permutation, mask)
@@ -148,6 +153,28 @@ class CLUB(nn.Module):
     def _gaussian(self, x: Float[Tensor, "*steps x_dim"]) -> tuple[Tensor, Tensor]:
         """Mean and log-variance of `q(y | x)`."""
         return at_least_float32(self.p_mu(x)), at_least_float32(self.p_logvar(x))
+
+
+def among_present(
+    permutation: Int64[Tensor, " batch"], mask: Bool[Tensor, "batch ..."]
+) -> Int64[Tensor, " batch"]:
+    """A permutation of a batch as one of the clips that are there, so that none has an absent negative.
+
+    The n clips with a real step, in ascending order, are mapped onto the same clips in the order in which the
+    permutation names them: uniform if the permutation is, and the permutation itself if no clip is absent.
+    Nothing is read from the device.
+
+    Args:
+        permutation: `[B]`.
+        mask: `[B, ...]`, True where a step is real.
+
+    >>> among_present(torch.tensor([1, 0, 3, 2]), torch.tensor([True, False, True, True]))
+    tensor([0, 1, 3, 2])
+    """
+    absent = ~mask.flatten(1).any(1) if mask.ndim > 1 else ~mask
+    ascending = absent.long().argsort(stable=True)
+    named = permutation[absent[permutation].long().argsort(stable=True)]
+    return torch.empty_like(permutation).scatter_(0, ascending, named)
 
 
 def _mlp(inputs: int, hidden: int, outputs: int) -> list[nn.Module]:

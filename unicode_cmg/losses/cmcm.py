@@ -13,7 +13,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 from unicode_cmg.errors import at_least, one_of
-from unicode_cmg.losses._masked import at_least_float32, contrast, in_both, masked_mean
+from unicode_cmg.losses._masked import at_least_float32, cleared, contrast, in_both, masked_mean
 
 
 def cmcm_loss(
@@ -56,7 +56,8 @@ def cmcm_loss(
         for m, squared in squared_distances.items():
             mask = None if masks is None else masks.get(m)
             valid[m] = None if mask is None else mask.any(-1)
-            posterior = _LogPosterior.apply(at_least_float32(squared), mask)  # type: ignore[no-untyped-call]
+            known = at_least_float32(cleared(squared, mask))
+            posterior = _LogPosterior.apply(known, mask)  # type: ignore[no-untyped-call]
             posteriors[m] = (
                 posterior if mask is None else torch.where(mask.any(-1, keepdim=True), posterior, 0)
             )

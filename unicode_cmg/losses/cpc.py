@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from unicode_cmg.batch import can_name_module
 from unicode_cmg.errors import InputError, at_least, one_of, unknown
-from unicode_cmg.losses._masked import at_least_float32, contrast
+from unicode_cmg.losses._masked import at_least_float32, cleared, contrast
 
 _SINGLE_STEP_TEMPERATURE = 0.1  # as in `info_nce`
 
@@ -161,6 +161,7 @@ class CrossModalCPC(nn.Module):
         if masks is not None:
             everywhere = torch.ones_like(features[names[0]][..., 0], dtype=torch.bool)
             real = torch.stack([masks[m][:, :time] if m in masks else everywhere for m in names])
+            features = {m: cleared(x, here) for (m, x), here in zip(features.items(), real, strict=True)}
         self_weight = self.self_weight
         if time == 1:  # the features predict each other, scored like `info_nce`
             units = [functional.normalize(at_least_float32(x), dim=-1) for x in features.values()]

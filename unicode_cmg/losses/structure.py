@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from unicode_cmg.errors import at_least, positive
-from unicode_cmg.losses._masked import at_least_float32, masked_mean
+from unicode_cmg.losses._masked import at_least_float32, cleared, masked_mean
 
 
 def structure_loss(
@@ -82,7 +82,7 @@ def neighbourhoods(
         x = functional.normalize(x, dim=-1)
         x = x - x.mean(0)
         return (x @ x.t() / temperature).softmax(-1)
-    x = functional.normalize(torch.where(mask.unsqueeze(-1), x, 0), dim=-1)
+    x = functional.normalize(cleared(x, mask), dim=-1)
     x = x - x.sum(0) / mask.sum().clamp(min=1)
     scores = x @ x.t() / temperature
     return scores.masked_fill(~mask, -torch.finfo(scores.dtype).max).softmax(-1)

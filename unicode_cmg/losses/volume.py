@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from unicode_cmg.errors import InputError, positive, unknown
-from unicode_cmg.losses._masked import at_least_float32, contrast
+from unicode_cmg.losses._masked import at_least_float32, cleared, contrast
 
 _SMALLEST = 1e-6  # a determinant of float32 products of unit vectors is not known better than this
 
@@ -58,7 +58,7 @@ def gram_loss(
     with torch.autocast(vectors[anchor].device.type, enabled=False):
         x = torch.stack([vectors[anchor], *(x for m, x in vectors.items() if m != anchor)])
         if mask is not None:
-            x = torch.where(mask.unsqueeze(-1), x, 0)
+            x = cleared(x, mask.expand(x.shape[:2]))
         scores = span_volumes(x[0], x[1:]) / -temperature
         return (contrast(scores, mask, dim=-1)[0] + contrast(scores, mask, dim=-2)[0]) / 2
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from unicode_cmg.errors import InputError
-from unicode_cmg.losses._masked import at_least_float32, in_both
+from unicode_cmg.losses._masked import at_least_float32, cleared, in_both
 
 
 def reconstruction_loss(
@@ -30,8 +30,7 @@ def reconstruction_loss(
     prediction, target = at_least_float32(prediction), at_least_float32(target)
     if mask is None:
         return functional.mse_loss(prediction, target)
-    difference = prediction - target
-    kept = torch.where(mask.view(*mask.shape, *[1] * (difference.ndim - 2)), difference, 0)
+    kept = cleared(prediction - target, mask)
     return kept.square().sum() / (mask.sum() * kept[0, 0].numel()).clamp(min=1)
 
 
@@ -45,6 +44,8 @@ def commitment_loss(
 ) -> dict[str, Float[Tensor, ""]]:
     """`own MSE(z^m, sg[e^m]) + cross mean_{n != m} MSE(z^m, sg[e^n])` by modality m (DCID paper eq. 8).
 
+    A cross term is the mean over the steps that both modalities have, and 0 where they have none together.
+
     The defaults are the paper's with beta = 0.25: beta and beta / 2. The released code has 0.5 and 0.25, the
     latter also shared equally by the other modalities.
 
@@ -53,7 +54,7 @@ def commitment_loss(
         codewords: `[B, T, D]` by modality, what each step was quantized to; no gradient flows into them.
         own_weight: Weight of the modality's own codewords.
         cross_weight: Weight of the other modalities' codewords at the same step, all of them together.
-        masks: `[B, T]` by modality, True where a step is real. A cross term counts the steps real in both.
+        masks: `[B, T]` by modality, True where a step is real.
 
     Raises:
         InputError: Modalities that pull on each other are not aligned.

@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from unicode_cmg.batch import FeatureBatch, check_batch, check_features
+from unicode_cmg.batch import FeatureBatch, check_batch, check_features, cleared
 from unicode_cmg.layers import (
     ContextLSTM,
     ConvPooling,
@@ -163,12 +163,13 @@ class Context(nn.ModuleDict):
         features: Float[Tensor, "batch time ..."],
         mask: Bool[Tensor, "batch time"] | None,
     ) -> Float[Tensor, "batch time ..."]:
-        """Features of one modality as they enter the encoders.
+        """Features of one modality as they enter the encoders, with zeros where a step is not valid.
 
         Raises:
             InputError: The modality is unknown, or the features do not fit the config.
         """
         check_features(modality, features, self._shapes)
+        features = cleared(features, mask)
         if modality not in self:
             return features
         # A front end that sees only valid steps must know where they end; a full clip needs no packing.
