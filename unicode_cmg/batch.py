@@ -18,7 +18,7 @@ def can_name_module(name: str) -> bool:
     return bool(name) and "." not in name and not hasattr(nn.ModuleDict(), name)
 
 
-def cleared(x: Float[Tensor, "..."], mask: Bool[Tensor, "..."] | None) -> Float[Tensor, "..."]:
+def cleared(x: Float[Tensor, "*shape"], mask: Bool[Tensor, "*leading"] | None) -> Float[Tensor, "*shape"]:
     """`x` with zeros where the mask is False: what stood there, even NaN, has no influence and no gradient.
 
     A factor of 0 would not do: 0 times NaN is NaN, also in the backward pass.

@@ -39,9 +39,7 @@ def info_nce(
     """
     positive("info_nce", temperature=temperature)
     with torch.autocast(query.device.type, enabled=False):
-        query, key = (
-            functional.normalize(at_least_float32(cleared(x, mask)), dim=-1) for x in (query, key)
-        )
+        query, key = (functional.normalize(at_least_float32(cleared(x, mask)), dim=-1) for x in (query, key))
         logits = query @ key.t() / temperature
         loss, _ = contrast(logits, mask, dim=-1)
         return (loss + contrast(logits, mask, dim=-2)[0]) / 2 if symmetric else loss

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional
