@@ -12,7 +12,7 @@ from benchmarks.evaluation.clip_codes import encode_clips, resolve_code_layers
 from benchmarks.evaluation.directions import resolve_directions
 from benchmarks.evaluation.protocols import Protocol
 from benchmarks.evaluation.scoring import EncodedTask
-from benchmarks.tasks import Task, read_task
+from benchmarks.tasks.base import Task
 from unicode_cmg.errors import InputError
 from unicode_cmg.files import read_text
 from unicode_cmg.model import Model
@@ -24,8 +24,7 @@ Rows = dict[str, dict[str, Int64[np.ndarray, " rows"]]]
 
 def encode_task(
     model: Model,
-    task: str,
-    data_root: str | Path,
+    task: Task,
     rule: Protocol,
     directions: Sequence[str | tuple[str, str]] | None = None,
     code_layers: Sequence[str] | None = None,
@@ -36,7 +35,8 @@ def encode_task(
     """Read the clips and run the frozen encoder once for each modality.
 
     Args:
-        model, task, data_root, directions, code_layers, exclude: As for `evaluate`.
+        model, directions, code_layers, exclude: As for `evaluate`.
+        task: Its data.
         rule: The protocol.
         with_unquantized: Also keep what was quantized.
 
@@ -44,7 +44,7 @@ def encode_task(
         InputError: A name is unknown, or the data is damaged or does not fit the model.
     """
     seen = resolve_code_layers(code_layers, model.code_layers())
-    data = read_task(task, data_root).under(rule)
+    data = task.under(rule)
     pairs = data.directions(resolve_directions(directions, model.modalities, data.modalities))
     modalities = tuple(dict.fromkeys(modality for pair in pairs for modality in pair))
     if isinstance(exclude, (str, Path)):

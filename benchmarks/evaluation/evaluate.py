@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from benchmarks.evaluation.clip_codes import resolve_code_layers
@@ -13,7 +14,7 @@ from benchmarks.evaluation.encode_task import encode_task
 from benchmarks.evaluation.protocols import DIMENSIONS_CHOSEN, HeadProtocol, Protocol
 from benchmarks.evaluation.results import TaskResult
 from benchmarks.refinement.views import Selection, Use, match_selections, refined, view_of
-from benchmarks.tasks import available_protocols, available_tasks, read_task, resolve_protocol, resolve_task
+from benchmarks.tasks import Task, available_tasks, read_task
 from toc import TOCSelection
 from unicode_cmg.checkpoints.tensors import state_fingerprint
 from unicode_cmg.errors import InputError, one_of
@@ -31,8 +32,8 @@ ALL = "all"
 
 def evaluate(
     model: Model,
-    task: str,
-    data_root: str | Path,
+    task: str | Task,
+    data_root: str | Path | None = None,
     protocol: str | Protocol = "held-out",
     seeds: Sequence[int] = (0, 1, 2),
     toc: Selection | Sequence[Selection] | None = None,
@@ -51,8 +52,8 @@ def evaluate(
 
     Args:
         model: A pretrained method.
-        task: One of `available_tasks()`.
-        data_root: Folder of the data set.
+        task: One of `available_tasks()`, or a task whose data is open.
+        data_root: Folder of the data set; None with an open task.
         protocol: One of `available_protocols(task)`. `"held-out"`: the head trains on training clips of the
             source modality, its epoch is chosen on validation clips of the source modality (no label of the
             target modality is ever used), the number comes from test clips of the target modality, and videos
@@ -85,10 +86,12 @@ def evaluate(
         raise InputError(
             f"the seeds are {list(seeds)}", expected="one or more different whole numbers, such as 0,1,2"
         )
-    task = resolve_task(task, data_root)
-    rule = resolve_protocol(protocol, task)
+    data = _opened(task, data_root)
+    rule = data.rule(protocol)
     if rule.head is None and head is not None:
-        raise InputError(f"settings of a head for task {task}", expected="none: this task trains no head")
+        raise InputError(
+            f"settings of a head for task {data.name}", expected="none: this task trains no head"
+        )
     known_layers = model.code_layers()
     seen = resolve_code_layers(code_layers, known_layers)
     selections = None if toc is None else match_selections(toc, model.codebooks(), seen)
@@ -96,9 +99,7 @@ def evaluate(
         raise InputError(
             "toc_use is 'requantize', and there is no TOC selection", fix="give the selection, or 'auto'"
         )
-    encoded = encode_task(
-        model, task, data_root, rule, directions, seen, exclude, with_unquantized=use == "requantize"
-    )
+    encoded = encode_task(model, data, rule, directions, seen, exclude, with_unquantized=use == "requantize")
     encoded = replace(
         encoded,
         seeds=tuple(seeds),
@@ -118,7 +119,7 @@ def evaluate(
     chance = rule.objective.chance(len(encoded.classes)) if isinstance(rule, HeadProtocol) else None
     constants = {row.constant for row in scored.directions}
     return TaskResult(
-        task=task,
+        task=data.name,
         protocol=rule.name,
         leaks=rule.leaks,
         departures=rule.departures,
@@ -149,6 +150,7 @@ def evaluate_all(
     protocol: str = "held-out",
     *,
     skipped: Callable[[str, str], None],
+    task_options: Mapping[str, Any] = MappingProxyType({}),
     **options: Any,
 ) -> Iterator[TaskResult]:
     """Evaluate a task, or all that the data root has, under a protocol, or all that the task has.
@@ -159,6 +161,7 @@ def evaluate_all(
         data_root: Folder of the data sets.
         protocol: As for `evaluate`, or `"all"`.
         skipped: Of all tasks, told the name of each that cannot be evaluated, and why.
+        task_options: What reading the task takes beside the folder, see `read_task`.
         options: As for `evaluate`.
 
     Raises:
@@ -166,22 +169,32 @@ def evaluate_all(
     """
     every = task == ALL
     done = False
-    for name in available_tasks() if every else [resolve_task(task, data_root)]:
-        protocols = available_protocols(name) if protocol == ALL else [protocol]
+    for name in available_tasks() if every else [task]:
         try:
-            if every:
-                read_task(name, data_root)
-            for rule in protocols:
-                if every and rule not in available_protocols(name):
-                    continue
-                yield evaluate(model, name, data_root, rule, **options)
-                done = True
+            data = read_task(name, data_root, **task_options)
+            for rule in data.protocols if protocol == ALL else [protocol]:
+                if not every or rule in data.protocols:
+                    yield evaluate(model, data, protocol=rule, **options)
+                    done = True
         except InputError as error:
             if not every:
                 raise
             skipped(name, str(error))
     if not done:
         raise InputError("no task that this model can be evaluated on", where=data_root)
+
+
+def _opened(task: str | Task, data_root: str | Path | None) -> Task:
+    """The task with its data."""
+    if isinstance(task, Task):
+        if data_root is not None:
+            raise InputError(
+                f"a folder beside an open task of {task.root}", where="data_root", fix="leave data_root out"
+            )
+        return task
+    if data_root is None:
+        raise InputError("no folder of data", where=f"task {task}", expected="data_root, or an open task")
+    return read_task(task, data_root)
 
 
 def file_name(result: TaskResult) -> str:

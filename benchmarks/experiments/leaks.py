@@ -22,11 +22,11 @@ from benchmarks.evaluation.evaluate import evaluate
 from benchmarks.evaluation.protocols import HeadProtocol, Protocol
 from benchmarks.markdown import markdown_table
 from benchmarks.sweep.tables import mean_std
-from benchmarks.tasks import available_protocols, available_tasks, read_task, resolve_protocol
+from benchmarks.tasks import available_protocols, available_tasks, read_task, task_class
 from benchmarks.tasks.retrieval import RetrievalProtocol
 from unicode_cmg import load_pretrained
 from unicode_cmg.console import run_command
-from unicode_cmg.errors import InputError
+from unicode_cmg.errors import InputError, unknown
 from unicode_cmg.model import Model
 from unicode_cmg.results import DirectionResult
 
@@ -54,7 +54,10 @@ def steps(task: str, paper: str) -> Iterator[Step]:
     Raises:
         InputError: There is no such task or protocol.
     """
-    clean, leaky = resolve_protocol("held-out", task), resolve_protocol(paper, task)
+    known = task_class(task).protocols
+    if paper not in known:
+        raise unknown("protocol", paper, known, where=f"task {task}")
+    clean, leaky = known["held-out"], known[paper]
     if isinstance(clean, HeadProtocol) and isinstance(leaky, HeadProtocol):
         metric = leaky.objective.metric
         ours = {"precision": "precision_micro", "f1": "f1_micro"}.get(metric, metric)
@@ -91,7 +94,7 @@ def leak_table(task: str, paper: str, models: Sequence[Model], data_root: Path) 
     """
     lines: list[list[str]] = []
     header = [f"{task}, {paper}"]
-    directions = None if isinstance(resolve_protocol(paper, task), RetrievalProtocol) else _DIRECTIONS
+    directions = None if isinstance(task_class(task).protocols[paper], RetrievalProtocol) else _DIRECTIONS
     for step in steps(task, paper):
         results = [evaluate(m, task, data_root, step.rule, directions=directions) for m in models]
         rows = list(zip(*(result.directions for result in results), strict=True))

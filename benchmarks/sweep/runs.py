@@ -16,7 +16,7 @@ from benchmarks.refinement import ALL, RefinedResult, chosen, compare
 from benchmarks.sweep.config import SweepConfig
 from benchmarks.sweep.result_file import ResultFile
 from benchmarks.sweep.rows import Row
-from benchmarks.tasks import resolve_protocol, resolve_task
+from benchmarks.tasks import read_task
 from unicode_cmg.data import LabelledClips
 from unicode_cmg.errors import InputError, unknown
 from unicode_cmg.inspect import describe_codes
@@ -174,12 +174,11 @@ def _measure(
         refiners = results.missing(read, task, sweep.refine)
         if refiners is None:
             continue
-        name = resolve_task(task, data)
+        opened = read_task(task, data)
         encoded = encode_task(
             model,
-            name,
-            data,
-            resolve_protocol("held-out", name).reporting_on(sweep.report),
+            opened,
+            opened.rule("held-out").reporting_on(sweep.report),
             sweep.directions,
             layers,
             with_unquantized=any(refiner.requantizes for refiner in refiners.values()),

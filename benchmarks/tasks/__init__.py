@@ -1,11 +1,11 @@
-"""The tasks: one file each, found by name."""
+"""The tasks: one file each, found by name, and those of installed packages."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from inspect import signature
 from pathlib import Path
+from typing import Any
 
-from benchmarks.evaluation.protocols import Protocol
 from benchmarks.tasks.ave import AVETask
 from benchmarks.tasks.ave_avvp import AVEAVVPTask
 from benchmarks.tasks.avvp import AVVPTask
@@ -19,21 +19,20 @@ from benchmarks.tasks.retrieval import (
     ValorTask,
 )
 from benchmarks.tasks.ucf_vgg import UCFVGGTask
-from unicode_cmg.errors import InputError, unknown
+from unicode_cmg.entry_points import load_offered, offered
+from unicode_cmg.errors import InputError, did_you_mean
+
+GROUP = "unicode_cmg.tasks"
+"""The group of entry points under which a package offers tasks: `NAME = "module:Class"`."""
 
 _RETRIEVAL: tuple[type[RetrievalTask], ...] = (ClothoTask, COCOTask, FlickrSoundTask, MSVDTask, ValorTask)
-_TASKS: Mapping[str, type[Task]] = {
-    "ave": AVETask,
-    "avvp": AVVPTask,
-    "ave-avvp": AVEAVVPTask,
-    "ucf-vgg": UCFVGGTask,
-    **{f"retrieval-{task.layout}": task for task in _RETRIEVAL},
-}
+_CLASSES: tuple[type[Task], ...] = (AVETask, AVVPTask, AVEAVVPTask, UCFVGGTask, *_RETRIEVAL)
+_OURS = {task.name: task for task in _CLASSES}
 
 
 def available_tasks() -> tuple[str, ...]:
-    """Names that `evaluate` takes for `task`."""
-    return tuple(_TASKS)
+    """Names that `evaluate` takes for `task`: ours first, then those of other packages."""
+    return (*_OURS, *sorted(set(offered(GROUP)) - set(_OURS)))
 
 
 def available_protocols(task: str) -> tuple[str, ...]:
@@ -42,21 +41,7 @@ def available_protocols(task: str) -> tuple[str, ...]:
     Raises:
         InputError: There is no such task.
     """
-    return tuple(_task(task).protocols)
-
-
-def resolve_protocol(protocol: str | Protocol, task: str) -> Protocol:
-    """The protocol of that name for a task, or the protocol itself.
-
-    Raises:
-        InputError: There is none, or no such task.
-    """
-    if isinstance(protocol, Protocol):
-        return protocol
-    known = _task(task).protocols
-    if protocol not in known:
-        raise unknown("protocol", protocol, known, where=f"task {task}")
-    return known[protocol]
+    return tuple(task_class(task).protocols)
 
 
 def resolve_task(name: str, data_root: str | Path) -> str:
@@ -69,14 +54,14 @@ def resolve_task(name: str, data_root: str | Path) -> str:
         return name
     found = [task for task in _RETRIEVAL if _readable(task, Path(data_root))]
     if len(found) != 1:
-        sets = ", ".join(f"retrieval-{task.layout}" for task in found or _RETRIEVAL)
+        sets = ", ".join(task.name for task in found or _RETRIEVAL)
         raise InputError(
             f"{len(found)} retrieval sets" if found else "no retrieval set",
             where=data_root,
             expected="the folder of one" if found else f"what one of {sets} reads",
             fix=f"name the task: {sets}" if found else None,
         )
-    return f"retrieval-{found[0].layout}"
+    return found[0].name
 
 
 def _readable(task: type[Task], data_root: Path) -> bool:
@@ -87,23 +72,49 @@ def _readable(task: type[Task], data_root: Path) -> bool:
     return True
 
 
-def read_task(name: str, data_root: str | Path) -> Task:
+def read_task(name: str, data_root: str | Path, **options: Any) -> Task:
     """Open the data of a task.
 
+    Args:
+        name: One of `available_tasks()`, or "retrieval".
+        data_root: Folder of the data.
+        options: What `read` of this task takes beside the folder.
+
     Raises:
-        InputError: There is no such task or folder, or the data is damaged.
+        InputError: There is no such task or folder, the task has no such option, or the data is damaged.
     """
-    task = _task(name)
+    task = task_class(resolve_task(name, data_root))
+    known = list(signature(task.read).parameters)[1:]
+    for option in options:
+        if option not in known:
+            raise InputError(
+                f"the task has no option '{option}'",
+                where=f"task {task.name}",
+                expected=f"some of {', '.join(known)}" if known else "no option: the data says everything",
+            )
     data_root = Path(data_root)
     if not data_root.is_dir():
         raise InputError("no such folder", where=data_root, fix="give the folder of the data set")
-    return task.read(data_root)
+    return task.read(data_root, **options)
 
 
-def _task(name: str) -> type[Task]:
-    if name not in _TASKS:
-        raise unknown("task", name, _TASKS)
-    return _TASKS[name]
+def task_class(name: str) -> type[Task]:
+    """The class of a task; ours come before those of other packages.
+
+    Raises:
+        InputError: There is none of this name, or the package that offers it cannot be used.
+    """
+    if name in _OURS:
+        return _OURS[name]
+    points = offered(GROUP)
+    if name in points:
+        found: type[Task] = load_offered(points[name], "task", Task)
+        return found
+    raise InputError(
+        f"unknown task '{name}'",
+        expected=f"one of {', '.join(available_tasks())}",
+        fix=did_you_mean(name, available_tasks()),
+    )
 
 
-__all__ = ["Task", "available_protocols", "available_tasks", "read_task", "resolve_protocol", "resolve_task"]
+__all__ = ["Task", "available_protocols", "available_tasks", "read_task", "resolve_task", "task_class"]

@@ -22,6 +22,7 @@ from unicode_cmg.data.layouts.ave import FEATURES, AVEData, read_ave
 class AVETask(Task):
     """An AVE folder; the rows of all modalities are the same clips."""
 
+    name: ClassVar[str] = "ave"
     protocols: ClassVar[Mapping[str, Protocol]] = by_name(
         HELD_OUT,
         replace(

@@ -36,6 +36,7 @@ class AVEAVVPTask(Task):
     an AVVP table lists twice, each time with some of its events, is in "avvp" only.
     """
 
+    name: ClassVar[str] = "ave-avvp"
     protocols: ClassVar[Mapping[str, Protocol]] = by_name(
         replace(EVENTS_HELD_OUT, validation="avvp val"),
         replace(

@@ -66,6 +66,7 @@ class AVVPTask(Task):
     it accuracy, the second that of the FCID paper, which reports F1; both at its best epoch.
     """
 
+    name: ClassVar[str] = "avvp"
     protocols: ClassVar[Mapping[str, Protocol]] = by_name(
         EVENTS_HELD_OUT,
         _paper("paper", "precision"),

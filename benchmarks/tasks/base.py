@@ -16,6 +16,7 @@ from benchmarks.evaluation.directions import Direction
 from benchmarks.evaluation.protocols import Protocol
 from benchmarks.evaluation.scoring import EncodedTask, Scored, head_scores
 from unicode_cmg.data.layouts.zips import STEPS
+from unicode_cmg.errors import unknown
 
 Rows = Int64[np.ndarray, " rows"]
 Features = Float[np.ndarray, "rows time ..."]
@@ -33,6 +34,7 @@ class Task(ABC):
     from different data sets. What heads learn and how they are judged is the protocol's `objective`.
 
     Attributes:
+        name: As in `evaluate` and in results.
         protocols: Name -> protocol; "held-out" is among them.
         held_out_splits: Splits that must not share a video.
         root: Name of the folder the clips were read from.
@@ -40,6 +42,7 @@ class Task(ABC):
         modalities: Names of the modalities.
     """
 
+    name: ClassVar[str]
     protocols: ClassVar[Mapping[str, Protocol]]
     held_out_splits: ClassVar[tuple[str, ...]] = ("train", "val", "test")
 
@@ -55,6 +58,18 @@ class Task(ABC):
         Raises:
             InputError: It is damaged or not there.
         """
+
+    def rule(self, protocol: str | Protocol) -> Protocol:
+        """The protocol of that name, or the protocol itself.
+
+        Raises:
+            InputError: The task has none of this name.
+        """
+        if isinstance(protocol, Protocol):
+            return protocol
+        if protocol not in self.protocols:
+            raise unknown("protocol", protocol, self.protocols, where=f"task {self.name}")
+        return self.protocols[protocol]
 
     def under(self, rule: Protocol) -> Task:
         """The clips as a protocol takes them; the same under all, unless a task says otherwise."""

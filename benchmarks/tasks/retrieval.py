@@ -128,12 +128,14 @@ class RetrievalTask(Task):
 class FlickrSoundTask(RetrievalTask):
     """500 sounds and pictures of the same scenes as published, a sound to a picture."""
 
+    name = "retrieval-flickr-sound"
     layout = "flickr-sound"
 
 
 class ValorTask(RetrievalTask):
     """VALOR-32K, a caption to a clip that is seen and heard; without vectors of its words it goes without."""
 
+    name = "retrieval-valor"
     layout = "valor"
 
     @classmethod
@@ -149,12 +151,14 @@ class ValorTask(RetrievalTask):
 class MSVDTask(RetrievalTask):
     """MSVD, many captions to a clip."""
 
+    name = "retrieval-msvd"
     layout = "msvd"
 
 
 class ClothoTask(RetrievalTask):
     """Clotho, 1045 sounds of any length with five captions each as published."""
 
+    name = "retrieval-clotho"
     layout = "clotho"
     protocols: ClassVar[Mapping[str, Protocol]] = _protocols(
         "P12: as many captions are read as there are sounds, so only the first fifth of the sounds is"
@@ -172,6 +176,7 @@ class ClothoTask(RetrievalTask):
 class COCOTask(RetrievalTask):
     """MSCOCO, several captions to a picture."""
 
+    name = "retrieval-coco"
     layout = "coco"
     protocols: ClassVar[Mapping[str, Protocol]] = _protocols(
         "P13: every caption is a pair of its own with its picture; other captions of the same picture are"

@@ -36,6 +36,7 @@ class UCFVGGTask(Task):
         kept: The pairs of classes that are classes of the task.
     """
 
+    name: ClassVar[str] = "ucf-vgg"
     # of the 30 released epochs PAPER has those that come after the pretrained checkpoint's, about the fifth
     protocols: ClassVar[Mapping[str, Protocol]] = by_name(
         HELD_OUT,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from importlib import import_module
-from importlib.metadata import EntryPoint, entry_points
-from typing import Any, cast
+from importlib.metadata import EntryPoint
+from typing import cast
 
 import numpy as np
 import torch
@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from unicode_cmg.batch import StepView
 from unicode_cmg.config import NamedConfig
-from unicode_cmg.errors import InputError, unknown
+from unicode_cmg.entry_points import load_offered, offered, wrong_offer
+from unicode_cmg.errors import unknown
 from unicode_cmg.regularizers.base import ParameterGroup, Regularizer, RegularizerConfig
 
 GROUP = "unicode_cmg.regularizers"
@@ -30,7 +31,7 @@ OURS = {
 
 def available_regularizers() -> tuple[str, ...]:
     """Names that `regularizers` in a configuration accepts: ours first, then those of other packages."""
-    return (*OURS, *sorted(set(_offered()) - set(OURS)))
+    return (*OURS, *sorted(set(offered(GROUP)) - set(OURS)))
 
 
 def regularizer_class(name: str, *, where: object = "regularizers") -> type[Regularizer]:
@@ -47,9 +48,9 @@ def regularizer_class(name: str, *, where: object = "regularizers") -> type[Regu
         module, attribute = OURS[name]
         found: type[Regularizer] = getattr(import_module(module), attribute)
         return found
-    offered = _offered()
-    if name in offered:
-        return _loaded(offered[name], where)
+    points = offered(GROUP)
+    if name in points:
+        return _loaded(points[name], where)
     raise unknown("regularizer", name, available_regularizers(), where=where)
 
 
@@ -130,34 +131,10 @@ def columns(entries: Iterable[NamedConfig]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(read))
 
 
-def _offered() -> dict[str, EntryPoint]:
-    return {point.name: point for point in entry_points(group=GROUP)}
-
-
 def _loaded(point: EntryPoint, where: object) -> type[Regularizer]:
-    """The class behind an entry point, checked: it is code of strangers to us."""
-    package = point.dist.name if point.dist is not None else "an unknown package"
-    try:
-        found: Any = point.load()
-    except Exception as error:  # whatever importing somebody's module raises
-        raise InputError(
-            f"the regularizer '{point.name}' of {package} cannot be imported ({error})",
-            where=where,
-            fix=f"mend or reinstall {package}",
-        ) from error
+    found: type[Regularizer] = load_offered(point, "regularizer", Regularizer, where=where)
     settings = getattr(found, "config_class", None)
-    if not (isinstance(found, type) and issubclass(found, Regularizer)):
-        what = f"is {point.value}, not a subclass of unicode_cmg.regularizers.Regularizer"
-    elif not (isinstance(settings, type) and issubclass(settings, RegularizerConfig)):
+    if not (isinstance(settings, type) and issubclass(settings, RegularizerConfig)):
         what = "has no 'config_class' derived from RegularizerConfig"
-    elif getattr(found, "name", None) != point.name or set("./") & set(point.name):
-        what = (
-            f"calls itself '{getattr(found, 'name', None)}'; both names must be the same, without '.' and '/'"
-        )
-    else:
-        return found
-    raise InputError(
-        f"the regularizer '{point.name}' of {package} {what}",
-        where=where,
-        fix=f"tell the authors of {package}",
-    )
+        raise wrong_offer(point, "regularizer", what, where=where)
+    return found

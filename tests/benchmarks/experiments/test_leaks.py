@@ -12,7 +12,7 @@ from untrained_method import Book
 from benchmarks import available_protocols, available_tasks, evaluate
 from benchmarks.evaluation.protocols import HeadProtocol
 from benchmarks.experiments.leaks import leak_table, steps
-from benchmarks.tasks import resolve_protocol
+from benchmarks.tasks import task_class
 
 
 def cells(table: str) -> list[list[str]]:
@@ -25,9 +25,9 @@ def cells(table: str) -> list[list[str]]:
 )
 def test_the_steps_begin_at_held_out_and_end_at_the_paper(task: str, paper: str) -> None:
     found = list(steps(task, paper))
-    assert found[0].rule == resolve_protocol("held-out", task)
+    assert found[0].rule == task_class(task).protocols["held-out"]
     last = found[-1].rule
-    wanted = resolve_protocol(paper, task)
+    wanted = task_class(task).protocols[paper]
     if last != wanted:  # retrieval without captions to leave out: the sort is all there is
         assert len(wanted.leaks) == 1
     assert len({step.change for step in found}) == len(found) > 1

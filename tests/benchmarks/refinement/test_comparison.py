@@ -26,7 +26,7 @@ from benchmarks.refinement import (
     compare,
     parse_refiners,
 )
-from benchmarks.tasks import resolve_protocol
+from benchmarks.tasks import read_task, task_class
 from toc import optimize
 from unicode_cmg.errors import InputError
 
@@ -40,7 +40,9 @@ def refiners(**named: dict[str, Any]) -> dict[str, Refiner]:
 
 
 def encoded(model: TinyMethod, root: Path, task: str = "ave", **options: Any) -> EncodedTask:
-    return encode_task(model, task, root, resolve_protocol("held-out", task), DIRECTIONS, **options)
+    return encode_task(
+        model, read_task(task, root), task_class(task).protocols["held-out"], DIRECTIONS, **options
+    )
 
 
 def by_key(rows: list[RefinedResult]) -> dict[tuple[str, object, str], RefinedResult]:
@@ -58,9 +60,9 @@ def test_every_refinement_scores_as_it_does_alone(ave: Path, avvp: Path, task: s
         other={"refiner": "toc", "keep": 3, "lam": 1.0, "use": use},
     )
     seeds, directions = (0, 1), ["video->audio", "video->video"]
-    rule = resolve_protocol("held-out", task)
+    rule = task_class(task).protocols["held-out"]
     together = compare(
-        encode_task(model, task, root, rule, directions, with_unquantized=use == "requantize"),
+        encode_task(model, read_task(task, root), rule, directions, with_unquantized=use == "requantize"),
         asked,
         seeds,
         FAST,
@@ -119,7 +121,7 @@ def test_all_layers_are_refined_each_by_its_own_dimensions(ave: Path) -> None:
 def test_selection_is_what_heads_reach_on_validation_clips_of_their_own_modality(ave: Path) -> None:
     model, asked = tiny_model(), refiners(toc={"refiner": "toc", "keep": 3})
     rows = by_key(compare(encoded(model, ave), asked, SEEDS, FAST))
-    rule = resolve_protocol("held-out", "ave").reporting_on("val")
+    rule = task_class("ave").protocols["held-out"].reporting_on("val")
     own = evaluate(
         *(model, "ave", ave, rule, SEEDS, optimize(model.codebooks()["layer0"].numpy(), 3)),
         directions=["audio->audio"],
@@ -141,8 +143,8 @@ def test_a_layer_without_codebook_has_all_dimensions_and_nothing_else(ave: Path)
 
 
 def test_codes_that_are_judged_without_heads_are_refined_too(retrieval: Path) -> None:
-    model, rule = tiny_model(), resolve_protocol("held-out", "retrieval-clotho")
-    task = encode_task(model, "retrieval-clotho", retrieval, rule, with_unquantized=True)
+    model, rule = tiny_model(), task_class("retrieval-clotho").protocols["held-out"]
+    task = encode_task(model, read_task("retrieval-clotho", retrieval), rule, with_unquantized=True)
     asked = refiners(
         toc={"refiner": "toc", "keep": [1, DIM]},
         anew={"refiner": "toc", "keep": [1, DIM], "use": "requantize"},

@@ -14,7 +14,7 @@ from tiny_runs import copy_of, ruin, run
 from torch import nn
 
 from benchmarks import TaskResult
-from benchmarks.tasks import read_task, resolve_protocol
+from benchmarks.tasks import read_task, task_class
 from unicode_cmg.data.layouts.ave import Annotation, read_ave, write_ave
 from unicode_cmg.data.layouts.ave_avvp import write_ave_avvp
 from unicode_cmg.data.layouts.avvp import event_labels, write_events
@@ -118,7 +118,7 @@ def test_held_out_never_sees_the_target_set_before_the_test(across: Path, tmp_pa
 
 @pytest.mark.slow
 def test_settings_are_chosen_on_the_val_list_of_avvp(across: Path) -> None:
-    rule = resolve_protocol("held-out", "ave-avvp").reporting_on("val")
+    rule = task_class("ave-avvp").protocols["held-out"].reporting_on("val")
     result = run("ave-avvp", across, rule)
     assert result.protocol == "held-out, reported on val"
     assert not any(name.startswith("test") for name in result.data.counts)
@@ -139,9 +139,9 @@ def test_the_paper_protocol_reports_its_leaks_and_the_released_f1(
 
 
 def test_the_paper_clips_the_gradient_of_the_discounts_too(across: Path) -> None:
-    rule = resolve_protocol("paper", "ave-avvp")
+    rule = task_class("ave-avvp").protocols["paper"]
     assert rule.objective.clips_loss_parameters  # type: ignore[attr-defined]
-    assert not resolve_protocol("paper-f1", "avvp").objective.clips_loss_parameters  # type: ignore[attr-defined]
+    assert not task_class("avvp").protocols["paper-f1"].objective.clips_loss_parameters  # type: ignore[attr-defined]
 
 
 @pytest.mark.slow

@@ -18,7 +18,7 @@ from torch import nn
 
 from benchmarks import HeadConfig, TaskResult, evaluate
 from benchmarks.evaluation.heads import Heads
-from benchmarks.tasks import read_task, resolve_protocol
+from benchmarks.tasks import read_task, task_class
 from benchmarks.tasks.avvp import AVVPTask
 from toc import optimize
 from unicode_cmg.data.layouts.avvp import Event, EventRow, event_labels, read_avvp, write_events
@@ -258,7 +258,7 @@ def test_the_paper_protocols_use_every_row_and_list_their_leaks(
     result = result_of("avvp", protocol)
     assert result.data.counts == {"all audio": 132, "all video": 129}
     assert [leak[:3] for leak in result.leaks] == ["P4:", "P3:", "P5:"]
-    assert resolve_protocol(protocol, "avvp").head != resolve_protocol("held-out", "avvp").head
+    assert task_class("avvp").protocols[protocol].head != task_class("avvp").protocols["held-out"].head
     assert {row.metric for row in result.directions} == {metric}
     assert {"precision", "recall", "f1"} == {metric, *result.directions[0].others}
     assert min(row.mean for row in result.directions) > 95

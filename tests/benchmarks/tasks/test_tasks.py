@@ -15,7 +15,7 @@ from tiny_runs import ROOTS, TASKS, copy_of, model_of, run
 
 from benchmarks import TaskResult, available_protocols, available_tasks, evaluate
 from benchmarks.evaluation.protocols import HeadProtocol
-from benchmarks.tasks import read_task, resolve_protocol
+from benchmarks.tasks import read_task, task_class
 from toc import optimize
 from unicode_cmg.errors import InputError
 
@@ -87,13 +87,13 @@ def test_every_leak_is_explained_on_the_page_of_the_protocols() -> None:
         assert f"`{name}`" in evaluation
         for protocol in available_protocols(name):
             assert f"`{protocol}`" in evaluation
-            assert resolve_protocol(protocol, name).name == protocol
+            assert task_class(name).protocols[protocol].name == protocol
 
 
 @EACH_TASK
 def test_labels_splits_and_names_agree_in_number(root_of: Roots, task: str) -> None:
     for protocol in PROTOCOLS[task]:
-        rule = resolve_protocol(protocol, task)
+        rule = task_class(task).protocols[protocol]
         data = read_task(task, root_of(task)).under(rule)
         for modality in data.modalities:
             assert len(data.names(modality)) == len(data.videos(modality))
@@ -119,9 +119,9 @@ def test_a_missing_folder_is_one_line(tmp_path: Path) -> None:
         assert str(tmp_path) in str(error.value)
 
 
-def test_a_protocol_of_another_task_is_refused(avvp: Path) -> None:
+def test_a_protocol_of_another_task_is_refused(ave: Path) -> None:
     with pytest.raises(InputError, match="task ave: unknown protocol 'paper-f1'"):
-        evaluate(tiny_localizer(), "ave", avvp, "paper-f1")
+        evaluate(tiny_localizer(), "ave", ave, "paper-f1")
 
 
 @pytest.mark.slow
@@ -160,7 +160,7 @@ def test_the_encoder_sees_each_needed_clip_once_in_evaluation_mode(root_of: Root
 
 @pytest.mark.parametrize(("task", "protocol"), [case for case in CASES if case[1] != "held-out"])
 def test_epochs_of_the_papers_are_chosen_on_the_reported_rows(task: str, protocol: str) -> None:
-    rule = resolve_protocol(protocol, task)
+    rule = task_class(task).protocols[protocol]
     if isinstance(rule, HeadProtocol):
         assert (rule.select, rule.select_on) == (rule.report, "target")
         assert any(leak.startswith("P3") for leak in rule.leaks)

@@ -12,14 +12,14 @@ from tiny_runs import copy_of, ruin, run
 from tiny_ucf_vgg import GROUPS, HEARD, HEARD_PER_SPLIT, PAIRS, SEEN, SHARED
 
 from benchmarks import TaskResult
-from benchmarks.tasks import read_task, resolve_protocol
+from benchmarks.tasks import read_task, task_class
 from unicode_cmg.data.layouts.zips import read_clip
 
 ZIPS = {"video": Path("UCF101/feature/video/zip"), "audio": Path("vggsound40k/feature/audio/zip")}
 
 
 def task_of(root: Path, protocol: str = "held-out") -> Any:
-    return read_task("ucf-vgg", root).under(resolve_protocol(protocol, "ucf-vgg"))
+    return read_task("ucf-vgg", root).under(task_class("ucf-vgg").protocols[protocol])
 
 
 def test_a_group_of_ucf_is_on_one_side(ucf_vgg: Path) -> None:
