@@ -81,8 +81,11 @@ def quickstart(
 def digits(
     to: Annotated[Path, typer.Option(help="Folder to write.")],
     recipe: Annotated[
-        Literal["default", "reference"],
-        typer.Option(help="How clips are drawn; reference: the clips on which the released code was run."),
+        Literal["default", "hard", "reference"],
+        typer.Option(
+            help="How clips are drawn; hard: two digits a class, short events, distractors and noise;"
+            " reference: the clips on which the released code was run."
+        ),
     ] = "default",
     seed: Seed = 0,
     as_json: AsJson = False,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from jaxtyping import Bool, Float16, Float32, Int64, Shaped
@@ -39,44 +40,53 @@ PROMPTS = (
 
 
 @dataclass(frozen=True, eq=False)
-class DigitClips:
-    """N clips, with the scan and the recording behind each second (`BACKGROUND` where there is none).
+class PromptedClips:
+    """N clips of K classes with a prompt each.
 
-    `labels` is one-hot over the ten digits and, last, background; `prompts` are what `text` was made of.
+    `labels` is one-hot over the classes and, last, background; `prompts` are what `text` was made of.
     """
 
     video: Float16[np.ndarray, "clips 10 7 7 16"]
     audio: Float16[np.ndarray, "clips 10 104"]
     text: Float16[np.ndarray, "clips 10 32"]
     text_mask: Bool[np.ndarray, "clips 10"] | None
-    labels: Float32[np.ndarray, "clips 10 11"]
-    scans: Int64[np.ndarray, "clips 10"]
-    recordings: Int64[np.ndarray, "clips 10"]
+    labels: Float32[np.ndarray, "clips 10 columns"]
     prompts: Shaped[np.ndarray, " clips"]
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def intervals(self) -> list[tuple[int, int, int]]:
-        """`(digit, start, end)` of each clip, `end` exclusive."""
+        """`(class, start, end)` of each clip: from its first event on to the end of its last, exclusive."""
         inside = self.labels[..., -1] == 0
-        digits = self.labels[..., :-1].sum(1).argmax(-1)
+        classes = self.labels[..., :-1].sum(1).argmax(-1)
         starts, ends = inside.argmax(1), STEPS - inside[:, ::-1].argmax(1)
-        return list(zip(digits.tolist(), starts.tolist(), ends.tolist(), strict=True))
+        return list(zip(classes.tolist(), starts.tolist(), ends.tolist(), strict=True))
 
     def words(self) -> list[list[str]]:
         """The word of each valid text step; without a mask, empty strings after the last word of a prompt."""
         words = [prompt_words(prompt) for prompt in self.prompts.tolist()]
         return words if self.text_mask is not None else [w + [""] * (STEPS - len(w)) for w in words]
 
-    @classmethod
-    def concatenate(cls, parts: list[DigitClips]) -> DigitClips:
-        """The clips of all parts, in order."""
-        columns: dict[str, Any] = {}
-        for field in fields(cls):
-            values = [getattr(part, field.name) for part in parts]
-            columns[field.name] = None if values[0] is None else np.concatenate(values)
-        return cls(**columns)
+
+ClipsT = TypeVar("ClipsT", bound=PromptedClips)
+
+
+@dataclass(frozen=True, eq=False)
+class DigitClips(PromptedClips):
+    """N clips of one digit, with the scan and the recording behind each second, or `BACKGROUND`."""
+
+    scans: Int64[np.ndarray, "clips 10"]
+    recordings: Int64[np.ndarray, "clips 10"]
+
+
+def concatenate(parts: Sequence[ClipsT]) -> ClipsT:
+    """The clips of all parts, in order."""
+    columns: dict[str, Any] = {}
+    for field in fields(parts[0]):
+        values = [getattr(part, field.name) for part in parts]
+        columns[field.name] = None if values[0] is None else np.concatenate(values)
+    return type(parts[0])(**columns)
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,19 +151,18 @@ def draw_clips(rng: np.random.Generator, pool: Pool, count: int) -> DigitClips:
     audio[event] = recordings().vectors[spoken[event]]
     audio[~event] = quiet_audio(rng, np.broadcast_to(hiss, event.shape)[~event])
 
-    prompts = [[prompt.format(word) for word in CLASSES] for prompt in PROMPTS]
-    vectors = np.array([[prompt_vectors(p) for p in row] for row in prompts], np.float16)
-    words = np.array([[len(prompt_words(p)) for p in row] for row in prompts])
     chosen = rng.integers(0, len(PROMPTS), count)
+    prompts = [PROMPTS[k].format(CLASSES[digit]) for k, digit in zip(chosen, digits, strict=True)]
+    text, text_mask = prompt_features(prompts)
     return DigitClips(
         video=video,
         audio=audio,
-        text=vectors[chosen, digits],
-        text_mask=seconds < words[chosen, digits][:, None],
+        text=text,
+        text_mask=text_mask,
         labels=one_hot(digits, event),
         scans=written,
         recordings=spoken,
-        prompts=np.array(prompts)[chosen, digits],
+        prompts=np.array(prompts),
     )
 
 
@@ -200,7 +209,19 @@ def draw_reference_clips(rng: np.random.Generator, pool: Pool, count: int) -> Di
     )
 
 
-def one_hot(digits: NDArray[np.int64], event: NDArray[np.bool_]) -> Float32[np.ndarray, "clips 10 11"]:
-    """Each second's digit inside the event, background outside."""
-    column = np.where(event, digits[:, None], len(CLASSES))
-    return np.eye(len(CLASSES) + 1, dtype=np.float32)[column]
+def prompt_features(
+    prompts: Sequence[str],
+) -> tuple[Float16[np.ndarray, "clips 10 32"], Bool[np.ndarray, "clips 10"]]:
+    """The word vectors of each prompt, and which steps have a word."""
+    distinct, rows = np.unique(prompts, return_inverse=True)
+    vectors = np.array([prompt_vectors(prompt) for prompt in distinct.tolist()], np.float16)
+    words = np.array([len(prompt_words(prompt)) for prompt in distinct.tolist()])
+    return vectors[rows], np.arange(STEPS) < words[rows, None]
+
+
+def one_hot(
+    classes: NDArray[np.int64], event: NDArray[np.bool_], count: int = len(CLASSES)
+) -> Float32[np.ndarray, "clips 10 _"]:
+    """The class of the clip in each second of its event, and outside it background, after `count` classes."""
+    column = np.where(event, classes[:, None], count)
+    return np.eye(count + 1, dtype=np.float32)[column]

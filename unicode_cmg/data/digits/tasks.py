@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from itertools import permutations
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float16
 
-from unicode_cmg.data.digits.clips import DigitClips, Pool
+from unicode_cmg.data.digits.clips import ClipsT, DigitClips, Pool, concatenate
+from unicode_cmg.data.digits.hard_clips import HardClips, draw_hard_clips
 from unicode_cmg.data.digits.sources import CLASSES, scans, windows, word_vector
 from unicode_cmg.data.digits.task_clips import MixedClips, draw_audio, draw_mixed_clips, draw_video
 from unicode_cmg.data.layouts.ave import SPLITS, Annotation, write_ave
@@ -18,6 +20,7 @@ from unicode_cmg.data.layouts.retrieval import read_retrieval, write_caption_wor
 from unicode_cmg.data.layouts.ucf_vgg import UCFVGGClip, write_ucf_vgg
 
 AVVP_COUNTS: dict[str, int] = {"train": 80, "val": 240, "test": 280}
+HARD_AVVP_COUNTS: dict[str, int] = {"train": 80, "val": 480, "test": 480}
 # orders of their own, as the published lists have, so that an index from the wrong list is noticed
 AVVP_CLASSES = tuple(sorted(CLASSES))
 AVE_AVVP_CLASSES = ("three", "seven", "zero", "nine", "one", "five", "eight", "two")
@@ -31,17 +34,17 @@ CAPTIONS = (  # of words that the prompts of pretraining have, too
     "someone speaks the number {} and the number {}",
     "we hear {} here then a voice says {}",
 )
-PAIRS = tuple(permutations(range(len(CLASSES)), 2))
+ORDERED_PAIRS = tuple(permutations(range(len(CLASSES)), 2))
 
 
-def write_ave_task(root: Path, clips: dict[str, DigitClips]) -> DigitClips:
+def write_ave_task(root: Path, clips: Mapping[str, ClipsT], classes: Sequence[str]) -> ClipsT:
     """Write `AVE`: rows are the clips of train, val and test, in this order; returns them."""
-    rows = DigitClips.concatenate([clips[split] for split in SPLITS])
+    rows = concatenate([clips[split] for split in SPLITS])
     ends = np.cumsum([len(clips[split]) for split in SPLITS])
     order = {split: np.arange(end - len(clips[split]), end) for split, end in zip(SPLITS, ends, strict=True)}
     annotations = [
-        Annotation(CLASSES[digit], f"ave-{row:07d}", start, end)
-        for row, (digit, start, end) in enumerate(rows.intervals())
+        Annotation(classes[number], f"ave-{row:07d}", start, end)
+        for row, (number, start, end) in enumerate(rows.intervals())
     ]
     features = {"video": rows.video, "audio": rows.audio, "text": rows.text}
     write_ave(root / "AVE", features, rows.labels, order, annotations, rows.text_mask)
@@ -53,7 +56,14 @@ def draw_avvp(rng: np.random.Generator, pools: dict[str, Pool]) -> dict[str, Mix
     return {split: draw_mixed_clips(rng, pools[split], count) for split, count in AVVP_COUNTS.items()}
 
 
-def write_avvp_task(root: Path, clips: dict[str, MixedClips]) -> dict[str, list[EventRow]]:
+def draw_hard_avvp(
+    rng: np.random.Generator, pools: dict[str, Pool], pairs: list[tuple[int, int]]
+) -> dict[str, HardClips]:
+    """The same of the hard recipe, where more clips make up for shorter events."""
+    return {s: draw_hard_clips(rng, pools[s], count, pairs) for s, count in HARD_AVVP_COUNTS.items()}
+
+
+def write_avvp_task(root: Path, clips: Mapping[str, MixedClips]) -> dict[str, list[EventRow]]:
     """Write `AVVP`; as published, the event tables hold val and test, and train has classes without times.
 
     Returns:
@@ -115,12 +125,29 @@ def write_ucf_vgg_task(root: Path, rng: np.random.Generator, pools: dict[str, Po
 
 def write_clotho_task(root: Path, rng: np.random.Generator, pool: Pool) -> None:
     """Write `clotho2.1`: 90 recordings of 16 to 24 seconds, five captions each, and word vectors."""
-    sounds, pairs = {}, []
-    for first, second in PAIRS:
-        item = f"{CLASSES[first]} then {CLASSES[second]}"
-        sounds[item] = _sound(rng, pool, first, second)
+    sounds = {pair: _sound(rng, pool, *pair) for pair in ORDERED_PAIRS}
+    _write_clotho(root, sounds, "then")
+
+
+def write_hard_retrieval_tasks(root: Path, clips: HardClips) -> None:
+    """Write `clotho2.1` and `FlickrSoundNet`: a clip of each of the 45 pairs, 21 of which are no class."""
+    pairs = [(int(first), int(second)) for first, second, _ in clips.digits]
+    _write_clotho(root, dict(zip(pairs, clips.audio, strict=True)), "and")
+    items = [f"{number:05d}" for number in range(len(clips))]
+    features = {m: dict(zip(items, getattr(clips, m), strict=True)) for m in ("audio", "video")}
+    write_retrieval("flickr-sound", root, features, [(item, None) for item in items])
+
+
+def _write_clotho(
+    root: Path, sounds: Mapping[tuple[int, int], Float16[np.ndarray, "_ 104"]], between: str
+) -> None:
+    """A sound and five captions for each pair of digits; items are their words, with `between`."""
+    items, pairs = {}, []
+    for (first, second), sound in sounds.items():
+        item = f"{CLASSES[first]} {between} {CLASSES[second]}"
+        items[item] = sound
         pairs += [(item, caption.format(CLASSES[first], CLASSES[second])) for caption in CAPTIONS]
-    write_retrieval("clotho", root, {"audio": sounds}, pairs)
+    write_retrieval("clotho", root, {"audio": items}, pairs)
     words = [np.stack([word_vector(word) for word in caption.split()]) for _, caption in pairs]
     write_caption_words(read_retrieval("clotho", root), words)
 
@@ -128,7 +155,7 @@ def write_clotho_task(root: Path, rng: np.random.Generator, pool: Pool) -> None:
 def write_flickr_task(root: Path, rng: np.random.Generator, pool: Pool) -> None:
     """Write `FlickrSoundNet`: 90 pictures of two pages with a digit on each, and as many recordings."""
     sounds, pictures = {}, {}
-    for number, (first, second) in enumerate(PAIRS):
+    for number, (first, second) in enumerate(ORDERED_PAIRS):
         item = f"{number:05d}"
         sounds[item] = _sound(rng, pool, first, second)
         pages = [rng.choice(pool.scans[digit]) for digit in (first, second)]
