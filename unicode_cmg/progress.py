@@ -60,6 +60,13 @@ class Progress:
             left = f", about {self._time_left()} left" if self.done < self.total else ""
             print(position + left + (f": {figures}" if figures else ""), file=sys.stderr, flush=True)
 
+    def say(self, text: str) -> None:
+        """Write a line, above the bar if there is one; nothing where nothing is shown."""
+        if self._lines:
+            print(text, file=sys.stderr, flush=True)
+        elif not self._hidden:
+            self._bar.write(text, file=sys.stderr)
+
     def close(self) -> None:
         """Leave the bar as it is."""
         self._bar.close()

@@ -30,7 +30,13 @@ def lines(run: Path) -> list[dict]:
 def test_a_run_leaves_the_documented_files(store: Path, tmp_path: Path) -> None:
     result = fit(tiny_config(store, training__checkpoint_every=2), tmp_path / "run", progress=False)
     run = tmp_path / "run"
-    assert sorted(p.name for p in run.iterdir()) == ["checkpoints", "config.yaml", "metrics.jsonl", "model"]
+    assert sorted(p.name for p in run.iterdir()) == [
+        "checkpoints",
+        "config.yaml",
+        "data.json",
+        "metrics.jsonl",
+        "model",
+    ]
     assert sorted(p.name for p in (run / "checkpoints").iterdir()) == ["step-00000004", "step-00000006"]
     assert sorted(p.name for p in (run / "checkpoints/step-00000006").iterdir()) == [
         "config.json",
@@ -214,6 +220,7 @@ def test_progress_is_plain_lines_where_there_is_no_terminal(
     out, err = capsys.readouterr()
     assert out == ""
     shown = err.splitlines()
+    assert shown.pop(0) == "22 clips, each with audio, video"
     assert len(shown) == 3
     assert re.match(r"step 2/6, epoch 1, \d+ s, about \d+ s left: total ", shown[0])
     loss = lines(tmp_path / "run")[0]["loss"]

@@ -154,6 +154,11 @@ class FeatureStore:
         self._require(modality)
         return read_tokens(tokens_file(self.path, modality), self._mask(modality), self.ids)
 
+    @property
+    def present(self) -> dict[str, Bool[np.ndarray, " clips"]]:
+        """Modality -> `[N]`, True where a clip has a valid step of it."""
+        return {name: np.asarray(self._mask(name).any(axis=1)) for name in self._arrays}
+
     def feature_file(self, modality: str) -> Path:
         """The file of the features of a modality."""
         return self.path / f"{modality}.npy"

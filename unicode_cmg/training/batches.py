@@ -15,6 +15,7 @@ from unicode_cmg.batch import FeatureBatch
 from unicode_cmg.data.store import FeatureStore
 from unicode_cmg.errors import InputError
 from unicode_cmg.training.config import PretrainConfig
+from unicode_cmg.training.presence import Presence
 from unicode_cmg.training.randomness import epoch_order, subset
 
 _AHEAD = 2
@@ -75,9 +76,14 @@ class BatchPlan:
         epoch, position = divmod(step, self.steps_per_epoch)
         order = epoch_order(self.seed, epoch, self.clips)
         batch = order[position * self.batch_size : (position + 1) * self.batch_size]
-        if self.among is not None and self.clips < self.among:
-            batch = subset(self.seed, self.among, self.clips)[batch]
+        batch = self.all_clips()[batch]
         return np.array_split(batch, self.ranks)[self.rank]
+
+    def all_clips(self) -> Int64[np.ndarray, " clips"]:
+        """The clips that an epoch sees, over all ranks."""
+        if self.among is not None and self.clips < self.among:
+            return subset(self.seed, self.among, self.clips)
+        return np.arange(self.clips)
 
 
 def read_ahead(
@@ -85,8 +91,16 @@ def read_ahead(
     chunks: Iterable[Int64[np.ndarray, " clips"]],
     modalities: Sequence[str],
     device: torch.device,
+    presence: Presence | None = None,
 ) -> Generator[FeatureBatch, None, None]:
     """Batches of float32 features on `device`; a thread reads the next ones while this one is used.
+
+    Args:
+        store: The features.
+        chunks: The clips of each batch.
+        modalities: Which to read.
+        device: Where they go.
+        presence: What the settings leave out of them; None leaves nothing out.
 
     Raises:
         InputError: A value in the store is not finite.
@@ -94,6 +108,8 @@ def read_ahead(
 
     def read(indices: Int64[np.ndarray, " clips"]) -> FeatureBatch:
         batch = store.batch(indices, modalities=modalities, dtype=torch.float32)
+        if presence is not None:
+            batch = presence.reduce(batch, indices)
         if device.type != "cuda":
             return batch
         return FeatureBatch(

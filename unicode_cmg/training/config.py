@@ -42,6 +42,18 @@ class DataConfig(Config):
         description="share of these clips to train on, drawn by the seed; smaller fractions are subsets of "
         "larger ones",
     )
+    missing: float = Field(
+        default=0.0,
+        ge=0,
+        lt=1,
+        description="share of the modalities of these clips that is left out, drawn by the seed; each clip "
+        "keeps at least one, and a smaller share leaves out a part of what a larger one does",
+    )
+    unpaired: tuple[tuple[str, str], ...] = Field(
+        default=(),
+        description="pairs of modalities that no clip keeps together: of each pair, the seed draws the "
+        "modality that is left out of a clip",
+    )
 
 
 class OptimizerConfig(Config):

@@ -28,6 +28,7 @@ from unicode_cmg.training.process import accelerated, reproducible
 from unicode_cmg.training.randomness import preserved, seed_everything
 from unicode_cmg.training.run_folder import (
     CONFIG,
+    DATA,
     METRICS,
     MODEL,
     TENSORBOARD,
@@ -108,7 +109,9 @@ def fit(
             log = MetricsLog(run / METRICS, after_step=loop.step, tensorboard=tensorboard)
             write_text(run / CONFIG, yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))
             prepare(run, step=loop.step)
+            loop.counts.write(run / DATA)
             shown = Progress(progress, total=loop.total, unit="step", done=loop.step)
+            shown.say(loop.counts.summary())
             try:
                 loop.train(log, shown)
             finally:

@@ -23,6 +23,7 @@ from unicode_cmg.training.batches import BatchPlan, read_ahead
 from unicode_cmg.training.config import PretrainConfig
 from unicode_cmg.training.metrics import MetricsLog, Window
 from unicode_cmg.training.optimizers import learning_rate
+from unicode_cmg.training.presence import Presence
 from unicode_cmg.training.process import Interrupted, StopRequest
 from unicode_cmg.training.run_folder import (
     TensorGroups,
@@ -50,6 +51,10 @@ class Loop:
     Attributes:
         step: Steps done.
         total: Steps of the whole run.
+        counts: How many of the clips to train on have each modality.
+
+    Raises:
+        InputError: No clip to train on has one of the modalities, or `data.unpaired` is wrong.
     """
 
     def __init__(
@@ -69,6 +74,10 @@ class Loop:
             config, len(store), ranks=accelerator.num_processes, rank=accelerator.process_index
         )
         self.total = config.training.epochs * self._plan.steps_per_epoch
+        present = {m: store.present[m] for m in trainer.method.modalities}
+        self._presence = Presence(present, config.data, seed=config.training.seed)
+        self.counts = self._presence.counts(self._plan.all_clips())
+        self.counts.check(store.path)
         self._window = Window()
         self._trained_before, self._started = 0.0, time.monotonic()
 
@@ -119,7 +128,9 @@ class Loop:
         self._started = time.monotonic()
         with (
             StopRequest() as stop,
-            closing(read_ahead(self._store, chunks, self._columns, self._accelerator.device)) as batches,
+            closing(
+                read_ahead(self._store, chunks, self._columns, self._accelerator.device, self._presence)
+            ) as batches,
         ):
             for batch in batches:
                 rate = learning_rate(

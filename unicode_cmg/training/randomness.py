@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Int64
+from jaxtyping import Float, Int64
 from torch import Tensor
 
-_STEP, _EPOCH, _VALIDATION, _SUBSET, _REGULARIZER = 0, 1, 2, 3, 4
+_STEP, _EPOCH, _VALIDATION, _SUBSET, _REGULARIZER, _MISSING = 0, 1, 2, 3, 4, 5
 
 
 def _generator(*key: int) -> torch.Generator:
@@ -46,6 +46,11 @@ def subset(seed: int, clips: int, size: int) -> Int64[np.ndarray, " size"]:
     chosen = np.sort(np.random.default_rng([seed, _SUBSET]).permutation(clips)[:size])
     chosen.flags.writeable = False
     return chosen
+
+
+def missing_draws(seed: int, clips: int, modalities: int) -> Float[np.ndarray, "clips modalities"]:
+    """U[0, 1) draws that say which modalities a run leaves out of which clips; the same on every rank."""
+    return np.random.default_rng([seed, _MISSING]).random((clips, modalities))
 
 
 @lru_cache(maxsize=2)

@@ -20,8 +20,9 @@ from unicode_cmg.config import Config, flat
 from unicode_cmg.errors import InputError
 from unicode_cmg.files import disk_errors, read_json
 
-CONFIG, METRICS, MODEL, CHECKPOINTS, TENSORBOARD = (
+CONFIG, DATA, METRICS, MODEL, CHECKPOINTS, TENSORBOARD = (
     "config.yaml",
+    "data.json",
     "metrics.jsonl",
     "model",
     "checkpoints",
