@@ -9,6 +9,7 @@ import pytest
 from places import ROOT
 
 FRONT_DOOR = "unicode_cmg"  # the only module of its package that may name `benchmarks` and `toc`
+READER = "unicode_cmg.checkpoints.released.file"  # reads files of torch with the reader of `toc`
 
 
 def _imports() -> dict[str, set[str]]:
@@ -68,7 +69,7 @@ def test_rooms_below_import_nothing_above(below: str, above: tuple[str, ...]) ->
         for module, names in IMPORTS.items()
         if _inside(module, below) and module != FRONT_DOOR
         for name in names
-        if any(_inside(name, room) for room in above)
+        if any(_inside(name, room) for room in above) and not (module == READER and _inside(name, "toc"))
     }
     assert upward == set()
 

@@ -250,7 +250,7 @@ def test_a_model_folder_is_replaced_and_stays_whole_when_the_source_is_damaged(t
     convert(golden_file("fcid"), tmp_path / "model")
     damaged = tmp_path / "damaged.pt"
     damaged.write_bytes(golden_file("dcid").read_bytes()[:5000])
-    assert "not a whole checkpoint" in _refused(damaged, tmp_path / "model")
+    assert "not a whole file of torch.save" in _refused(damaged, tmp_path / "model")
     assert load_pretrained(tmp_path / "model").name == "fcid"
     convert(golden_file("dcid"), tmp_path / "model")
     assert load_pretrained(tmp_path / "model").name == "dcid"

@@ -159,10 +159,10 @@ def test_a_run_and_toc_stand_for_the_same_checkpoint_the_complete_one_with_the_l
     assert (load_codebook(tmp_path).vectors == 10000).all()
 
 
-@pytest.mark.parametrize("name", ["released.pt", "released.pth", "released.ckpt"])
-def test_a_file_with_the_name_of_a_released_checkpoint_is_read_as_one(name: str, tmp_path: Path) -> None:
-    (tmp_path / name).write_bytes(b"PK")
-    with pytest.raises(InputError, match=f"{name}: not a checkpoint written by torch.save"):
+@pytest.mark.parametrize("name", ["released.pt", "released.tar", "released"])
+def test_a_file_of_any_name_is_read_as_a_released_checkpoint(name: str, tmp_path: Path) -> None:
+    torch.save({"a": torch.ones(2)}, tmp_path / name)
+    with pytest.raises(InputError, match=f"{name}: no released method is recognised in this file"):
         load_pretrained(tmp_path / name)
 
 
@@ -183,8 +183,11 @@ def test_a_path_without_a_model_is_an_input_error(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"there is no model here \(no config.json\)"):
         load_pretrained(tmp_path)
     (tmp_path / "file").write_text("x")
-    with pytest.raises(InputError, match=r"this is a file; expected a folder with config.json"):
+    with pytest.raises(InputError, match=r"file: a text: 'x'; expected a file of torch.save"):
         load_pretrained(tmp_path / "file")
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(InputError, match=r"this is a file; expected a folder with config.json"):
+        load_pretrained(tmp_path / "config.json")
 
 
 def test_a_file_cannot_become_a_model_folder(model: Any, tmp_path: Path) -> None:

@@ -72,7 +72,7 @@ def test_a_model_the_released_layout_cannot_express_is_refused(command, toy, tmp
 def test_a_damaged_file_is_refused(command, tmp_path: Path) -> None:
     (tmp_path / "half.pt").write_bytes(RELEASED.read_bytes()[:9999])
     error = command("convert", tmp_path / "half.pt", "--to", tmp_path / "model").error
-    assert "half.pt: not a whole checkpoint" in error
+    assert "half.pt: not a whole file of torch.save" in error
     assert not (tmp_path / "model").exists()
 
 

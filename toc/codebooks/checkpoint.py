@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from toc.arrays import CodebookError
 from toc.codebooks.files import Stored, read_npy, read_npz, read_safetensors
+from toc.codebooks.folders import CONFIG, WEIGHTS, model_folder, weights_file
+from toc.codebooks.kinds import NPY, NPZ, PICKLE, SAFETENSORS, SCRIPT, TORCH, file_kind
 from toc.codebooks.torch_files import read_torch
 
-NUMPY = "NumPy file"
-_READERS = {
-    ".safetensors": ("safetensors file", read_safetensors),
-    ".npy": (NUMPY, read_npy),
-    ".npz": (NUMPY, read_npz),
-    **dict.fromkeys((".pt", ".pth", ".bin", ".ckpt"), ("file of torch.save", read_torch)),
+NUMPY = (NPY, NPZ)
+_READERS: dict[str, Callable[[Path], dict[str, Stored]]] = {
+    SAFETENSORS: read_safetensors,
+    NPY: read_npy,
+    NPZ: read_npz,
+    **dict.fromkeys((TORCH, SCRIPT, PICKLE), read_torch),
 }
-_CONFIG, _WEIGHTS = "config.json", "model.safetensors"
-_CHECKPOINT = (_CONFIG, _WEIGHTS, "training_state.json", "training_state.safetensors")
-_LAYOUT = (_WEIGHTS, "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
 
 
 class Checkpoint(NamedTuple):
@@ -45,59 +44,48 @@ def open_checkpoint(path: Path) -> Checkpoint:
         CodebookError: It cannot be opened.
     """
     if path.is_dir():
-        return _open_folder(_model_folder(path))
+        return _open_folder(model_folder(path))
     if not path.exists():
-        raise CodebookError(f"{path}: no such file or folder; check the path")
-    if path.name == _WEIGHTS and _codebooks_of(path.parent) is not None:
+        raise CodebookError(f"{path}: no such file or folder; {_download(path)}")
+    if path.name == WEIGHTS and _codebooks_of(path.parent) is not None:
         return _open_folder(path.parent)
-    if path.suffix not in _READERS:
-        raise CodebookError(
-            f"{path}: not a kind of file that holds codebooks; expected a folder with a checkpoint or"
-            f" {', '.join(_READERS)}"
-        )
-    kind, read = _READERS[path.suffix]
-    return Checkpoint(kind, read(path))
+    if path.name.endswith(".index.json"):
+        return Checkpoint("sharded checkpoint", _sharded(path))
+    kind = file_kind(path)
+    return Checkpoint(kind, _READERS[kind](path))
 
 
-def _model_folder(path: Path) -> Path:
-    """The folder itself, the model of a run, or the newest complete checkpoint of a run."""
-    for folder in (path, path / "model", *_step_folders(path)):
-        if (folder / _CONFIG).is_file():
-            return folder
-    raise CodebookError(
-        f"{path}: holds no checkpoint (no {_CONFIG}); expected a model or run folder, or name the file with"
-        " the weights"
-    )
-
-
-def _step_folders(run: Path) -> list[Path]:
-    """Complete checkpoints of a run, the one with the most steps first; others are what a killed run left."""
-    steps = {}
-    for folder in run.glob("checkpoints/step-*"):
-        match = re.fullmatch(r"step-(\d+)", folder.name)
-        if match and all((folder / name).is_file() for name in _CHECKPOINT):
-            steps[int(match[1])] = folder
-    return [steps[step] for step in sorted(steps, reverse=True)]
+def _download(path: Path) -> str:
+    """What to do about a path that does not exist, which may be the name of a model of the Hub."""
+    name = str(path)
+    if re.fullmatch(r"[\w.-]+/[\w.-]+", name) and not path.suffix and not path.parent.exists():
+        command = f"hf download {name} --local-dir {path.name}"
+        return f"for a model of the Hugging Face Hub, download it first: {command}"
+    return "check the path"
 
 
 def _open_folder(folder: Path) -> Checkpoint:
     declared = _codebooks_of(folder)
-    files = (_WEIGHTS,) if declared is not None else _LAYOUT
-    file = next((folder / name for name in files if (folder / name).is_file()), None)
-    if file is None:
-        raise CodebookError(f"{folder}: has {_CONFIG} but no weights; expected {' or '.join(files)}")
-    tensors = _sharded(file) if file.suffix == ".json" else _READERS[file.suffix][1](file)
     if declared is None:
-        return Checkpoint("model folder", tensors)
+        file = weights_file(folder)
+        return Checkpoint("model folder", _sharded(file) if file.suffix == ".json" else _tensors(file))
+    file = folder / WEIGHTS
+    if not file.is_file():
+        raise CodebookError(f"{folder}: has {CONFIG} but no weights; expected {WEIGHTS}")
+    tensors = read_safetensors(file)
     missing = [key for key in declared.values() if key not in tensors]
     if missing:
-        raise CodebookError(f"{file}: has no tensor '{missing[0]}', which {_CONFIG} names")
+        raise CodebookError(f"{file}: has no tensor '{missing[0]}', which {CONFIG} names")
     return Checkpoint("unicode-cmg checkpoint", tensors, declared)
+
+
+def _tensors(file: Path) -> dict[str, Stored]:
+    return _READERS[file_kind(file)](file)
 
 
 def _codebooks_of(folder: Path) -> dict[str, str] | None:
     """Name -> key of each codebook in `config.json`; None if the folder is no native checkpoint."""
-    file = folder / _CONFIG
+    file = folder / CONFIG
     if not file.is_file():
         return None
     config = _json(file)
@@ -117,9 +105,9 @@ def _sharded(index: Path) -> dict[str, Stored]:
     tensors: dict[str, Stored] = {}
     for name in dict.fromkeys(places.values()):
         file = index.parent / name
-        if Path(name).name != name or file.suffix not in _READERS or not file.is_file():
+        if Path(name).name != name or not file.is_file():
             raise CodebookError(f"{index}: names '{name}', and there is no such file beside it")
-        inside = _READERS[file.suffix][1](file)
+        inside = _tensors(file)
         for key in (key for key, place in places.items() if place == name):
             if key not in inside:
                 raise CodebookError(f"{file}: has no tensor '{key}', which {index.name} puts there")

@@ -22,12 +22,12 @@ from jaxtyping import Shaped
 
 from toc.arrays import CodebookError
 
-_BFLOAT16 = "bfloat16"
+BFLOAT16 = "bfloat16"
 _TYPES = {
     "F64": "float64",
     "F32": "float32",
     "F16": "float16",
-    "BF16": _BFLOAT16,
+    "BF16": BFLOAT16,
     **{f"{kind[0].upper()}{bits}": f"{kind}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32, 64)},
     "BOOL": "bool",
 }
@@ -55,7 +55,7 @@ class Stored:
     @property
     def floating(self) -> bool:
         """Whether it holds real numbers, as codes do."""
-        return self.dtype.startswith("float") or self.dtype == _BFLOAT16
+        return self.dtype.startswith("float") or self.dtype == BFLOAT16
 
     def matrices(self) -> list[Stored]:
         """The matrices along the first of three axes."""
@@ -166,7 +166,7 @@ def _entries(header: bytes, path: Path) -> dict[str, tuple[str, tuple[int, ...],
 
 
 def _stored_type(dtype: str) -> np.dtype[np.generic]:
-    return np.dtype(np.uint16 if dtype == _BFLOAT16 else dtype).newbyteorder("<")
+    return np.dtype(np.uint16 if dtype == BFLOAT16 else dtype).newbyteorder("<")
 
 
 def _tensor_values(
@@ -180,10 +180,12 @@ def _tensor_values(
     values = np.fromfile(path, _stored_type(dtype), count=count, offset=place)
     if values.size < count:
         raise _damaged(path, f"it ends before the tensor '{name}' does")
-    values = values.reshape(shape)
-    if dtype != _BFLOAT16:
-        return values
-    return (values.astype(np.uint32) << 16).view(np.float32)  # bfloat16 is the upper half of float32
+    return widened(values.reshape(shape), dtype)
+
+
+def widened(bits: Shaped[np.ndarray, ...], dtype: str) -> Shaped[np.ndarray, ...]:
+    """The values of a tensor; the bits of bfloat16, which are the upper half of float32, become float32."""
+    return (bits.astype(np.uint32) << 16).view(np.float32) if dtype == BFLOAT16 else bits
 
 
 def _damaged(path: Path, why: str) -> CodebookError:

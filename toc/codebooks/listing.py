@@ -171,7 +171,7 @@ def find_codebooks(path: str | Path) -> FoundCodebooks:
         codebooks = [FoundCodebook(name, key, "unicode-cmg", tensors[key]) for name, key in declared.items()]
     else:
         codebooks = recognise(tensors)
-        if kind == NUMPY and not codebooks:  # arrays that the user has chosen, not all tensors of a model
+        if kind in NUMPY and not codebooks:  # arrays that the user has chosen, not all tensors of a model
             real = [(key, s) for key, s in tensors.items() if s.floating and len(s.shape) in (2, 3)]
             codebooks = [found for key, stored in real for found in by_key(key, stored)]
     guesses = [] if codebooks else [item for item in tensors.items() if looks_like_codes(*item)]

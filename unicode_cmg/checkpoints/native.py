@@ -10,8 +10,7 @@ from typing import Any
 import torch
 from pydantic import Field
 
-from unicode_cmg.checkpoints.folders import CONFIG_FILE, UNUSED_FILE, WEIGHTS_FILE, model_folder
-from unicode_cmg.checkpoints.released.file import RELEASED_SUFFIXES
+from unicode_cmg.checkpoints.folders import CONFIG_FILE, MODEL_FILES, UNUSED_FILE, WEIGHTS_FILE, model_folder
 from unicode_cmg.checkpoints.released.load import load_published
 from unicode_cmg.checkpoints.tensors import load_exactly, read_tensors, set_dtype, write_tensors
 from unicode_cmg.config import Config
@@ -122,7 +121,7 @@ def load_pretrained(
             or the folder was written by a newer version.
     """
     path = Path(path)
-    if path.suffix in RELEASED_SUFFIXES and path.is_file():
+    if path.is_file() and path.name not in MODEL_FILES:
         return load_published(path, map_location=map_location, dtype=dtype)
     model = load_folder(model_folder(path), dtype=dtype or torch.float32)
     return model.to(device=map_location).eval()

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import errno
-import pickle
-import re
-import warnings
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from unicode_cmg.checkpoints.released import LAYOUTS, ReleasedLayout
 from unicode_cmg.errors import InputError
 from unicode_cmg.files import atomic_file, reading
+from unicode_cmg.siblings import import_siblings
+
+if TYPE_CHECKING:
+    from toc.codebooks.torch_tensors import FileTensor
 
 RELEASED_SUFFIXES = (".pt", ".pth", ".ckpt")
 _ENTRY = "_parameters"
@@ -32,7 +33,7 @@ class ReleasedFile:
         layout: Which released method it is.
         tensors: `<Module>/<key>` -> tensor.
         counters: `epoch` and `total_step`, as far as the file has them.
-        dropped: Entries that were not read, the states of optimizers.
+        dropped: Entries that were not read, such as the states of optimizers.
     """
 
     path: Path
@@ -51,43 +52,37 @@ class ReleasedFile:
 def read_released(path: Path) -> ReleasedFile:
     """Read a released checkpoint; its tensors are not yet compared with what its method needs.
 
+    Nothing of the file is run: objects other than tensors, numbers, text and containers are left out. The
+    modules may be one level deeper, under a key such as `model`.
+
     Raises:
         InputError: It cannot be read, or no released method is recognised in it.
     """
-    content = _read_pickled(path)
-    if not isinstance(content, Mapping) or not content:
+    content = _read(path)
+    if not isinstance(content, dict):
         raise _not_released(path)
-    if all(isinstance(value, Tensor) for value in content.values()):
-        content = {f"Encoder{_ENTRY}": content}  # the bare state dict of an encoder
-    tensors: dict[str, Tensor] = {}
-    rest: dict[str, Any] = {}
-    dropped: list[str] = []
-    for entry, value in ((str(entry), value) for entry, value in content.items()):
-        if entry.endswith(_ENTRY) and isinstance(value, Mapping):
-            module = entry.removesuffix(_ENTRY)
-            tensors |= {f"{module}/{key}": tensor for key, tensor in _module(value, entry, path)}
-        elif entry.startswith("optimizer"):
-            dropped.append(entry)
-        else:
-            rest[entry] = value
-    layout = _recognise(tensors)
-    if layout is None:
+    inside = [value for value in content.values() if isinstance(value, dict)]
+    found = ((_modules(values, path), values) for values in (content, *inside))
+    fitting = next(((m, v, layout) for m, v in found if (layout := _recognise(m)) is not None), None)
+    if fitting is None:
         raise _not_released(path)
-    for entry, value in rest.items():
-        if entry not in layout.counters or not isinstance(value, int):
-            raise InputError(
-                f"unknown entry '{entry}' ({type(value).__name__})",
-                where=path,
-                expected=f"modules, optimizers, {' and '.join(layout.counters)} of a released {layout.title}",
-            )
-    unknown = next((k for k in tensors if k.split("/")[0] not in layout.modules), None)
+    modules, values, layout = fitting
+    unknown = next((module for module in modules if module not in layout.modules), None)
     if unknown is not None:
         raise InputError(
-            f"unknown module '{unknown.split('/')[0]}'",
+            f"unknown module '{unknown}'",
             where=path,
             expected=f"those of a released {layout.title}: {', '.join(layout.modules)}",
         )
-    return ReleasedFile(path, layout, tensors, rest, tuple(dropped))
+    counters = {name: _whole(values.get(name, content.get(name))) for name in layout.counters}
+    counted = {name: value for name, value in counters.items() if value is not None}
+    read = {f"{module}{_ENTRY}" for module in modules} | counted.keys()
+    state = _is_state(values)
+    others = [str(key) for key, value in content.items() if value is not values and str(key) not in read]
+    others += [str(key) for key in values if values is not content and not state and str(key) not in read]
+    dropped = () if state and values is content else tuple(dict.fromkeys(others))
+    tensors = {f"{module}/{key}": t for module, held in modules.items() for key, t in held.items()}
+    return ReleasedFile(path, layout, tensors, counted, dropped)
 
 
 def write_released(file: ReleasedFile) -> None:
@@ -105,25 +100,73 @@ def write_released(file: ReleasedFile) -> None:
     _write_pickled(file.path, content | dict(file.counters))
 
 
-def _recognise(tensors: Collection[str]) -> ReleasedLayout | None:
+def _modules(values: Mapping[Any, Any], path: Path) -> dict[str, dict[str, Tensor]]:
+    """Name of a module -> its tensors; the state dict of an encoder alone is the module `Encoder`."""
+    if _is_state(values):
+        return {"Encoder": _module(values, f"Encoder{_ENTRY}", path)}
+    return {
+        str(entry).removesuffix(_ENTRY): _module(state, str(entry), path)
+        for entry, state in values.items()
+        if str(entry).endswith(_ENTRY) and isinstance(state, dict)
+    }
+
+
+def _is_state(values: Mapping[Any, Any]) -> bool:
+    from toc.codebooks.torch_tensors import FileTensor
+
+    return bool(values) and all(isinstance(value, FileTensor) for value in values.values())
+
+
+def _recognise(modules: Mapping[str, Mapping[str, Tensor]]) -> ReleasedLayout | None:
+    keys = [f"{module}/{key}" for module, state in modules.items() for key in state]
     fitting = [
         layout
         for layout in LAYOUTS.values()
-        if all(any(key.startswith(mark) for key in tensors) for mark in layout.marks)
+        if all(any(key.startswith(mark) for key in keys) for mark in layout.marks)
     ]
     return max(fitting, key=lambda layout: len(layout.marks), default=None)
 
 
-def _module(state: Mapping[Any, Any], entry: str, path: Path) -> Iterator[tuple[str, Tensor]]:
+def _module(state: Mapping[Any, Any], entry: str, path: Path) -> dict[str, Tensor]:
     """The tensors of one module, less the prefix that DataParallel gives to all of them."""
+    from toc.codebooks.torch_tensors import FileTensor
+
     parallel = bool(state) and all(str(key).startswith(_PARALLEL) for key in state)
-    for key, tensor in state.items():
-        if not isinstance(tensor, Tensor) or tensor.layout != torch.strided or not tensor.is_floating_point():
-            kind = tensor.dtype if isinstance(tensor, Tensor) else type(tensor).__name__
+    tensors = {}
+    for key, value in state.items():
+        if not isinstance(value, FileTensor) or value.odd or not value.stored().floating:
+            kind = (
+                f"{value.odd} torch.{value.kind}".strip() if isinstance(value, FileTensor) else _named(value)
+            )
             raise InputError(
                 f"'{key}' of '{entry}' is {kind}", where=path, expected="a dense tensor of floating point"
             )
-        yield (str(key).removeprefix(_PARALLEL) if parallel else str(key)), tensor
+        tensors[str(key).removeprefix(_PARALLEL) if parallel else str(key)] = _tensor(value, path)
+    return tensors
+
+
+def _tensor(value: FileTensor, path: Path) -> Tensor:
+    """A tensor with the very bits of the file."""
+    from toc import CodebookError
+
+    try:
+        bits = value.bits()
+    except CodebookError as error:
+        raise InputError(str(error).removeprefix(f"{path}: "), where=path) from None
+    if value.kind == "bfloat16":
+        return torch.from_numpy(bits.view(np.int16)).view(torch.bfloat16)
+    return torch.from_numpy(bits)
+
+
+def _named(value: object) -> str:
+    return str(getattr(value, "kind", None) or type(value).__name__)
+
+
+def _whole(value: object) -> int | None:
+    """A counter, which may be a whole number of floating point; None for anything else."""
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and value == value // 1:
+        return int(value)
+    return None
 
 
 def _not_released(path: Path) -> InputError:
@@ -135,23 +178,28 @@ def _not_released(path: Path) -> InputError:
     )
 
 
-def _read_pickled(path: Path) -> Any:
-    """What `torch.save` wrote: tensors, numbers, strings and containers of them, on the CPU.
+def _read(path: Path) -> Any:
+    """What a file of `torch.save` holds, by `toc.codebooks.torch_files.load_content`.
 
     Raises:
-        InputError: The file is missing, empty, truncated, not a checkpoint, or holds other Python objects,
-            which could run code when unpickled.
+        InputError: The file is missing, empty, truncated or of another kind.
     """
-    with reading(path), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about old formats; what cannot be read raises as well
+    import_siblings("toc")
+    from toc import CodebookError
+    from toc.codebooks.kinds import NPY, NPZ, SAFETENSORS, file_kind
+    from toc.codebooks.torch_files import load_content
+
+    with reading(path):
+        if path.is_dir():
+            raise IsADirectoryError
+        path.stat()
         try:
-            return torch.load(path, map_location="cpu", weights_only=True)
-        except MemoryError:
-            raise
-        except Exception as error:  # torch's readers raise whatever the damaged bytes lead them into
-            if isinstance(error, OSError) and error.errno != errno.EINVAL:
-                raise
-            raise _refusal(path, error) from None
+            kind = file_kind(path)
+            if kind in (SAFETENSORS, NPY, NPZ):
+                raise InputError(f"this is a {kind}", where=path, expected="a .pt file of released code")
+            return load_content(path)
+        except CodebookError as error:
+            raise InputError(str(error).removeprefix(f"{path}: "), where=path) from None
 
 
 def _write_pickled(path: Path, value: Any) -> None:
@@ -168,22 +216,3 @@ def _write_pickled(path: Path, value: Any) -> None:
             if isinstance(error.__context__, OSError):
                 raise error.__context__ from None
             raise
-
-
-def _refusal(path: Path, error: Exception) -> InputError:
-    named = re.search(r"GLOBAL ([\w.]+)", str(error))
-    if isinstance(error, pickle.UnpicklingError) and named is not None:
-        return InputError(
-            f"the file holds a Python object ({named[1]}), which could run code; it was not unpickled",
-            where=path,
-            expected="tensors, numbers and strings only",
-            fix="save the state dicts of the modules, not the modules",
-        )
-    seeks_before_start = isinstance(error, OSError)
-    if seeks_before_start or "PytorchStreamReader" in str(error):
-        return InputError(
-            "not a whole checkpoint", where=path, fix="it may have been truncated; copy it again"
-        )
-    return InputError(
-        "not a checkpoint written by torch.save", where=path, expected="a .pt file of released code"
-    )
