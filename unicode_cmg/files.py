@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -46,6 +46,12 @@ def disk_errors(path: Path) -> Iterator[None]:
         raise
 
 
+def sync_all(paths: Iterable[Path]) -> None:
+    """Wait until files and folders are on the disk; side by side, because each wait adds up."""
+    with ThreadPoolExecutor(16) as pool:
+        list(pool.map(_sync, paths))
+
+
 def _sync(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
@@ -70,7 +76,7 @@ def atomic_file(path: Path) -> Iterator[Path]:
         try:
             yield scratch
             _sync(scratch)
-            scratch.chmod(0o666 & ~_umask())
+            scratch.chmod(0o666 & ~umask())
             scratch.replace(path)
             _sync(path.parent)
         finally:
@@ -92,11 +98,8 @@ def atomic_directory(path: Path) -> Iterator[Path]:
         scratch = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
         try:
             yield scratch
-            with ThreadPoolExecutor(
-                16
-            ) as pool:  # each sync waits for the disk; one after another they add up
-                list(pool.map(_sync, (*scratch.rglob("*"), scratch)))
-            scratch.chmod(0o777 & ~_umask())
+            sync_all([*scratch.rglob("*"), scratch])
+            scratch.chmod(0o777 & ~umask())
             if path.exists():
                 aside = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.old."))
                 path.replace(aside / path.name)
@@ -127,7 +130,8 @@ def check_replaceable(path: Path, marker: str) -> None:
         raise InputError(what, where=path, fix="name a new or an empty folder")
 
 
-def _umask() -> int:
+def umask() -> int:
+    """The permissions that new files do not have."""
     mask = os.umask(0)
     os.umask(mask)
     return mask

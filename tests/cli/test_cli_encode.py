@@ -114,7 +114,7 @@ def test_models_and_features_that_are_missing_or_do_not_fit_are_refused(
     assert "there is no model here" in command(name, toy.store, toy.store, *target).error
     FeatureStore.write(tmp_path / "wide", {"audio": np.ones((2, 3, 9), np.float32)}, ["a", "b"])
     error = command(name, toy.run, tmp_path / "wide", *target).error
-    assert f"{tmp_path / 'wide' / 'audio.npy'}: 'audio' features of shape [2, 3, 9]" in error
+    assert f"{tmp_path / 'wide' / 'part-00000' / 'audio.npy'}: 'audio' features of shape [2, 3, 9]" in error
     FeatureStore.write(tmp_path / "other", {"smell": np.ones((2, 3, 9), np.float32)}, ["a", "b"])
     assert "expected a common modality" in command(name, toy.run, tmp_path / "other", *target).error
     assert not (tmp_path / "out").exists()
@@ -123,9 +123,9 @@ def test_models_and_features_that_are_missing_or_do_not_fit_are_refused(
 @pytest.mark.parametrize("name", ["encode", "codes"])
 def test_features_that_are_not_finite_are_refused(command, toy, tmp_path: Path, name: str) -> None:
     shutil.copytree(toy.store, tmp_path / "store")
-    values = np.load(tmp_path / "store" / "video.npy")
+    values = np.load(tmp_path / "store" / "part-00000/video.npy")
     values[7, 1, 2] = np.nan
-    np.save(tmp_path / "store" / "video.npy", values)
+    np.save(tmp_path / "store" / "part-00000/video.npy", values)
     error = command(name, toy.run, tmp_path / "store", "--to", tmp_path / "out").error
     assert "NaN" in error
     assert "clip-7" in error

@@ -80,7 +80,7 @@ def test_a_truncated_config_of_a_copy_is_refused(command, toy, tmp_path: Path) -
 def test_a_damaged_store_is_refused(command, toy, tmp_path: Path, spoil: str) -> None:
     store = tmp_path / "store"
     shutil.copytree(toy.store, store)
-    audio = store / "audio.npy"
+    audio = store / "part-00000/audio.npy"
     if spoil == "missing":
         audio.unlink()
     elif spoil == "empty":
@@ -96,9 +96,9 @@ def test_a_damaged_store_is_refused(command, toy, tmp_path: Path, spoil: str) ->
 def test_features_with_nan_are_refused(command, toy, tmp_path: Path) -> None:
     store = tmp_path / "store"
     shutil.copytree(toy.store, store)
-    values = np.load(store / "audio.npy")
+    values = np.load(store / "part-00000/audio.npy")
     values[3, 1, 2] = np.nan
-    np.save(store / "audio.npy", values)
+    np.save(store / "part-00000/audio.npy", values)
     error = command("pretrain", toy.config, "--to", tmp_path / "run", "--set", f"data.store={store}").error
     assert "NaN" in error
 
@@ -106,13 +106,13 @@ def test_features_with_nan_are_refused(command, toy, tmp_path: Path) -> None:
 def test_clips_without_steps_are_refused(command, toy, tmp_path: Path) -> None:
     store = tmp_path / "store"
     shutil.copytree(toy.store, store)
-    index = json.loads((store / "features.json").read_text())
+    index = json.loads((store / "part-00000/part.json").read_text())
     index["modalities"]["audio"]["shape"][0] = 0
-    (store / "features.json").write_text(json.dumps(index))
-    values = np.load(store / "audio.npy")
-    np.save(store / "audio.npy", values[:, :0])
+    (store / "part-00000/part.json").write_text(json.dumps(index))
+    values = np.load(store / "part-00000/audio.npy")
+    np.save(store / "part-00000/audio.npy", values[:, :0])
     error = command("pretrain", toy.config, "--to", tmp_path / "run", "--set", f"data.store={store}").error
-    assert "features.json" in error
+    assert "part.json" in error
 
 
 @pytest.mark.parametrize(

@@ -63,8 +63,12 @@ def test_no_rows_give_an_empty_batch(store: Path) -> None:
     assert FeatureStore.open(store).batch([]).features["video"].shape == (0, T, 2, 2, 4)
 
 
-def test_files_are_mapped_and_not_read(store: Path) -> None:
-    assert all(isinstance(a, np.memmap) for a in FeatureStore.open(store)._arrays.values())
+def test_features_are_mapped_and_cannot_be_changed_through_the_store(store: Path) -> None:
+    values = FeatureStore.open(store).parts[0].arrays("audio").values
+    before = (store / "part-00000/audio.npy").read_bytes()
+    assert isinstance(values.base, np.memmap)
+    values[:] = 7
+    assert (store / "part-00000/audio.npy").read_bytes() == before
 
 
 def test_a_pickled_store_is_its_path(store: Path) -> None:
@@ -84,8 +88,8 @@ def test_chunks_of_any_size_make_the_same_store(
     values = arrays()["audio"].astype(dtype)
     FeatureStore.write(folder / "whole", {"audio": values}, IDS)
     FeatureStore.write(folder / "cut", {"audio": iter(np.split(values, sorted(cuts)))}, IDS)
-    for file in (folder / "whole").iterdir():
-        assert file.read_bytes() == (folder / "cut" / file.name).read_bytes()
+    for file in (folder / "whole/part-00000").iterdir():
+        assert file.read_bytes() == (folder / "cut/part-00000" / file.name).read_bytes()
 
 
 def test_the_fingerprint_follows_content_ids_and_source(tmp_path: Path) -> None:
@@ -109,7 +113,7 @@ def test_the_fingerprint_follows_content_ids_and_source(tmp_path: Path) -> None:
 def test_writing_replaces_a_store_but_no_other_folder(tmp_path: Path, store: Path) -> None:
     FeatureStore.write(store, {"audio": arrays()["audio"][:2]}, IDS[:2])
     assert len(FeatureStore.open(store)) == 2
-    assert not (store / "video.npy").exists()
+    assert not (store / "part-00000/video.npy").exists()
     (tmp_path / "home").mkdir()
     (tmp_path / "home" / "thesis.tex").write_text("years of work")
     with pytest.raises(InputError, match="other files"):
@@ -137,15 +141,21 @@ def chunks_that_change() -> list[np.ndarray]:
         ({}, IDS, None, "nothing to write"),
         ({"audio": np.zeros((0, T, 5), np.float32)}, [], None, "nothing to write"),
         ({"audio": np.zeros((5, T, 5), np.float32)}, IDS, None, "5 clips; expected 6"),
-        ({"audio": np.zeros((7, T, 5), np.float32)}, IDS, None, "more clips than ids; expected 6 clips"),
+        ({"audio": np.zeros((7, T, 5), np.float32)}, IDS, None, "7 clips; expected 6"),
+        ({"audio": iter([np.zeros((7, T, 5), np.float32)])}, IDS, None, "more clips than ids; expected 6"),
         ({"audio": np.zeros((6, 0, 5), np.float32)}, IDS, None, r"\[6, 0, 5\]"),
-        ({"audio": np.zeros((6, 5), np.float32)}, IDS, None, r"\[6, 5\]"),
+        ({"audio": np.zeros(6, np.float32)}, IDS, None, r"\[6\]"),
         ({"audio": np.zeros((6, T, 5), np.int64)}, IDS, None, "int64"),
-        ({"audio": chunks_that_change()}, IDS, None, r"\[3, 3, 6\].*after clip 3"),
+        ({"audio": iter(chunks_that_change())}, IDS, None, r"\[3, 3, 6\].*after clip 3"),
         ({"../audio": np.zeros((6, T, 5), np.float32)}, IDS, None, "modality name"),
         ({"audio": np.zeros((6, T, 5), np.float32)}, [*IDS[:5], "two\nlines"], None, "clip id"),
         ({"audio": np.zeros((6, T, 5), np.float32)}, IDS, {"audio": MASK[:, :2]}, r"\[6, 2\]"),
-        ({"audio": np.zeros((6, T, 5), np.float32)}, IDS, {"audio": ~MASK}, "no valid step in clip 'clip 0'"),
+        (
+            {"audio": np.zeros((6, T, 5), np.float32)},
+            IDS,
+            {"audio": ~MASK},
+            "clip 'clip 0' has no valid step in any",
+        ),
         ({"audio": np.zeros((6, T, 5), np.float32)}, IDS, {"text": MASK}, "mask for 'text'"),
     ],
 )
@@ -157,12 +167,16 @@ def test_arrays_that_do_not_fit_are_not_written(
     assert not (tmp_path / "s").exists()
 
 
-def edit(**changes: object) -> Callable[[Path], None]:
+def edit(file: str = "part-00000/part.json", **changes: object) -> Callable[[Path], None]:
     def apply(store: Path) -> None:
-        index = json.loads((store / "features.json").read_text())
-        (store / "features.json").write_text(json.dumps(index | changes))
+        index = json.loads((store / file).read_text())
+        (store / file).write_text(json.dumps(index | changes))
 
     return apply
+
+
+def audio(shape: list[int], dtype: str) -> dict[str, object]:
+    return {"audio": {"shape": shape, "dtype": dtype, "clips": N}}
 
 
 def cut(name: str, size: int) -> Callable[[Path], None]:
@@ -180,25 +194,27 @@ def save(name: str, values: np.ndarray) -> Callable[[Path], None]:
         (cut("features.json", 40), "not valid JSON"),
         (cut("features.json", 0), "empty"),
         (edit(clips=0), "clips"),
-        (edit(format_version=2), "format_version"),
+        (edit("features.json", format_version=1), "format_version"),
         (edit(modalities={}), "modalities"),
-        (edit(modalities={"audio": {"shape": [0, 5], "dtype": "float16"}}), r"shape.0' is 0"),
+        (edit(modalities=audio([0, 5], "float16")), r"shape.0' is 0"),
         (
-            edit(modalities={"audio": {"shape": [T, 6], "dtype": "float16"}}),
+            edit(modalities=audio([T, 6], "float16")),
             r"audio.npy.*\[6, 3, 5\].*\[6, 3, 6\]",
         ),
-        (edit(modalities={"audio": {"shape": [T, 5], "dtype": "float32"}}), "float16.*float32"),
-        (lambda s: (s / "audio.npy").unlink(), "audio.npy: no such file"),
-        (cut("audio.npy", 0), "audio.npy: not a readable"),
-        (cut("audio.npy", 20), "audio.npy: not a readable"),
-        (cut("audio.npy", 150), "audio.npy: not a readable"),
-        (cut("video.npy", -1), "video.npy: not a readable"),
-        (cut("ids.txt", 15), "ids.txt: 3 clip ids"),
-        (lambda s: (s / "ids.txt").unlink(), "ids.txt: no such file"),
-        (save("audio.mask.npy", MASK[:, :2]), r"audio.mask.npy.*\[6, 2\]"),
-        (save("audio.mask.npy", MASK.astype(np.int64)), "int64"),
-        (save("audio.mask.npy", ~MASK), "no valid step in 5 clips, the first is 'clip 0'"),
-        (save("audio.npy", np.array([{}], dtype=object)), "audio.npy: not a readable"),
+        (edit(modalities=audio([T, 5], "float32")), "float16.*float32"),
+        (lambda s: (s / "part-00000/audio.npy").unlink(), "audio.npy: no such file"),
+        (cut("part-00000/audio.npy", 0), "audio.npy: not a readable"),
+        (cut("part-00000/audio.npy", 20), "audio.npy: not a readable"),
+        (cut("part-00000/audio.npy", 150), "audio.npy: not a readable"),
+        (cut("part-00000/video.npy", -1), "video.npy: not a readable"),
+        (cut("part-00000/ids.txt", 15), "ids.txt: 3 clip ids"),
+        (lambda s: (s / "part-00000/ids.txt").unlink(), "ids.txt: no such file"),
+        (save("part-00000/audio.mask.npy", MASK[:, :2]), r"audio.mask.npy.*\[6, 2\]"),
+        (save("part-00000/audio.mask.npy", MASK.astype(np.int64)), "int64"),
+        (edit(modalities={"../x": audio([T, 5], "float16")["audio"]}), "modalities"),
+        (edit(clips=7), "ids.txt: 6 clip ids"),
+        (lambda s: (s / "part-00000").rename(s / "part"), "no part in this store"),
+        (save("part-00000/audio.npy", np.array([{}], dtype=object)), "audio.npy: not a readable"),
     ],
 )
 def test_a_damaged_store_is_refused_with_the_file_named(
@@ -210,10 +226,10 @@ def test_a_damaged_store_is_refused_with_the_file_named(
 
 
 def test_values_that_are_not_finite_are_found_when_their_clip_is_read(store: Path) -> None:
-    values = np.load(store / "audio.npy")
+    values = np.load(store / "part-00000/audio.npy")
     values[3, 1, :2] = np.nan
     values[3, 2, 0] = -np.inf
-    np.save(store / "audio.npy", values)
+    np.save(store / "part-00000/audio.npy", values)
     opened = FeatureStore.open(store)
     opened.batch([0, 1, 2, 4, 5])
     with pytest.raises(InputError, match=r"3 values of modality 'audio'.*'clip 3'"):
@@ -242,8 +258,7 @@ def test_unknown_modalities_and_rows_are_named(store: Path) -> None:
             opened.batch(rows)
 
 
-def test_a_store_without_content_hashes_is_accepted(store: Path) -> None:
-    index = json.loads((store / "features.json").read_text())
-    del index["content"]
-    (store / "features.json").write_text(json.dumps(index))
-    assert len(FeatureStore.open(store)) == N
+def test_a_mask_that_does_not_fit_the_features_is_refused_when_it_is_read(store: Path) -> None:
+    np.save(store / "part-00000/audio.mask.npy", ~MASK)
+    with pytest.raises(InputError, match=r"audio.mask.npy: 1 clips have a valid step.*holds 6"):
+        FeatureStore.open(store).batch([0])

@@ -92,12 +92,6 @@ def test_features_that_do_not_fit_are_refused_with_their_file(model: Any, tmp_pa
     assert [path.name for path in tmp_path.iterdir()] == ["s"]
 
 
-def test_clips_that_share_an_id_cannot_be_told_apart(tmp_path: Path) -> None:
-    FeatureStore.write(tmp_path / "s", {"audio": np.ones((2, 3, 6), np.float32)}, ["x", "x"])
-    with pytest.raises(InputError, match=r"ids\.txt: clip ids repeat"):
-        encode_store(lookup(), FeatureStore.open(tmp_path / "s"), tmp_path / "c.parquet")
-
-
 def test_a_target_that_cannot_be_written_is_refused_before_encoding(
     store: FeatureStore, tmp_path: Path
 ) -> None:

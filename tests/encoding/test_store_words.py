@@ -34,7 +34,9 @@ def test_words_come_back_at_their_steps(tmp_path: Path) -> None:
 
 
 def test_words_are_one_line_of_json_a_clip(tmp_path: Path) -> None:
-    lines = (write(tmp_path / "s", WORDS).path / "text.tokens.jsonl").read_text("utf-8").splitlines()
+    lines = (
+        (write(tmp_path / "s", WORDS).path / "part-00000/text.tokens.jsonl").read_text("utf-8").splitlines()
+    )
     assert [json.loads(line) for line in lines] == WORDS
 
 
@@ -45,7 +47,7 @@ def test_without_a_mask_every_step_has_a_word(tmp_path: Path) -> None:
 
 def test_words_are_read_as_they_are_asked_for(tmp_path: Path) -> None:
     store = write(tmp_path / "s", WORDS)
-    file = store.path / "text.tokens.jsonl"
+    file = store.path / "part-00000/text.tokens.jsonl"
     file.write_text(file.read_text("utf-8").replace('[""]', "nonsense"), "utf-8")
     clips = store.tokens("text")
     assert next(clips)[0] == "it"
@@ -54,12 +56,12 @@ def test_words_are_read_as_they_are_asked_for(tmp_path: Path) -> None:
         next(clips)
 
 
-def test_a_store_without_words_is_written_as_before(tmp_path: Path) -> None:
+def test_a_store_without_words_has_no_file_of_them(tmp_path: Path) -> None:
     features = {"audio": np.arange(12, dtype=np.float32).reshape(2, 3, 2)}
     FeatureStore.write(tmp_path / "s", features, ["x", "y"])
     store = FeatureStore.open(tmp_path / "s")
-    assert sorted(f.name for f in store.path.iterdir()) == ["audio.npy", "features.json", "ids.txt"]
-    assert store.fingerprint == "1d3c3aa83029f3b3f82b67e48cb0bbb959dd3ea0839d7a03ed1116f2caf2c069"
+    files = sorted(file.name for file in (store.path / "part-00000").iterdir())
+    assert files == ["audio.npy", "ids.txt", "part.json"]
     assert store.tokenized == ()
     with pytest.raises(InputError, match=r"audio\.tokens\.jsonl: no such file"):
         next(store.tokens("audio"))
@@ -112,7 +114,7 @@ def test_damaged_words_are_refused_with_the_file_named(
 ) -> None:
     store = write(tmp_path / "s", WORDS)
     content = text if isinstance(text, bytes) else text.encode()
-    (store.path / "text.tokens.jsonl").write_bytes(content)
+    (store.path / "part-00000/text.tokens.jsonl").write_bytes(content)
     with pytest.raises(InputError, match=rf"text\.tokens\.jsonl.*{message}"):
         list(store.tokens("text"))
 

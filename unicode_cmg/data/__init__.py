@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from unicode_cmg.data.labelled import LabelledClips
-from unicode_cmg.data.store import FeatureStore
+from unicode_cmg.data.store import FeatureStore, StoreWriter
 
-__all__ = ["FeatureStore", "LabelledClips"]
+__all__ = ["FeatureStore", "LabelledClips", "StoreWriter"]

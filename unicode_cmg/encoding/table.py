@@ -92,15 +92,11 @@ def encode_store(
         progress: True for a bar, False for nothing, None for a bar on a terminal and plain lines elsewhere.
 
     Raises:
-        InputError: As `iterate_codes`; or clip ids repeat, or `to` cannot be written.
+        InputError: As `iterate_codes`; or `to` cannot be written.
     """
     to = Path(to)
     if to.is_dir():
         raise InputError("this is a folder", where=to, expected="a file to write, such as codes.parquet")
-    if len(set(store.ids)) != len(store):
-        raise InputError(
-            "clip ids repeat", where=store.path / "ids.txt", expected="ids that tell clips apart"
-        )
     names = common_modalities(model, store, modalities)
     batches = iterate_codes(
         model, store, modalities=names, level=level, batch_size=batch_size, progress=progress
