@@ -113,6 +113,20 @@ class StepView:
     codes: Mapping[str, Float[Tensor, "batch _ dim"]]
     code_masks: Mapping[str, Bool[Tensor, "batch _"]]
 
+    def cleared(self) -> StepView:
+        """The same view with zeros where a step or code is not valid, and no gradient there."""
+
+        def valid(x: Tensor, mask: Tensor) -> Tensor:
+            return cleared(x, mask if mask.shape[1] == x.shape[1] else mask.any(1, keepdim=True))
+
+        return replace(
+            self,
+            features={m: valid(x, self.masks[m]) for m, x in self.features.items()},
+            general={m: valid(z, self.masks[m]) for m, z in self.general.items()},
+            specific={m: valid(z, self.masks[m]) for m, z in self.specific.items()},
+            codes={m: valid(z, self.code_masks[m]) for m, z in self.codes.items()},
+        )
+
     def with_columns(self, batch: FeatureBatch) -> StepView:
         """The same view with the columns of `batch` that it lacks."""
         return replace(

@@ -93,10 +93,13 @@ class Regularizers(nn.Module):
     def losses(self, view: StepView, generators: Iterable[torch.Generator]) -> dict[str, Float[Tensor, ""]]:
         """The terms of all, as `NAME/term`.
 
+        What stands in padding, or in the place of a modality that a clip lacks, reaches no regularizer.
+
         Args:
             view: What the step shows.
             generators: A generator for each.
         """
+        view = view.cleared()
         return {
             f"{member.name}/{term}": loss
             for member, generator in zip(self, generators, strict=False)

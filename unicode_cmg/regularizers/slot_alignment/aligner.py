@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from unicode_cmg.errors import InputError, at_least
 from unicode_cmg.losses import slot_contrast, slot_retrieval_loss, slot_similarity, top_pairs
+from unicode_cmg.losses._masked import masked_mean
 from unicode_cmg.regularizers.slot_alignment.config import AlignerConfig
 from unicode_cmg.regularizers.slot_alignment.decomposer import Decomposer
 from unicode_cmg.regularizers.slot_alignment.records import Alignment, Tokens
@@ -66,6 +67,7 @@ class SlotAligner(nn.Module):
         similarity = {m: slot_similarity(part.slots, whole.slots) for m, part in parts.items()}
         pairs = {
             m: top_pairs(similarity[m], part.keep, whole.keep, matching=self.config.matching)
+            & teachers[m].mask.any(1)[:, None, None]  # a clip without tokens has slots, but nothing to align
             for m, part in parts.items()
         }
         return Alignment(whole, parts, similarity, pairs)
@@ -92,7 +94,7 @@ class SlotAligner(nn.Module):
             `contrastive` (eq. 3); `retrieval` (eq. 4), if there are two parts or more; and from AdaSlot, as
             nothing in the SGA paper ties slots to what they are made of, `reconstruction`, the error of the
             tokens rebuilt from their slots, and `keep`, the share of slots that are kept, both averaged over
-            the joint tokens and the teachers.
+            the joint tokens and the teachers. A clip that lacks the tokens of a teacher has no term for it.
 
         Raises:
             InputError: POT is not installed, and `distance` needs it.
@@ -111,7 +113,9 @@ class SlotAligner(nn.Module):
             terms["reconstruction"] = torch.stack(errors).mean()
         if "keep" in wanted:
             kept = [alignment.joint.keep, *(part.keep for part in alignment.teachers.values())]
-            terms["keep"] = torch.stack(kept).mean()
+            real = [joint.mask, *(teachers[m].mask for m in alignment.teachers)]
+            there = torch.stack([mask.any(1) for mask in real]).unsqueeze(2)
+            terms["keep"] = masked_mean(torch.stack(kept), there.expand(-1, -1, kept[0].shape[1]))
         return terms
 
     def _contrast(self, alignment: Alignment) -> Float[Tensor, ""]:
