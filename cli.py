@@ -1,8 +1,8 @@
 """The command line `unicode-cmg`: one function per command, which only declares options.
 
 Results go to stdout, progress and errors to stderr. Exit codes: 0 done; 2 the user's input is wrong, or no
-command was given and the help is shown; 130 or 143 stopped by Ctrl-C or SIGTERM; 141 the reader of our output
-has gone; 1 a fault of ours, with a traceback.
+command was given and the help is shown; 3 `pretrain --strict` gave a bad verdict; 130 or 143 stopped by
+Ctrl-C or SIGTERM; 141 the reader of our output has gone; 1 a fault of ours, with a traceback.
 """
 
 from __future__ import annotations
@@ -74,7 +74,8 @@ def quickstart(
     from benchmarks.quickstart import quickstart as run_quickstart
 
     outcome = run_quickstart(to, seed, resume=resume, say=console.say)
-    console.finish(outcome.results, f"\n{outcome.table}\n\nreport: {outcome.page}", as_json)
+    text = f"\n{outcome.table}\n\n{outcome.verdict.text}\nreport: {outcome.page}"
+    console.finish(outcome.results, text, as_json)
 
 
 @data_app.command()
@@ -133,6 +134,12 @@ def pretrain(
             "--set", metavar="A.B=C", help="Change a setting; can be repeated.", show_default="no change"
         ),
     ] = None,
+    strict: Annotated[
+        bool,
+        typer.Option(
+            "--strict", help="Exit with 3 if the verdict on the run is bad; it is saved all the same."
+        ),
+    ] = False,
     resume: Annotated[
         str,
         typer.Option(
@@ -160,10 +167,14 @@ def pretrain(
             "steps": result.steps,
             "seconds": result.seconds,
             "last": result.last,
+            "verdict": result.verdict.to_json(),
         },
-        f"{result.steps} steps in {result.seconds:.0f} s\nmodel: {result.model}",
+        f"{result.steps} steps in {result.seconds:.0f} s\nmodel: {result.model}\n{result.verdict.text}",
         as_json,
     )
+    if strict and not result.verdict.healthy:
+        console.say(f"--strict: the verdict is bad; the model is saved all the same in {result.model}")
+        raise typer.Exit(3)
 
 
 @app.command()

@@ -26,7 +26,7 @@ from unicode_cmg.errors import InputError
 from unicode_cmg.files import read_json, write_json
 from unicode_cmg.inspect import write_codes
 from unicode_cmg.inspect.codes.describe import CODES_FOLDER
-from unicode_cmg.training import PretrainConfig, fit
+from unicode_cmg.training import PretrainConfig, Verdict, fit
 from unicode_cmg.training.run_folder import find_start
 
 HEAD_SEEDS = (0, 1, 2)
@@ -40,11 +40,13 @@ class QuickstartResult:
         page: `report.html`.
         results: What `results.json` holds.
         table: The transfer table as plain text.
+        verdict: Whether pretraining went well.
     """
 
     page: Path
     results: dict[str, Any]
     table: str
+    verdict: Verdict
 
 
 def quickstart(
@@ -77,13 +79,13 @@ def quickstart(
     with stages.of("data"):
         data = _digits(run / "data", seed)
     with stages.of("pretraining"):
-        model_folder = fit(_config(data, seed, settings), run, resume=resume).model
+        trained = fit(_config(data, seed, settings), run, resume=resume)
     with stages.of("TOC"):
-        codebook = load_codebook(model_folder)
+        codebook = load_codebook(trained.model)
         selection = optimize(codebook.vectors, layer=codebook.name)
         write_outputs(run / "toc", codebook, selection)
     with stages.of("evaluation"):
-        model = load_pretrained(model_folder, map_location=best_device())
+        model = load_pretrained(trained.model, map_location=best_device())
         results = {
             "ave": evaluate(model, "ave", data, seeds=HEAD_SEEDS),
             "ave-toc": evaluate(model, "ave", data, seeds=HEAD_SEEDS, toc=selection),
@@ -95,7 +97,8 @@ def quickstart(
         write_codes(model, LabelledClips.open(data, "test"), run / CODES_FOLDER)
     with stages.of("report"):
         page = build_report(run)
-    return QuickstartResult(page, read_json(run / RESULTS), transfer_text(transfer_tables(results.values())))
+    table = transfer_text(transfer_tables(results.values()))
+    return QuickstartResult(page, read_json(run / RESULTS), table, trained.verdict)
 
 
 class _Stages:

@@ -56,7 +56,7 @@ def python(folder: Path, *arguments: str) -> str:
 
 
 def test_the_package_shows_its_public_names_and_no_helpers() -> None:
-    classes = "FeatureStore InputError Method Model PretrainConfig"
+    classes = "Callback FeatureStore InputError Method Model PretrainConfig"
     functions = (
         "available_methods encode evaluate fit load_pretrained load_published optimize report save_pretrained"
     )

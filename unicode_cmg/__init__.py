@@ -21,10 +21,12 @@ if TYPE_CHECKING:
     from unicode_cmg.model import Model
     from unicode_cmg.registry import available_methods
     from unicode_cmg.training.config import PretrainConfig
+    from unicode_cmg.training.diagnosis.watch import Callback
     from unicode_cmg.training.fit import fit
     from unicode_cmg.version import VERSION as __version__
 
 __all__ = [
+    "Callback",
     "FeatureStore",
     "InputError",
     "Method",
@@ -45,6 +47,7 @@ __all__ = [
 # Torch takes seconds to import, and `unicode-cmg --help` must not wait for it.
 _HOMES = {
     "__version__": "unicode_cmg.version:VERSION",
+    "Callback": "unicode_cmg.training",
     "FeatureStore": "unicode_cmg.data",
     "InputError": "unicode_cmg.errors",
     "Method": "unicode_cmg.methods.base",

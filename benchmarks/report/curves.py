@@ -36,6 +36,7 @@ _WORDS = {
     "active": "Active codes",
     "shared": "Codes that every modality uses",
     "agreement": "Same code in two modalities",
+    "unused": "Codes that no clip uses",
 }
 
 

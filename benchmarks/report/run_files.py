@@ -18,6 +18,7 @@ from unicode_cmg.errors import InputError
 from unicode_cmg.files import read_json, read_text
 from unicode_cmg.inspect import DescribedCodes
 from unicode_cmg.inspect.codes.describe import CODES_FOLDER, CODES_JSON
+from unicode_cmg.training.diagnosis import Verdict, read_verdict
 from unicode_cmg.version import VERSION
 
 Json = dict[str, Any]
@@ -53,6 +54,7 @@ class RunFiles:
         codes: `codes/codes.json`: what the codes stand for; None if it is not there.
         toc: `toc/toc.json`: the dimensions that TOC kept; None if it is not there.
         stages: Name and seconds of each stage of a quickstart.
+        verdict: Whether training goes well; None if the run has no end yet and nothing is wrong so far.
         command: The command that made the run; empty where it was not recorded.
         day: The day on which the run ended, in UTC.
     """
@@ -64,6 +66,7 @@ class RunFiles:
     codes: DescribedCodes | None
     toc: TOCSelection | None
     stages: list[Json]
+    verdict: Verdict | None
     command: str
     day: date
 
@@ -102,6 +105,7 @@ def read_run(path: Path) -> RunFiles:
         )
     codes, toc, stages = path / CODES_FOLDER / CODES_JSON, path / "toc" / "toc.json", path / STAGES_FILE
     notes = QuickstartNotes.parse(read_json(stages) if stages.is_file() else {}, where=stages)
+    verdict = read_verdict(path)
     metrics = path / "metrics.jsonl"
     newest = metrics if metrics.is_file() else path / "config.yaml"
     modified = datetime.fromtimestamp(newest.stat().st_mtime, UTC)
@@ -116,6 +120,7 @@ def read_run(path: Path) -> RunFiles:
         codes=DescribedCodes.parse(read_json(codes), where=codes) if codes.is_file() else None,
         toc=TOCSelection.load(toc) if toc.is_file() else None,
         stages=[stage.model_dump() for stage in notes.stages],
+        verdict=verdict if verdict and (verdict.finished or verdict.findings) else None,
         command=notes.command,
         day=notes.day or modified.date(),
     )
@@ -150,6 +155,7 @@ def results_of(run: RunFiles, slots: Json | None) -> Json:
         "training": {key: run.last_loss[key] for key in training if key in run.last_loss}
         if run.last_loss
         else None,
+        "verdict": run.verdict.to_json() if run.verdict else None,
         "evaluations": {name: result.to_json() for name, result in run.evaluations.items()},
         "codes": run.codes.model_dump(mode="json", exclude={"codes"}) if run.codes else None,
         "toc": run.toc.to_json() if run.toc else None,

@@ -30,13 +30,8 @@ def lines(run: Path) -> list[dict]:
 def test_a_run_leaves_the_documented_files(store: Path, tmp_path: Path) -> None:
     result = fit(tiny_config(store, training__checkpoint_every=2), tmp_path / "run", progress=False)
     run = tmp_path / "run"
-    assert sorted(p.name for p in run.iterdir()) == [
-        "checkpoints",
-        "config.yaml",
-        "data.json",
-        "metrics.jsonl",
-        "model",
-    ]
+    names = ["checkpoints", "config.yaml", "data.json", "metrics.jsonl", "model", "verdict.json"]
+    assert sorted(p.name for p in run.iterdir()) == names
     assert sorted(p.name for p in (run / "checkpoints").iterdir()) == ["step-00000004", "step-00000006"]
     assert sorted(p.name for p in (run / "checkpoints/step-00000006").iterdir()) == [
         "config.json",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -124,6 +125,16 @@ class CrossModalCPC(nn.Module):
         self.predictors = nn.ModuleDict(
             {m: nn.ModuleList(nn.Linear(width, dim) for _ in range(horizon)) for m in modalities}
         )
+
+    def chance_loss(self, clips: int, time: int) -> float:
+        """The loss where all clips of a batch look alike to it.
+
+        Args:
+            clips: Clips that are contrasted.
+            time: Steps of a clip; a single one has no terms of a modality with itself.
+        """
+        others = len(self.modalities) - 1
+        return len(self.modalities) * (others + (self.self_weight if time > 1 else 0)) * math.log(clips)
 
     def draw_step(self, time: int, generator: torch.Generator | None = None) -> int:
         """A random t for `time` steps, see the class; with a CPU generator no device has to wait."""

@@ -7,12 +7,12 @@ from collections.abc import Iterator, Mapping
 from typing import Generic, Protocol, TypeVar, runtime_checkable
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
 from unicode_cmg.batch import FeatureBatch, StepView
 from unicode_cmg.checkpoints.hub import HubModel
-from unicode_cmg.codebook import Quantized, usage_statistics
+from unicode_cmg.codebook import Quantized, code_counts, usage_statistics
 from unicode_cmg.errors import InputError
 
 RepresentationT = TypeVar("RepresentationT")
@@ -62,6 +62,17 @@ class Method(HubModel, Generic[RepresentationT]):
         Keys are beginnings of names of terms up to a `/`; the longest match counts, other terms have factor
         1. A term of factor 0 is logged but not trained on. Terms that come only later in training are named
         with factor 0 until then, so that weights for them are known from the first step.
+        """
+        return {}
+
+    def chance_losses(self, clips: int, time: int) -> Mapping[str, float]:
+        """Contrastive term -> its value where all clips of a batch look alike to it; none by default.
+
+        A run whose terms stay there learns nothing from them, which `training.diagnosis` says.
+
+        Args:
+            clips: Clips of a batch.
+            time: Steps of a clip.
         """
         return {}
 
@@ -123,6 +134,18 @@ class Method(HubModel, Generic[RepresentationT]):
                 indices = {m: q.lookups[k].indices for m, q in batch.quantized.items()}
                 usage = usage_statistics(indices, size, batch.masks)
                 result |= {f"{layer}/{key}": value for key, value in usage.items()}
+        return result
+
+    def chosen_codes(self, representation: RepresentationT) -> dict[str, Int64[Tensor, " codes"]]:
+        """Code layer -> how often all modalities together chose each of its codes in this batch."""
+        result: dict[str, Int64[Tensor, " codes"]] = {}
+        for name, batch in self.quantized_batches(representation).items():
+            valid = torch.cat([batch.masks[m].flatten() for m in batch.quantized])
+            for k, (layer, size) in enumerate(
+                zip(self._code_layers(name), self.quantizer(name).sizes, strict=True)
+            ):
+                indices = torch.cat([q.lookups[k].indices.flatten() for q in batch.quantized.values()])
+                result[layer] = code_counts(indices, size, valid)
         return result
 
     def view(self, batch: FeatureBatch, representation: RepresentationT) -> StepView:

@@ -22,6 +22,8 @@ from unicode_cmg.model import evaluating
 from unicode_cmg.progress import Progress
 from unicode_cmg.regularizers import Regularizers, columns
 from unicode_cmg.training.config import PretrainConfig
+from unicode_cmg.training.diagnosis import Callback, Verdict, read_verdict
+from unicode_cmg.training.diagnosis.watch import Watch, model_figures, sample_findings
 from unicode_cmg.training.loop import Loop
 from unicode_cmg.training.metrics import MetricsLog
 from unicode_cmg.training.process import accelerated, reproducible
@@ -52,6 +54,7 @@ class RunResult:
         seconds: Time trained, over all processes that continued the run one after another.
         metrics: The log, `metrics.jsonl`.
         last: Its last line with losses.
+        verdict: Whether it went well, and if not, what to try.
     """
 
     run: Path
@@ -60,10 +63,16 @@ class RunResult:
     seconds: float
     metrics: Path
     last: dict[str, Any]
+    verdict: Verdict
 
 
 def fit(
-    config: PretrainConfig, run: Path | str, *, resume: Resume = "never", progress: bool | None = None
+    config: PretrainConfig,
+    run: Path | str,
+    *,
+    resume: Resume = "never",
+    progress: bool | None = None,
+    callbacks: Sequence[Callback] = (),
 ) -> RunResult:
     """Pretrain a method and write the run's folder (layout in docs/reference/files.md).
 
@@ -77,6 +86,7 @@ def fit(
             complete checkpoint of `run`, if there is one; a path continues that checkpoint, or that run's
             newest, in `run`, and drops what `run` holds of later steps.
         progress: True for a bar, False for nothing, None for a bar on a terminal and plain lines elsewhere.
+        callbacks: Who is told of log lines, of findings such as codes without use, and of the verdict.
 
     Raises:
         InputError: Configuration, data or checkpoint do not fit, or the disk is full; what was on disk before
@@ -103,7 +113,8 @@ def fit(
         if not accelerator.is_main_process:
             loop.train(None, Progress(False, total=loop.total, unit="step"))
             accelerator.wait_for_everyone()
-            return RunResult(run, run / MODEL, loop.step, loop.seconds, run / METRICS, {})
+            given = read_verdict(run) or Verdict(step=loop.step, steps=loop.total)
+            return RunResult(run, run / MODEL, loop.step, loop.seconds, run / METRICS, {}, given)
         with locked(run):
             tensorboard = run / TENSORBOARD if training.tensorboard else None
             log = MetricsLog(run / METRICS, after_step=loop.step, tensorboard=tensorboard)
@@ -112,14 +123,17 @@ def fit(
             loop.counts.write(run / DATA)
             shown = Progress(progress, total=loop.total, unit="step", done=loop.step)
             shown.say(loop.counts.summary())
+            watch = Watch(loop.course(), run, callbacks, shown.say)
+            watch.start(sample_findings(config, method, store), log.kept)
             try:
-                loop.train(log, shown)
+                loop.train(log, shown, watch)
             finally:
                 shown.close()
                 log.close()
             save_pretrained(method, run / MODEL, extra={"step": loop.step, "data": store.fingerprint})
+            verdict = watch.end(model_figures(config, method, store, accelerator.device))
         accelerator.wait_for_everyone()
-        return RunResult(run, run / MODEL, loop.step, loop.seconds, run / METRICS, log.last or {})
+        return RunResult(run, run / MODEL, loop.step, loop.seconds, run / METRICS, log.last or {}, verdict)
 
 
 def load_regularizers(path: Path | str, store: FeatureStore) -> tuple[Method[Any], Regularizers]:

@@ -21,6 +21,8 @@ from unicode_cmg.progress import Progress
 from unicode_cmg.training import randomness
 from unicode_cmg.training.batches import BatchPlan, read_ahead
 from unicode_cmg.training.config import PretrainConfig
+from unicode_cmg.training.diagnosis.before import Course
+from unicode_cmg.training.diagnosis.watch import Watch, course_of
 from unicode_cmg.training.metrics import MetricsLog, Window
 from unicode_cmg.training.optimizers import learning_rate
 from unicode_cmg.training.presence import Presence
@@ -33,6 +35,7 @@ from unicode_cmg.training.run_folder import (
     read_state,
     write_state,
 )
+from unicode_cmg.training.tally import Tally
 from unicode_cmg.training.trainer import Trainer
 
 
@@ -78,7 +81,7 @@ class Loop:
         self._presence = Presence(present, config.data, seed=config.training.seed)
         self.counts = self._presence.counts(self._plan.all_clips())
         self.counts.check(store.path)
-        self._window = Window()
+        self._window, self._tally = Window(), Tally()
         self._trained_before, self._started = 0.0, time.monotonic()
 
     @property
@@ -108,16 +111,23 @@ class Loop:
         if self._accelerator.scaler is not None and state.scaler is not None:
             self._accelerator.scaler.load_state_dict(state.scaler)
         self._window.restore(groups["window"], state.window, self._accelerator.device)
+        self._tally.restore(groups["tally"], self._accelerator.device)
         randomness.restore(groups["random"], state.random)
         self.step, self._trained_before = state.step, state.seconds
         self._trainer.guard.checkpoint = folder
 
-    def train(self, log: MetricsLog | None, progress: Progress) -> None:
+    def course(self) -> Course:
+        """What is known of the run before its first step."""
+        objective = self._trainer.objective
+        return course_of(self._config, self._trainer.method, self._plan, self._store, objective.weight_of)
+
+    def train(self, log: MetricsLog | None, progress: Progress, watch: Watch | None = None) -> None:
         """Run the remaining steps.
 
         Args:
             log: Where the metrics go; None on ranks that write nothing.
             progress: What to show meanwhile.
+            watch: What reads the log; None on ranks that write nothing.
 
         Raises:
             Interrupted: SIGINT or SIGTERM arrived; a checkpoint was written.
@@ -151,19 +161,20 @@ class Loop:
                     share=self.step / self.total,
                 )
                 self._window.add(result.values)
+                self._tally.add(result.chosen)
                 progress.advance()
                 if result.statistics is not None:
                     entry = self._entry(rate, result.statistics)
                     position = f"step {self.step}/{self.total}, epoch {epoch + 1}, {self.seconds:.0f} s"
                     progress.report(position, _figures(entry))
-                    if log is not None:
-                        log.write(entry)
+                    if log is not None and watch is not None:
+                        watch.read(log.write(entry))
                 if self._val_store is not None and self.step % plan.steps_per_epoch == 0:
                     losses = self._trainer.objective.validate(
                         self._val_store, self._accelerator, self._columns
                     )
-                    if log is not None:
-                        log.write({**self._position(), "validation": losses})
+                    if log is not None and watch is not None:
+                        watch.read(log.write({**self._position(), "validation": losses}))
                 signal = self._stop_signal(stop, logged)
                 if ended or signal or self.step % training.checkpoint_every == 0:
                     checkpoint = self._save()
@@ -174,7 +185,8 @@ class Loop:
         """The log line of this step; closes the window."""
         self._trainer.guard.check()
         means = self._accelerator.reduce(self._window.means(), reduction="mean")
-        return {**self._position(), "lr": rate, **self._window.close(means), "codebook": statistics}
+        codebook = {**statistics, **self._tally.unused(self._accelerator)}
+        return {**self._position(), "lr": rate, **self._window.close(means), "codebook": codebook}
 
     def _position(self) -> dict[str, Any]:
         """The epoch of a line counts from 1 and is the one its step belongs to."""
@@ -220,6 +232,7 @@ class Loop:
         return state, {
             "random": random_tensors,
             "window": window_tensors,
+            "tally": self._tally.state(),
             "regularizers": self._trainer.regularizers.state_dict(),
             **self._trainer.optimizers.state(),
         }

@@ -140,6 +140,7 @@ class MetricsLog:
 
     Attributes:
         last: The newest line that has losses, or None.
+        kept: The lines of a continued run.
 
     Raises:
         InputError: TensorBoard is wanted and not installed, or the disk is full or not writable.
@@ -149,6 +150,7 @@ class MetricsLog:
         self.last: dict[str, Any] | None = None
         self._path = path
         kept = []
+        self.kept: list[dict[str, Any]] = []
         for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
             try:
                 entry = json.loads(line)
@@ -157,12 +159,13 @@ class MetricsLog:
             if entry["step"] > after_step:
                 break
             kept.append(line)
+            self.kept.append(entry)
             self.last = entry if "loss" in entry else self.last
         self._writer = None if tensorboard is None else tensorboard_writer(tensorboard, after_step=after_step)
         write_text(path, "".join(line + "\n" for line in kept))
 
-    def write(self, entry: dict[str, Any]) -> None:
-        """Append a line; a number that JSON has no word for becomes null.
+    def write(self, entry: dict[str, Any]) -> dict[str, Any]:
+        """Append a line and return it; a number that JSON has no word for becomes null.
 
         Raises:
             InputError: The disk is full or not writable.
@@ -175,6 +178,7 @@ class MetricsLog:
             for name, value in flat(entry, separator="/").items():
                 if value is not None and name != "step":
                     self._writer.add_scalar(name, float(value), entry["step"])
+        return entry
 
     def close(self) -> None:
         """Bring everything to disk."""

@@ -40,6 +40,11 @@ class Objective:
         self._weights = LossWeights(config.loss_weights)
         self._weights_fit = False
 
+    def weight_of(self, term: str) -> float:
+        """What a term is multiplied by in the sum, at this point of training."""
+        factors = {**self._method.loss_factors(), **self._regularizers.loss_factors()}
+        return self._weights.of(term) * _longest_match(factors, term)
+
     def losses(
         self, batch: FeatureBatch, representation: Any, *, generator: torch.Generator, number: int
     ) -> tuple[dict[str, Float[Tensor, ""]], Float[Tensor, ""]]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from unicode_cmg.batch import FeatureBatch
@@ -30,10 +30,12 @@ class StepResult:
     Attributes:
         values: Scalars on the device: `loss/total`, `loss/<term>` unweighted, the critics' last ones among
             them, and `gradient_norm/<module>` before clipping.
+        chosen: Code layer -> how often each code was chosen in this batch.
         statistics: Usage of the codebooks in this batch, if it was asked for.
     """
 
     values: dict[str, Float[Tensor, ""]]
+    chosen: dict[str, Int64[Tensor, " codes"]]
     statistics: dict[str, float] | None
 
 
@@ -113,6 +115,7 @@ class Trainer:
         logged = {"total": total, **terms, **critic}
         return StepResult(
             {**prefixed("loss/", logged), **prefixed("gradient_norm/", norms)},
+            method.chosen_codes(representation),
             method.codebook_statistics(representation) if statistics else None,
         )
 

@@ -187,5 +187,9 @@ class Disentangler(Parting):
         """`cpc`, cross-modal CPC on the general features; nothing without modalities."""
         return {} if self.cpc is None else {"cpc": self.cpc(r.general, step=step, masks=r.masks).loss}
 
+    def chance_losses(self, clips: int, time: int) -> dict[str, float]:
+        """See `Method.chance_losses`."""
+        return {} if self.cpc is None else {"cpc": self.cpc.chance_loss(clips, time)}
+
     def _specific(self, modality: str) -> SpecificEncoder:
         return cast(SpecificEncoder, self.specific[modality])

@@ -70,6 +70,10 @@ class DCID(Method[LayerRepresentation]):
         targets = self.context.targets(r.inputs, constant=self.config.detach_context)
         return self.layer.training_losses(r, draws=draws or self.layer.draw(r, generator), targets=targets)
 
+    def chance_losses(self, clips: int, time: int) -> dict[str, float]:
+        """Of CPC."""
+        return self.layer.chance_losses(clips, time)
+
     def quantized_batches(self, representation: LayerRepresentation) -> dict[str, LayerRepresentation]:
         """The one shared codebook quantizes every modality."""
         return {"layer0": representation}

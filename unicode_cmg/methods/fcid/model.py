@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
@@ -146,6 +147,11 @@ class FCID(Method[FCIDRepresentation]):
             **commitment_losses(self.config, self.codebook, r.coded, r.quantized),
             **code_matching(self.config, r.coded, r.quantized),
         }
+
+    def chance_losses(self, clips: int, time: int) -> dict[str, float]:
+        """Of CPC, and of InfoNCE between each pair of modalities that it joins."""
+        pairs = {f"info_nce/{a}-{b}": math.log(clips) for a, b in self.config.pairs}
+        return {**self.fine.chance_losses(clips, time), **pairs}
 
     def quantized_batches(self, representation: FCIDRepresentation) -> dict[str, FCIDRepresentation]:
         """The one shared codebook quantizes every modality."""

@@ -129,6 +129,14 @@ class HDCID(Method[tuple[LayerRepresentation, ...]]):
             for m, standardizer in self._standardizers(k).items():
                 standardizer.update(r.summary[m], r.masks[m])
 
+    def chance_losses(self, clips: int, time: int) -> dict[str, float]:
+        """Of the CPC of each layer."""
+        return {
+            _term(name, k): value
+            for k, layer in enumerate(self._layers())
+            for name, value in layer.chance_losses(clips, time).items()
+        }
+
     def quantized_batches(
         self, representation: tuple[LayerRepresentation, ...]
     ) -> dict[str, LayerRepresentation]:
