@@ -91,7 +91,7 @@ def test_constant_features_are_found_before_the_first_step(
     store = write(tmp_path / "store", {**arrays, "video": np.full_like(arrays["video"], 0.5)})
     result = short(store, tmp_path / "run")
     lines = capsys.readouterr().err.splitlines()
-    assert lines[0].startswith(
+    assert lines[1].startswith(
         "warning: the features of 'video' are the same in every step of every clip; try"
     )
     assert sum("[constant-features]" in line for line in lines) == 1
