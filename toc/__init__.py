@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from toc.arrays import CodebookError, codebook_sha256
 from toc.dimensions import best_and_worst_dims, best_dims
+from toc.merging import CodeMerge, merge_codes
 from toc.requantizing import requantize
 from toc.scores import VARIANTS, TOCScores, toc_scores
 from toc.selection import TOCSelection, optimize
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "VARIANTS",
+    "CodeMerge",
     "CodebookError",
     "FoundCodebook",
     "FoundCodebooks",
@@ -37,6 +39,7 @@ __all__ = [
     "draw_selection",
     "find_codebooks",
     "load_codebook",
+    "merge_codes",
     "optimize",
     "requantize",
     "toc_scores",

@@ -1,4 +1,4 @@
-"""A figure of a selection in four panels: similarity before and after, scores, number of dimensions."""
+"""Figures: of a selection in four panels, and of the heights at which codes merge."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from scipy.cluster.hierarchy import leaves_list, linkage
 from toc._shapes import Float, Int64
 from toc.arrays import CodebookError, as_codebook
 from toc.dimensions import automatic_size, best_dims
+from toc.merging import CodeMerge
 from toc.selection import TOCSelection
+from toc.ward import WEAK_ELBOW, height_ratios
 
 _KEPT, _DROPPED = "#1f6fb4", "#c4c4c4"
 _BAND, _MEDIAN = "#e3c08a", "#a9772c"
@@ -63,6 +65,37 @@ def draw_selection(codebook: ArrayLike, selection: TOCSelection, path: str | Pat
     _draw_similarities(figure, [figure.add_subplot(grid[0, column]) for column in range(2)], codes, selection)
     _draw_scores(_plain(figure.add_subplot(grid[1, 0])), selection, auto)
     _draw_curve(_plain(figure.add_subplot(grid[1, 1])), codes, selection, auto)
+    if path is not None:
+        figure.savefig(path, dpi=160)
+    return figure
+
+
+def draw_merge(merge: CodeMerge, path: str | Path | None = None) -> Figure:
+    """Draw the height of each merge of codes, and its ratio to the height before, against the groups left.
+
+    Args:
+        merge: The groups; a dotted line marks their number.
+        path: Where to save the figure; the suffix chooses the format.
+    """
+    figure = Figure(figsize=(10.5, 3.6), layout="constrained")
+    figure.suptitle(
+        f"{merge.n_codes} codes of {merge.layer} merged to {merge.n_groups}: ratio {merge.ratio:.2f}",
+        color=_INK,
+    )
+    heights, ratios = (_plain(figure.add_subplot(1, 2, place)) for place in (1, 2))
+    groups = np.arange(merge.n_codes - 1, 0, -1)
+    heights.plot(groups, merge.heights, color=_KEPT, marker=".", markersize=4)
+    heights.set(yscale="symlog" if merge.heights[0] == 0 else "log", ylabel="height of the merge")
+    ratios.stem(
+        groups[:-1], height_ratios(merge.heights), linefmt=_KEPT, markerfmt=".", basefmt=" ", bottom=1
+    )
+    ratios.axhline(WEAK_ELBOW, color=_MEDIAN, linestyle="--", linewidth=1, label=f"weak below {WEAK_ELBOW}")
+    ratios.set(ylabel="next height / this height")
+    for axes in (heights, ratios):
+        axes.axvline(merge.n_groups, color=_INK, linewidth=1, linestyle=":", label=f"kept: {merge.n_groups}")
+        axes.set(xlabel="groups left", xscale="log", xlim=(1, merge.n_codes))
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.legend(**_LEGEND)
     if path is not None:
         figure.savefig(path, dpi=160)
     return figure

@@ -1,9 +1,10 @@
-"""Refine the codebooks of a checkpoint and write the results to a folder."""
+"""Refine or merge the codebooks of a checkpoint and write the results to a folder."""
 
 from __future__ import annotations
 
 import re
 import tempfile
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,16 @@ import numpy as np
 
 from toc.arrays import CodebookError
 from toc.codebooks import FoundCodebooks, NamedCodebook
-from toc.figure import draw_selection, mean_similarity
+from toc.dimensions import AUTO
+from toc.figure import draw_merge, draw_selection, mean_similarity
+from toc.json_files import RecordT
+from toc.merging import FILE_NAME as MERGE
+from toc.merging import CodeMerge, merge_codes
 from toc.scores import VARIANTS
-from toc.selection import FILE_NAME, TOCSelection, optimize
+from toc.selection import FILE_NAME as SELECTION
+from toc.selection import TOCSelection, optimize
 
-CODEBOOK_NAME, PICTURE_NAME = "codebook.npy", "toc.png"
+CODEBOOK_NAME, PICTURE_NAME, MERGE_PICTURE = "codebook.npy", "toc.png", "merge.png"
 ALL = "all"
 
 
@@ -72,27 +78,94 @@ def refine(
         CodebookError: As `FoundCodebooks.load`, `optimize` and `write_outputs`; the variant is unknown or has
             another lam, or the names of two codebooks give the same folder.
     """
-    folder, options = Path(folder), _options(lam, variant)
-    names = [codebook.name for codebook in found.codebooks] if name == ALL else [name]
-    work = []
-    for codebook in [found.load(each) for each in names or [None]]:
-        try:
-            if np.count_nonzero(codebook.vectors.any(axis=1)) < 2:
-                raise CodebookError("all codes but at most one are zero; the codebook was never trained")
-            work.append((codebook, optimize(codebook.vectors, n_dims, **options, layer=codebook.name)))
-        except CodebookError as error:
-            raise CodebookError(f"{found.path} ({codebook.name}): {error}") from None
-    folders = [folder] * len(work)
-    if name == ALL:
-        folders = [folder / (re.sub(r"[^\w.-]+", "_", c.name).lstrip(".") or "_") for c, _ in work]
-    if len(set(folders)) < len(folders):
-        raise CodebookError(f"{found.path}: two codebooks would go to one folder; refine them one by one")
+    options = _options(lam, variant)
+
+    def select(codebook: NamedCodebook) -> TOCSelection:
+        return optimize(codebook.vectors, n_dims, **options, layer=codebook.name)
+
     refined = []
-    for target, (codebook, selection) in zip(folders, work, strict=True):
+    for target, codebook, selection in _of_each(found, Path(folder), name, select):
         codes = codebook.vectors.astype(np.float64)
         before, after = mean_similarity(codes), mean_similarity(selection.select(codes))
         refined.append(Refined(write_outputs(target, codebook, selection), selection, before, after))
     return refined
+
+
+@dataclass(frozen=True, eq=False)
+class Merged:
+    """The merged codes of a codebook and its files.
+
+    Attributes:
+        file: Its `merge.json`.
+        merge: Its content.
+    """
+
+    file: Path
+    merge: CodeMerge
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values: the content of `merge.json`, its path, and what to beware of."""
+        return {"merge": str(self.file), "warning": self.merge.warning, **self.merge.to_json()}
+
+    def summary(self) -> str:
+        """One line for people."""
+        m = self.merge
+        return (
+            f"{m.layer}: {m.n_codes} codes merged to {m.n_groups}; ratio of merge heights {m.ratio:.2f};"
+            f" {m.within:.1%} of the variance within groups; {self.file}"
+        )
+
+
+def merge(
+    found: FoundCodebooks,
+    folder: str | Path,
+    name: str | None = None,
+    *,
+    n_codes: int | str = AUTO,
+    force: bool = False,
+) -> list[Merged]:
+    """Merge the codes of codebooks of a checkpoint and write the results; if one fails, nothing is written.
+
+    Args:
+        found: The result of `find_codebooks`.
+        folder: Where to write, see `write_merge`.
+        name: As for `refine`. Each codebook has its own groups.
+        n_codes: See `merge_codes`.
+        force: See `merge_codes`.
+
+    Raises:
+        CodebookError: As `FoundCodebooks.load`, `merge_codes` and `write_merge`; or the names of two
+            codebooks give the same folder.
+    """
+
+    def groups(codebook: NamedCodebook) -> CodeMerge:
+        return merge_codes(codebook.vectors, n_codes, force=force, layer=codebook.name)
+
+    return [
+        Merged(write_merge(target, codebook, merged), merged)
+        for target, codebook, merged in _of_each(found, Path(folder), name, groups)
+    ]
+
+
+def _of_each(
+    found: FoundCodebooks, folder: Path, name: str | None, work: Callable[[NamedCodebook], RecordT]
+) -> list[tuple[Path, NamedCodebook, RecordT]]:
+    """For each chosen codebook its folder, itself, and what `work` makes of it."""
+    names = [codebook.name for codebook in found.codebooks] if name == ALL else [name]
+    done = []
+    for codebook in [found.load(each) for each in names or [None]]:
+        try:
+            if np.count_nonzero(codebook.vectors.any(axis=1)) < 2:
+                raise CodebookError("all codes but at most one are zero; the codebook was never trained")
+            target = folder
+            if name == ALL:
+                target = folder / (re.sub(r"[^\w.-]+", "_", codebook.name).lstrip(".") or "_")
+            done.append((target, codebook, work(codebook)))
+        except CodebookError as error:
+            raise CodebookError(f"{found.path} ({codebook.name}): {error}") from None
+    if len({target for target, *_ in done}) < len(done):
+        raise CodebookError(f"{found.path}: two codebooks would go to one folder; take them one by one")
+    return done
 
 
 def write_outputs(folder: str | Path, codebook: NamedCodebook, selection: TOCSelection) -> Path:
@@ -108,19 +181,46 @@ def write_outputs(folder: str | Path, codebook: NamedCodebook, selection: TOCSel
     Raises:
         CodebookError: The selection was made for another codebook, or the folder cannot be written.
     """
-    folder = Path(folder)
+
+    def write(scratch: Path) -> None:
+        draw_selection(codebook.vectors, selection, scratch / PICTURE_NAME)
+        np.save(scratch / CODEBOOK_NAME, selection.select(codebook.vectors))
+        selection.save(scratch)
+
+    return _written(Path(folder), write, (PICTURE_NAME, CODEBOOK_NAME, SELECTION))
+
+
+def write_merge(folder: str | Path, codebook: NamedCodebook, merged: CodeMerge) -> Path:
+    """Write `merge.json`, `codebook.npy` and the picture `merge.png`, as `write_outputs` does.
+
+    `codebook.npy` is `[K, D]`, the mean codeword of each group in the type of the codebook.
+
+    Returns:
+        The path of `merge.json`.
+
+    Raises:
+        CodebookError: The codes of another codebook were merged, or the folder cannot be written.
+    """
+
+    def write(scratch: Path) -> None:
+        draw_merge(merged, scratch / MERGE_PICTURE)
+        np.save(scratch / CODEBOOK_NAME, merged.codewords(codebook.vectors))
+        merged.save(scratch)
+
+    return _written(Path(folder), write, (MERGE_PICTURE, CODEBOOK_NAME, MERGE))
+
+
+def _written(folder: Path, write: Callable[[Path], None], files: Sequence[str]) -> Path:
+    """Files that `write` puts into a scratch folder, moved into place together; the path of the last one."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder, prefix=".toc-") as name:
-            scratch = Path(name)
-            draw_selection(codebook.vectors, selection, scratch / PICTURE_NAME)
-            np.save(scratch / CODEBOOK_NAME, selection.select(codebook.vectors))
-            selection.save(scratch)
-            for file in (PICTURE_NAME, CODEBOOK_NAME, FILE_NAME):
-                (scratch / file).replace(folder / file)
+            write(Path(name))
+            for file in files:
+                (Path(name) / file).replace(folder / file)
     except OSError as error:
         raise CodebookError(f"{folder}: cannot be written ({error.strerror or error})") from error
-    return folder / FILE_NAME
+    return folder / files[-1]
 
 
 def _options(lam: float | None, variant: str) -> dict[str, Any]:

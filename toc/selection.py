@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
-import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from operator import index
@@ -17,6 +14,7 @@ from numpy.typing import ArrayLike
 from toc._shapes import Bool, Shaped
 from toc.arrays import CodebookError, as_codebook, codebook_sha256
 from toc.dimensions import AUTO, ONLY_BEST, choose_dims, how_many, parse_ratio
+from toc.json_files import library_versions, read_record, write_record
 from toc.scores import VARIANTS, TOCScores, check_options, toc_scores
 
 FILE_NAME = "toc.json"
@@ -112,21 +110,7 @@ class TOCSelection:
         Raises:
             CodebookError: The folder cannot be written.
         """
-        path = Path(folder) / FILE_NAME
-        scratch = path.with_name(f".{FILE_NAME}.{secrets.token_hex(4)}")
-        text = json.dumps(self.to_json(), indent=2, allow_nan=False) + "\n"
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with scratch.open("x", encoding="utf-8") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            scratch.replace(path)
-        except OSError as error:
-            raise CodebookError(f"{path}: cannot be written ({error.strerror})") from error
-        finally:
-            scratch.unlink(missing_ok=True)
-        return path
+        return write_record(Path(folder) / FILE_NAME, self.to_json())
 
     @classmethod
     def load(cls, path: str | Path) -> TOCSelection:
@@ -135,18 +119,7 @@ class TOCSelection:
         Raises:
             CodebookError: The file is missing, truncated, or not a TOC selection.
         """
-        path = Path(path)
-        path = path / FILE_NAME if path.is_dir() else path
-        try:
-            values = json.loads(path.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise CodebookError(f"{path}: cannot be read ({error.strerror})") from None
-        except ValueError:
-            raise CodebookError(f"{path}: not valid JSON; it may have been truncated") from None
-        try:
-            return cls.from_json(values)
-        except CodebookError as error:
-            raise CodebookError(f"{path}: {error}") from None
+        return read_record(path, FILE_NAME, cls.from_json)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, as `toc.json` holds them."""
@@ -275,14 +248,5 @@ def optimize(
         layer=layer,
         n_codes=len(codes),
         codebook_sha256=codebook_sha256(codes),
-        versions={"numpy": np.__version__, "unicode-cmg": _library_version()},
+        versions=library_versions(),
     )
-
-
-def _library_version() -> str:
-    from importlib.metadata import PackageNotFoundError, version  # takes a tenth of the time of `import toc`
-
-    try:
-        return version("unicode-cmg")
-    except PackageNotFoundError:  # run from a checkout that is not installed
-        return "unknown"

@@ -16,7 +16,7 @@ from benchmarks.evaluation.metrics import mean_and_std
 from benchmarks.evaluation.protocols import HeadProtocol
 from benchmarks.evaluation.scoring import EncodedTask, fit_source
 from benchmarks.refinement.refiners import CodeLayer, Refiner, Size
-from benchmarks.refinement.views import LayerView, Requantized, refined
+from benchmarks.refinement.views import LayerView, NewCodes, refined
 from unicode_cmg.config import Config
 from unicode_cmg.errors import InputError
 from unicode_cmg.results import HeadConfig
@@ -174,7 +174,7 @@ def _stacks(views: Sequence[Views], seeds: int) -> Iterator[list[int]]:
     """Places of views that can train together: the codes of all steps are the same, and the widths."""
     groups: dict[tuple[object, ...], list[int]] = {}
     for place, chosen in enumerate(views):
-        alone = (place,) if any(isinstance(view, Requantized) for view in chosen) else ()
+        alone = (place,) if any(isinstance(view, NewCodes) for view in chosen) else ()
         widths = tuple(None if view is None else view.width for view in chosen)
         groups.setdefault((*alone, *widths), []).append(place)
     most = max(1, _HEADS_AT_ONCE // seeds)

@@ -59,8 +59,22 @@ class KeptDims(LayerView):
         return codewords[:, torch.from_numpy(self.dims).to(codewords.device)]
 
 
+class NewCodes(LayerView):
+    """A view through which a step has another code than the encoder gave it.
+
+    Attributes:
+        codebook: `[H, D]` the codewords of the new codes.
+    """
+
+    codebook: Float[Tensor, "codes dim"]
+
+    @abstractmethod
+    def numbers(self, clips: EncodedClips, layer: int) -> Int64[Tensor, "clips time"]:
+        """The new code of each step, of one of the encoded code layers."""
+
+
 @dataclass(frozen=True, eq=False)
-class Requantized(KeptDims):
+class Requantized(KeptDims, NewCodes):
     """Some dimensions, and in these alone the nearest code of what the code layer quantized.
 
     Each residual codebook decides anew for the vector it was given, which holds what the codes chosen in all
@@ -72,18 +86,47 @@ class Requantized(KeptDims):
 
     codebook: Float[Tensor, "codes dim"]
 
-    def numbers(self, inputs: Float[Tensor, "clips time dim"]) -> Int64[Tensor, "clips time"]:
-        """The code of each step.
+    def numbers(self, clips: EncodedClips, layer: int) -> Int64[Tensor, "clips time"]:
+        """The nearest code of each step.
 
         Distances are taken as the quantizer takes them, so that with all dimensions its codes come out. (The
         batches are those of the encoder, because how a product is rounded can depend on its shape.)
         """
+        inputs = clips.unquantized[layer]
         book = self.vectors(self.codebook)
         found = [
             squared_distances(self.vectors(part.flatten(0, 1)).to(book), book).argmin(-1)
             for part in torch.split(inputs, BATCH_CLIPS)
         ]
         return torch.cat(found).view(inputs.shape[:2])
+
+
+@dataclass(frozen=True, eq=False)
+class Merged(NewCodes):
+    """Groups of codes in place of codes: heads see the mean codeword of the group.
+
+    Attributes:
+        groups: `[H]` the group of each code.
+        codebook: `[K, D]` the mean codeword of each group.
+        inner: What heads see of it, and how the code is chosen that is in the group; None for all dimensions
+            and the code of the encoder.
+    """
+
+    groups: Int64[Tensor, " codes"]
+    codebook: Float[Tensor, "groups dim"]
+    inner: KeptDims | None = None
+
+    @property
+    def width(self) -> int:
+        return self.codebook.shape[1] if self.inner is None else self.inner.width
+
+    def vectors(self, codewords: Float[Tensor, "codes dim"]) -> Float[Tensor, "codes width"]:
+        return codewords if self.inner is None else self.inner.vectors(codewords)
+
+    def numbers(self, clips: EncodedClips, layer: int) -> Int64[Tensor, "clips time"]:
+        if isinstance(self.inner, Requantized):
+            return self.groups[self.inner.numbers(clips, layer)]
+        return self.groups[clips.used[layer][clips.indices[..., layer]]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,8 +157,8 @@ def refined(clips: EncodedClips, views: Sequence[LayerView | None]) -> EncodedCl
     """
     tables, used, columns = list(clips.tables), list(clips.used), list(clips.indices.unbind(-1))
     for k, view in enumerate(views):
-        if isinstance(view, Requantized):
-            used[k], columns[k] = torch.unique(view.numbers(clips.unquantized[k]), return_inverse=True)
+        if isinstance(view, NewCodes):
+            used[k], columns[k] = torch.unique(view.numbers(clips, k), return_inverse=True)
             tables[k] = view.vectors(view.codebook[used[k]]).to(clips.tables[k])
         elif view is not None:
             tables[k] = view.vectors(tables[k])

@@ -1,0 +1,170 @@
+"""Merged codes in use: groups of codes for the code layers of an evaluation, and a model that returns groups."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+from jaxtyping import Bool, Float, Int64
+from numpy import ndarray
+from torch import Tensor
+
+from benchmarks.refinement.views import KeptDims, Merged, codebook_errors
+from toc import CodeMerge, merge_codes
+from unicode_cmg.batch import Encoding
+from unicode_cmg.errors import InputError
+from unicode_cmg.model import Model
+
+Merge = str | Path | CodeMerge
+"""A `merge.json`, the folder that holds it, or what is in it."""
+
+
+def match_merges(
+    merge: Merge | Sequence[Merge],
+    codebooks: Mapping[str, Float[Tensor, "_ _"]],
+    code_layers: Sequence[str],
+) -> dict[str, CodeMerge]:
+    """The groups of code layers, in their order; a code layer without a merge keeps its codes.
+
+    Args:
+        merge: Some of `code_layers`, or `"auto"` to merge the codes of all of them here, see `merge_codes`.
+        codebooks: The codebooks of the model.
+        code_layers: The code layers that are used.
+
+    Raises:
+        InputError: The codes of another codebook were merged, a code layer is merged twice, is not used or
+            has no codebook; or with `"auto"` an elbow is weak.
+    """
+    if merge == "auto":
+        merges: list[CodeMerge] = []
+        for layer in code_layers:
+            if layer not in codebooks:
+                raise _no_codebook(layer)
+            with codebook_errors(f"code layer {layer}"):
+                merges.append(merge_codes(_array(codebooks[layer]), layer=layer))
+        return {found.layer: found for found in merges}
+    found = {}
+    for item in [merge] if isinstance(merge, Merge) else merge:
+        where = "merged codes" if isinstance(item, CodeMerge) else item
+        with codebook_errors(None):
+            groups = item if isinstance(item, CodeMerge) else CodeMerge.load(item)
+        layer = groups.layer
+        if layer not in code_layers:
+            raise InputError(
+                f"made for code layer '{layer}'", where=where, expected=f"one of {', '.join(code_layers)}"
+            )
+        if layer not in codebooks:
+            raise _no_codebook(layer)
+        if layer in found:
+            raise InputError(
+                f"code layer '{layer}' is merged twice", where=where, expected="one file for each"
+            )
+        with codebook_errors(where):
+            groups.check(_array(codebooks[layer]))
+        found[layer] = groups
+    return {layer: found[layer] for layer in code_layers if layer in found}
+
+
+def merged_view(
+    merge: CodeMerge, codebook: Float[Tensor, "codes dim"], inner: KeptDims | None = None
+) -> Merged:
+    """What heads see of a code layer whose codes are merged.
+
+    Args:
+        merge: The groups.
+        codebook: `[H, D]`, the codebook that was merged.
+        inner: What TOC leaves of it; it is applied to the means of the groups, and if it requantizes, to the
+            codes before they are merged.
+    """
+    groups, means = _tensors(merge, codebook)
+    return Merged(groups, means, inner)
+
+
+class MergedModel(Model):
+    """A model whose codes are groups of codes: each code layer that was merged has K codes instead of H.
+
+    `encode` chooses the code as before, returns its group as index and the mean codeword of the group as
+    code. Parameters and buffers are those of the model, and so is its fingerprint.
+
+    Args:
+        model: A trained model.
+        merge: See `match_merges`.
+
+    Attributes:
+        merges: Code layer -> its groups.
+
+    Raises:
+        InputError: As `match_merges`.
+    """
+
+    def __init__(self, model: Model, merge: Merge | Sequence[Merge]) -> None:
+        super().__init__(model.config)
+        self.name, self.levels = model.name, model.levels  # type: ignore[misc]  # of the model that is inside
+        self.model = model
+        books = model.codebooks()
+        self.merges = match_merges(merge, books, tuple(model.code_layers()))
+        self._groups, self._means = {}, {}
+        for layer, groups in self.merges.items():
+            self._groups[layer], self._means[layer] = _tensors(groups, books[layer])
+
+    @property
+    def merged(self) -> dict[str, int]:
+        return {layer: merge.n_codes for layer, merge in self.merges.items()}
+
+    def encode(
+        self,
+        modality: str,
+        features: Float[Tensor, "batch time ..."],
+        mask: Bool[Tensor, "batch time"] | None = None,
+        **options: str,
+    ) -> Encoding:
+        encoding = self.model.encode(modality, features, mask, **options)
+        indices = list(encoding.indices.unbind(-1))
+        codes = list(encoding.codes.chunk(len(indices), dim=-1))
+        for k, layer in enumerate(self.model.code_layers()):
+            if layer in self._groups:
+                indices[k] = self._groups[layer].to(indices[k].device)[indices[k]]
+                codes[k] = self._means[layer].to(codes[k])[indices[k]]
+        return Encoding(
+            general=encoding.general,
+            codes=torch.cat(codes, dim=-1),
+            indices=torch.stack(indices, dim=-1),
+            unquantized=encoding.unquantized,
+        )
+
+    def quantizers(self) -> Mapping[str, str]:
+        return {name: f"model.{path}" for name, path in self.model.quantizers().items()}
+
+    def code_layers(self) -> dict[str, int]:
+        sizes = {layer: merge.n_groups for layer, merge in self.merges.items()}
+        return {layer: sizes.get(layer, size) for layer, size in self.model.code_layers().items()}
+
+    def codebooks(self) -> dict[str, Float[Tensor, "_ _"]]:
+        return {
+            layer: self._means[layer].to(book) if layer in self._means else book
+            for layer, book in self.model.codebooks().items()
+        }
+
+    def state_dict(self, *args: object, **options: object) -> dict[str, Tensor]:  # type: ignore[override]
+        """That of the model, so that results name the checkpoint they come from."""
+        state: dict[str, Tensor] = self.model.state_dict(*args, **options)  # type: ignore[arg-type]
+        return state
+
+
+def _tensors(
+    merge: CodeMerge, codebook: Float[Tensor, "codes dim"]
+) -> tuple[Int64[Tensor, " codes"], Float[Tensor, "groups dim"]]:
+    """The group of each code and the mean codewords, where the codebook is."""
+    means = torch.from_numpy(merge.codewords(_array(codebook)))
+    return torch.from_numpy(merge.groups).to(codebook.device), means.to(codebook)
+
+
+def _array(codebook: Float[Tensor, "codes dim"]) -> Float[ndarray, "codes dim"]:
+    return codebook.detach().float().cpu().numpy()
+
+
+def _no_codebook(layer: str) -> InputError:
+    return InputError(
+        f"the code layer '{layer}' has no codebook whose codes could be merged", fix="leave it out"
+    )
