@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
+from typer.core import TyperGroup
 
 from unicode_cmg import console
 from unicode_cmg.errors import InputError
@@ -18,7 +19,16 @@ from unicode_cmg.errors import InputError
 if TYPE_CHECKING:
     from unicode_cmg.model import Model
 
-app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
+
+class _Commands(TyperGroup):
+    """Commands whose names may have two words, such as `toc merge` beside `toc`."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        both = " ".join(args[:2])
+        return super().resolve_command(ctx, [both, *args[2:]] if both in self.commands else args)
+
+
+app = typer.Typer(cls=_Commands, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
 data_app = typer.Typer(no_args_is_help=True)
 app.add_typer(data_app, name="data", help="Write the embedded data set, or check a data set.")
 
@@ -35,6 +45,17 @@ Level = Annotated[
     typer.Option(
         help="Temporal resolution of the codes, such as clip, if the model offers several.",
         show_default="that of the model",
+    ),
+]
+
+
+Merge = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--merge",
+        metavar="FILE|auto",
+        help="merge.json of a code layer, can be repeated; auto: merge the codes of each code layer now.",
+        show_default="all codes",
     ),
 ]
 
@@ -237,6 +258,52 @@ def toc(
     )
 
 
+@app.command("toc merge")
+def toc_merge(
+    checkpoint: Annotated[
+        Path,
+        typer.Argument(help="Folder of a model or a run, or a .safetensors, .pt, .npy or .npz file."),
+    ],
+    to: Annotated[Path, typer.Option(help="Folder to write.")],
+    codes: Annotated[
+        str,
+        typer.Option(
+            metavar="K|auto",
+            help="Number of codes to keep; auto: where the ratio of successive merge heights is largest.",
+        ),
+    ] = "auto",
+    force: Annotated[
+        bool, typer.Option("--force", help="Accept groups that are not well separated, with a warning.")
+    ] = False,
+    codebook: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Codebook to merge, or all.", show_default="the only one"),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Merge codes that mean the same, without training.
+
+    Clusters the codewords by Ward's method; writes merge.json, codebook.npy and merge.png.
+    """
+    from toc import CodebookError, find_codebooks
+    from toc.outputs import ALL, merge
+
+    try:
+        amount: int | str = int(codes) if codes.isdecimal() else codes
+        merged = merge(find_codebooks(checkpoint), to, codebook, n_codes=amount, force=force)
+    except CodebookError as error:
+        raise InputError(str(error)) from error
+    for each in merged:
+        if each.merge.warning is not None:
+            console.say(f"warning: {each.merge.warning}")
+    values = [each.to_json() for each in merged]
+    console.finish(
+        {"codebooks": values} if codebook == ALL else values[0],
+        "\n".join(each.summary() for each in merged),
+        as_json,
+    )
+
+
 @app.command()
 def evaluate(
     checkpoint: Checkpoint,
@@ -265,6 +332,7 @@ def evaluate(
             " dimensions."
         ),
     ] = "slice",
+    merge: Merge = None,
     code_layers: Annotated[
         str | None,
         typer.Option(
@@ -314,8 +382,9 @@ def evaluate(
         protocol,
         skipped=lambda name, why: console.say(f"{name}: skipped, {why}"),
         seeds=console.seeds_in(seeds),
-        toc="auto" if toc_files == ["auto"] else toc_files or None,
+        toc=_files(toc_files),
         toc_use=toc_use,
+        merge=_files(merge),
         code_layers=None if code_layers is None else console.names_in(code_layers),
         exclude=exclude or (),
     )
@@ -367,6 +436,7 @@ def encode(
         ),
     ] = None,
     level: Level = None,
+    merge: Merge = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Number of clips per batch.")] = 64,
     as_json: AsJson = False,
 ) -> None:
@@ -378,7 +448,7 @@ def encode(
     from unicode_cmg.encoding import encode_store
 
     written = encode_store(
-        _load(checkpoint),
+        _load(checkpoint, merge),
         FeatureStore.open(features),
         to,
         vectors=vectors,
@@ -402,6 +472,7 @@ def codes(
         str | None, typer.Option(help="Code layer, such as layer0.", show_default="the first")
     ] = None,
     level: Level = None,
+    merge: Merge = None,
     raw: Annotated[
         bool,
         typer.Option("--raw", help="Use raw counts, not corrected for the number of steps of each modality."),
@@ -419,7 +490,7 @@ def codes(
     to = codes_folder(checkpoint) if to is None else to
     clips = open_clips(features, split)
     found = write_codes(
-        _load(checkpoint), clips, to, code_layer=code_layer, level=level, raw=raw, progress=None
+        _load(checkpoint, merge), clips, to, code_layer=code_layer, level=level, raw=raw, progress=None
     )
     console.finish(found.to_json(), f"{found.table()}\n\nwritten to {to}", as_json)
 
@@ -480,11 +551,21 @@ def report(
     console.finish({"report": str(page), "results": str(run / RESULTS)}, f"report: {page}", as_json)
 
 
-def _load(checkpoint: Path) -> Model:
-    """The model, on the GPU if there is one."""
+def _load(checkpoint: Path, merge: list[str] | None = None) -> Model:
+    """The model, on the GPU if there is one, with its codes merged if asked to."""
     from unicode_cmg.checkpoints import best_device, load_pretrained
 
-    return load_pretrained(checkpoint, map_location=best_device())
+    model = load_pretrained(checkpoint, map_location=best_device())
+    if not merge:
+        return model
+    from benchmarks.refinement import MergedModel
+
+    return MergedModel(model, _files(merge) or ())
+
+
+def _files(values: list[str] | None) -> Literal["auto"] | list[str] | None:
+    """Files of a refinement, or "auto" alone."""
+    return "auto" if values == ["auto"] else values or None
 
 
 def run(arguments: list[str]) -> int:

@@ -1,4 +1,4 @@
-"""Training-free optimization of a codebook (TOC): keep the dimensions that tell its codes apart.
+"""Training-free optimization of a codebook (TOC): keep the dimensions that tell its codes apart; merge codes.
 
 >>> import numpy as np
 >>> from toc import optimize

@@ -234,7 +234,8 @@ def merge_codes(
     total = len(codes)
     if total > _MOST_CODES:
         raise CodebookError(
-            f"the codebook has {total} codes; the distances of all pairs fit for {_MOST_CODES}"
+            f"the codebook has {total} codes; expected at most {_MOST_CODES}, because the distances of all"
+            " pairs have to fit in memory"
         )
     asked: int | str = AUTO if isinstance(n_codes, str) and n_codes == AUTO else _number(n_codes, total)
     pairs, heights = ward_tree(codes)

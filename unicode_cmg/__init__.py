@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from benchmarks import evaluate
     from benchmarks.report import build_report as report
-    from toc import optimize
+    from toc import merge_codes, optimize
     from unicode_cmg.checkpoints import load_pretrained, load_published, save_pretrained
     from unicode_cmg.data import FeatureStore
     from unicode_cmg.encoding import encode_store as encode
@@ -39,6 +39,7 @@ __all__ = [
     "fit",
     "load_pretrained",
     "load_published",
+    "merge_codes",
     "optimize",
     "report",
     "save_pretrained",
@@ -59,6 +60,7 @@ _HOMES = {
     "fit": "unicode_cmg.training",
     "load_pretrained": "unicode_cmg.checkpoints",
     "load_published": "unicode_cmg.checkpoints",
+    "merge_codes": "toc",
     "optimize": "toc",
     "report": "benchmarks.report:build_report",
     "save_pretrained": "unicode_cmg.checkpoints",

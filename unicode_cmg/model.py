@@ -103,6 +103,11 @@ class Model(nn.Module, ABC):
         """Names of the modalities the model was built for: those of the field `modalities` of its config."""
         return tuple(vars(self.config)["modalities"])
 
+    @property
+    def merged(self) -> Mapping[str, int]:
+        """Code layer -> number of its codes before they were merged; empty for a model as it was trained."""
+        return {}
+
     @abstractmethod
     def encode(
         self,

@@ -140,6 +140,18 @@ class TOCSummary(Config):
     )
 
 
+class MergeSummary(Config):
+    """Into which groups the codes of one code layer were merged before heads saw them."""
+
+    code_layer: str
+    n_codes: int = Field(description="Codes before merging.")
+    n_groups: int = Field(description="Groups, each with the mean of its codewords.")
+    ratio: float = Field(
+        description="Height of the next merge divided by that of the last one; weak below 1.6."
+    )
+    codebook_sha256: str
+
+
 class DataSummary(Config):
     """Where the clips came from."""
 
@@ -204,6 +216,9 @@ class Evaluation(Config):
     )
     code_layers: tuple[str, ...] = Field(description="Code layers that the heads saw.")
     toc: tuple[TOCSummary, ...] | None
+    merge: tuple[MergeSummary, ...] | None = Field(
+        None, description="The code layers whose codes were merged; none if no codes were."
+    )
     head: HeadConfig | None = Field(description="How the heads were trained; none without heads.")
     data: DataSummary
     checkpoint: CheckpointSummary

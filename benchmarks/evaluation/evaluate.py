@@ -9,13 +9,17 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from jaxtyping import Float
+from torch import Tensor
+
 from benchmarks.evaluation.clip_codes import resolve_code_layers
 from benchmarks.evaluation.encode_task import encode_task
 from benchmarks.evaluation.protocols import DIMENSIONS_CHOSEN, HeadProtocol, Protocol
 from benchmarks.evaluation.results import TaskResult
-from benchmarks.refinement.views import Selection, Use, match_selections, refined, view_of
+from benchmarks.refinement.merging import Merge, match_merges, merged_view
+from benchmarks.refinement.views import LayerView, Selection, Use, match_selections, refined, view_of
 from benchmarks.tasks import Task, available_tasks, read_task
-from toc import TOCSelection
+from toc import CodeMerge, TOCSelection
 from unicode_cmg.checkpoints.tensors import state_fingerprint
 from unicode_cmg.errors import InputError, one_of
 from unicode_cmg.model import Model
@@ -23,6 +27,7 @@ from unicode_cmg.results import (
     Bootstrap,
     CheckpointSummary,
     HeadConfig,
+    MergeSummary,
     Seconds,
     TOCSummary,
 )
@@ -42,6 +47,7 @@ def evaluate(
     *,
     code_layers: Sequence[str] | None = None,
     toc_use: str = "slice",
+    merge: Merge | Sequence[Merge] | None = None,
     permute_codes_seed: int | None = None,
     exclude: Collection[str] | str | Path = (),
 ) -> TaskResult:
@@ -69,6 +75,10 @@ def evaluate(
             itself is the ceiling.
         head: How heads are trained; the protocol's own way by default.
         code_layers: The code layers that heads see, such as `["layer1"]`; all by default.
+        merge: `merge.json`, or the groups in it, for some of the evaluated code layers. Or `"auto"`: the
+            codes of each are merged here, see `toc.merge_codes`. A step then has the group of its code, and
+            heads see the mean codeword of the group. With `toc`, whose files are those of the codebook before
+            merging, they see its kept dimensions; codes that are chosen anew are chosen before merging.
         permute_codes_seed: Control experiment: within the target modality the codes in use are renamed at
             random, anew for each head, so that any transfer that rests on shared codes must fall to chance.
             Rows of a modality with itself are left alone.
@@ -77,7 +87,8 @@ def evaluate(
 
     Raises:
         InputError: A name is unknown, the data is damaged or does not fit the model, `toc` was made for
-            another codebook or for a code layer that has none, or there is a `toc_use` without `toc`.
+            another codebook or for a code layer that has none, there is a `toc_use` without `toc`, or `merge`
+            was made for another codebook or finds no groups that are well separated.
     """
     started = time.perf_counter()
     one_of("evaluation", ("slice", "requantize"), toc_use=toc_use)
@@ -95,6 +106,7 @@ def evaluate(
     known_layers = model.code_layers()
     seen = resolve_code_layers(code_layers, known_layers)
     selections = None if toc is None else match_selections(toc, model.codebooks(), seen)
+    merges = {} if merge is None else match_merges(merge, model.codebooks(), seen)
     if use == "requantize" and selections is None:
         raise InputError(
             "toc_use is 'requantize', and there is no TOC selection", fix="give the selection, or 'auto'"
@@ -107,8 +119,8 @@ def evaluate(
         permute_codes_seed=permute_codes_seed,
         bootstrap=None if rule.leaks else Bootstrap(),
     )
-    if selections is not None:
-        views = [view_of(s, use, encoded.codebooks[layer]) for layer, s in selections.items()]
+    if selections or merges:
+        views = [_view(layer, encoded.codebooks, selections or {}, use, merges) for layer in seen]
         encoded = replace(encoded, codes={m: refined(clips, views) for m, clips in encoded.codes.items()})
     encode_seconds = time.perf_counter() - started
 
@@ -134,6 +146,7 @@ def evaluate(
         permute_codes_seed=permute_codes_seed,
         code_layers=seen,
         toc=None if selections is None else tuple(_toc_summary(s, use) for s in selections.values()),
+        merge=tuple(map(_merge_summary, merges.values())) or None,
         head=encoded.head,
         data=encoded.data,
         checkpoint=CheckpointSummary(
@@ -204,7 +217,21 @@ def file_name(result: TaskResult) -> str:
         parts.append(result.protocol)
     if result.toc is not None:
         parts += ["toc", "requantize"] if result.toc[0].use == "requantize" else ["toc"]
+    if result.merge is not None:
+        parts.append("merge")
     return "-".join(parts) + ".json"
+
+
+def _view(
+    layer: str,
+    codebooks: Mapping[str, Float[Tensor, "_ _"]],
+    selections: Mapping[str, TOCSelection],
+    use: Use,
+    merges: Mapping[str, CodeMerge],
+) -> LayerView | None:
+    """What heads see of a code layer; None for all of it."""
+    kept = view_of(selections[layer], use, codebooks[layer]) if layer in selections else None
+    return merged_view(merges[layer], codebooks[layer], kept) if layer in merges else kept
 
 
 def _toc_summary(selection: TOCSelection, use: Use) -> TOCSummary:
@@ -216,4 +243,14 @@ def _toc_summary(selection: TOCSelection, use: Use) -> TOCSummary:
         variant=selection.variant,
         codebook_sha256=selection.codebook_sha256,
         use=use,
+    )
+
+
+def _merge_summary(merge: CodeMerge) -> MergeSummary:
+    return MergeSummary(
+        code_layer=merge.layer,
+        n_codes=merge.n_codes,
+        n_groups=merge.n_groups,
+        ratio=merge.ratio,
+        codebook_sha256=merge.codebook_sha256,
     )

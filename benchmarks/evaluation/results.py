@@ -52,6 +52,11 @@ class TaskResult(Evaluation):
             kept = (f"{t.code_layer} {t.kept} of {t.n_dims} dimensions" for t in self.toc)
             anew = ", codes chosen anew in them" if self.toc[0].use == "requantize" else ""
             yield f"TOC: {', '.join(kept)}{anew}"
+        if self.merge is not None:
+            merged = (
+                f"{m.code_layer} {m.n_codes} codes to {m.n_groups} (ratio {m.ratio:.2f})" for m in self.merge
+            )
+            yield f"merged: {', '.join(merged)}"
         if self.permute_codes_seed is not None:
             yield "CONTROL: the codes of the target modality are shuffled"
         yield from (f"LEAK {leak}" for leak in self.leaks)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from benchmarks.refinement.comparison import ALL, Choice, RefinedResult, check_choices, chosen, compare
+from benchmarks.refinement.merging import Merge, MergedModel, match_merges, merged_view
 from benchmarks.refinement.refiners import CodeLayer, Refiner, RefineSection, Size, parse_refiners
 from benchmarks.refinement.views import LayerView, match_selections, refined, view_of
 
@@ -11,6 +12,8 @@ __all__ = [
     "Choice",
     "CodeLayer",
     "LayerView",
+    "Merge",
+    "MergedModel",
     "RefineSection",
     "RefinedResult",
     "Refiner",
@@ -18,7 +21,9 @@ __all__ = [
     "check_choices",
     "chosen",
     "compare",
+    "match_merges",
     "match_selections",
+    "merged_view",
     "parse_refiners",
     "refined",
     "view_of",

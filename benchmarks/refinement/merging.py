@@ -1,9 +1,10 @@
-"""Merged codes in use: groups of codes for the code layers of an evaluation, and a model that returns groups."""
+"""Merged codes in use: groups of codes as heads see them, and a model that returns groups."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int64
@@ -109,7 +110,8 @@ class MergedModel(Model):
             self._groups[layer], self._means[layer] = _tensors(groups, books[layer])
 
     @property
-    def merged(self) -> dict[str, int]:
+    def merged(self) -> Mapping[str, int]:
+        """Code layer -> number of its codes before they were merged."""
         return {layer: merge.n_codes for layer, merge in self.merges.items()}
 
     def encode(
@@ -146,10 +148,9 @@ class MergedModel(Model):
             for layer, book in self.model.codebooks().items()
         }
 
-    def state_dict(self, *args: object, **options: object) -> dict[str, Tensor]:  # type: ignore[override]
+    def state_dict(self, *args: Any, **options: Any) -> Any:
         """That of the model, so that results name the checkpoint they come from."""
-        state: dict[str, Tensor] = self.model.state_dict(*args, **options)  # type: ignore[arg-type]
-        return state
+        return self.model.state_dict(*args, **options)
 
 
 def _tensors(

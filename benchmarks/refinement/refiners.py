@@ -14,8 +14,9 @@ from pydantic import Field, field_validator
 from torch import Tensor
 
 from benchmarks.evaluation.heads import LabelledCodes
+from benchmarks.refinement.merging import merged_view
 from benchmarks.refinement.views import KeptDims, LayerView, Projected, Use, codebook_errors, view_of
-from toc import VARIANTS, optimize
+from toc import VARIANTS, merge_codes, optimize
 from toc.dimensions import how_many
 from unicode_cmg.config import Config
 from unicode_cmg.errors import InputError
@@ -213,10 +214,28 @@ class SparseProbeRefiner(Refiner):
         return total
 
 
+class MergeRefiner(Refiner):
+    """Codes merged by Ward's method, see `toc.merge_codes`; heads see the mean codeword of each group.
+
+    Sizes are numbers of codes, or fractions of them; `auto` takes the strongest elbow, however weak it is.
+    The number of dimensions stays the same.
+    """
+
+    refiner: Literal["merge"]
+
+    def views(self, layer: CodeLayer) -> list[list[LayerView]]:
+        codes = layer.codewords
+        with codebook_errors(f"code layer {layer.name}"):
+            sizes = [max(2, round(s * len(codes))) if isinstance(s, float) else s for s in self.keep]
+            merges = [merge_codes(codes, size, force=True, layer=layer.name) for size in sizes]
+        return [[merged_view(merge, layer.codebook)] for merge in merges]
+
+
 AnyRefiner = Annotated[
-    TOCRefiner | RandomRefiner | PCARefiner | SparseProbeRefiner, Field(discriminator="refiner")
+    TOCRefiner | MergeRefiner | RandomRefiner | PCARefiner | SparseProbeRefiner,
+    Field(discriminator="refiner"),
 ]
-_NAMES = ("toc", "random", "pca", "l1")
+_NAMES = ("toc", "merge", "random", "pca", "l1")
 
 
 class RefineSection(Config):

@@ -20,8 +20,8 @@ from benchmarks.report.svg import inline_svg, legend_of
 from benchmarks.report.tasks import RETRIEVAL, joint_rows, retrieval_rows, task_sections
 from benchmarks.report.timelines import timeline_views
 from benchmarks.report.transfer import TransferTable, spread, transfer_tables, variant
-from toc import CodebookError, TOCSelection, draw_selection, load_codebook
-from toc.figure import mean_similarity
+from toc import CodebookError, CodeMerge, TOCSelection, draw_selection, load_codebook
+from toc.figure import draw_merge, mean_similarity
 from unicode_cmg.inspect.codes.usage import SHARED_FROM, SINGLE_ABOVE
 from unicode_cmg.inspect.slots.page import stylesheet, templates
 
@@ -60,6 +60,7 @@ def render(run: RunFiles, results: Mapping[str, Any], slots: RunSlots | None) ->
         single_above=SINGLE_ABOVE,
         slots=slots,
         toc=_toc_section(run, run.toc) if run.toc else None,
+        merges=[_merge_section(merge) for merge in run.merges],
         facts=_facts(run, tables),
         config=yaml.safe_dump(run.config, sort_keys=False, allow_unicode=True),
         timings=_timings(run),
@@ -83,6 +84,18 @@ def _toc_section(run: RunFiles, selection: TOCSelection) -> tuple[str, Markup | 
         "classifiers see fewer dimensions."
     )
     return sentence, inline_svg(draw_selection(codebook, selection), "TOC: " + sentence)
+
+
+def _merge_section(merge: CodeMerge) -> tuple[str, Markup]:
+    """How codes were merged, in words and as a figure."""
+    sentence = (
+        f"The {merge.n_codes} codes of {merge.layer} are merged to {merge.n_groups} by the distances of their"
+        f" codewords: the next merge is {merge.ratio:.2f} times as high as the last one, and"
+        f" {merge.within:.1%} of the variance of the codewords lies within groups."
+    )
+    if merge.warning is not None:
+        sentence += " The groups are not well separated, so merging can cost accuracy."
+    return sentence, inline_svg(draw_merge(merge), "Merged codes: " + sentence)
 
 
 def _facts(run: RunFiles, tables: Sequence[TransferTable]) -> list[tuple[str, str]]:

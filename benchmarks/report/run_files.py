@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from benchmarks.evaluation.results import TaskResult
-from toc import TOCSelection
+from benchmarks.refinement.views import codebook_errors
+from toc import CodeMerge, TOCSelection
 from unicode_cmg.config import Config, load_yaml
 from unicode_cmg.errors import InputError
 from unicode_cmg.files import read_json, read_text
@@ -53,6 +54,7 @@ class RunFiles:
         evaluations: The evaluations, by the name of their file.
         codes: `codes/codes.json`: what the codes stand for; None if it is not there.
         toc: `toc/toc.json`: the dimensions that TOC kept; None if it is not there.
+        merges: `merge/merge.json`, and `merge/NAME/merge.json` of each codebook: the merged codes.
         stages: Name and seconds of each stage of a quickstart.
         verdict: Whether training goes well; None if the run has no end yet and nothing is wrong so far.
         command: The command that made the run; empty where it was not recorded.
@@ -65,6 +67,7 @@ class RunFiles:
     evaluations: Mapping[str, TaskResult]
     codes: DescribedCodes | None
     toc: TOCSelection | None
+    merges: tuple[CodeMerge, ...]
     stages: list[Json]
     verdict: Verdict | None
     command: str
@@ -109,6 +112,13 @@ def read_run(path: Path) -> RunFiles:
     metrics = path / "metrics.jsonl"
     newest = metrics if metrics.is_file() else path / "config.yaml"
     modified = datetime.fromtimestamp(newest.stat().st_mtime, UTC)
+    with codebook_errors(None):
+        selection = TOCSelection.load(toc) if toc.is_file() else None
+        merges = [
+            CodeMerge.load(file)
+            for pattern in ("merge.json", "*/merge.json")
+            for file in sorted((path / "merge").glob(pattern))
+        ]
     return RunFiles(
         path=path,
         config=load_yaml(path / "config.yaml"),
@@ -118,7 +128,8 @@ def read_run(path: Path) -> RunFiles:
             for file in sorted((path / "evaluation").glob("*.json"))
         },
         codes=DescribedCodes.parse(read_json(codes), where=codes) if codes.is_file() else None,
-        toc=TOCSelection.load(toc) if toc.is_file() else None,
+        toc=selection,
+        merges=tuple(merges),
         stages=[stage.model_dump() for stage in notes.stages],
         verdict=verdict if verdict and (verdict.finished or verdict.findings) else None,
         command=notes.command,
@@ -159,6 +170,7 @@ def results_of(run: RunFiles, slots: Json | None) -> Json:
         "evaluations": {name: result.to_json() for name, result in run.evaluations.items()},
         "codes": run.codes.model_dump(mode="json", exclude={"codes"}) if run.codes else None,
         "toc": run.toc.to_json() if run.toc else None,
+        "merge": [merge.to_json() for merge in run.merges],
         "slots": slots,
         "stages": run.stages,
         "versions": _versions(),

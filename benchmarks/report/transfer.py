@@ -1,4 +1,4 @@
-"""The transfer table: which modality the head learned on, which it was tested on, with and without TOC."""
+"""The transfer table: which modality the head learned on, which it was tested on, refined and not."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from unicode_cmg.results import DirectionResult, Measure
 
 
 class Score(NamedTuple):
-    """One direction under one variant (see `variant`), and its gain in points above the variant without TOC.
+    """One direction under one variant (see `variant`), and its gain in points above the variant without
+    refinement.
 
     The gain is None where that comparison makes no sense.
     """
@@ -84,6 +85,8 @@ def variant(result: TaskResult) -> str:
     if result.toc is not None:
         kept = ", ".join(f"{layer.kept} of {layer.n_dims}" for layer in result.toc)
         parts.append(f"TOC, {kept}" + ", requantized" * (result.toc[0].use == "requantize"))
+    if result.merge is not None:
+        parts.append("merged, " + ", ".join(f"{m.n_groups} of {m.n_codes} codes" for m in result.merge))
     return "; ".join(parts) or "all dimensions"
 
 
@@ -91,8 +94,9 @@ def _chosen_layers(result: TaskResult) -> bool:
     return len(result.code_layers) < len(result.checkpoint.code_layers)
 
 
-def _rank(result: TaskResult) -> tuple[bool, bool, bool]:
-    return result.permute_codes_seed is not None, result.toc is not None, _chosen_layers(result)
+def _rank(result: TaskResult) -> tuple[bool, bool, bool, bool]:
+    refined = (result.merge is not None, result.toc is not None)
+    return result.permute_codes_seed is not None, *refined, _chosen_layers(result)
 
 
 def _table(task: str, protocol: str, results: Sequence[TaskResult]) -> TransferTable:
@@ -103,7 +107,10 @@ def _table(task: str, protocol: str, results: Sequence[TaskResult]) -> TransferT
             if result.permute_codes_seed is not None and row.source == row.target:
                 continue  # the control leaves these alone
             scores = cells.setdefault((row.source, row.target), [])
-            compared = scores and not any(_rank(results[0])) and _rank(result) == (False, True, False)
+            shuffled, *refinements, other_layers = _rank(result)
+            compared = (
+                scores and any(refinements) and not (shuffled or other_layers or any(_rank(results[0])))
+            )
             gain = row.mean - scores[0].row.mean if compared else None
             scores.append(Score(variant(result), row, gain))
     names = dict.fromkeys(name for pair in cells for name in pair)

@@ -44,6 +44,7 @@ class EncodedStore:
         clips: Clips of the store.
         modalities: Those that were encoded.
         code_layers: Code layer -> number of its codes.
+        merged: Code layer -> number of its codes before they were merged; empty if none were.
         vectors: Whether the table has the column `vector`.
     """
 
@@ -52,6 +53,7 @@ class EncodedStore:
     clips: int
     modalities: tuple[str, ...]
     code_layers: Mapping[str, int]
+    merged: Mapping[str, int]
     vectors: bool
 
     def to_json(self) -> dict[str, Any]:
@@ -60,7 +62,10 @@ class EncodedStore:
 
     def summary(self) -> str:
         """One line for people."""
-        layers = ", ".join(f"{name} of {size} codes" for name, size in self.code_layers.items())
+        layers = ", ".join(
+            f"{name} of {size} codes" + (f" (merged from {self.merged[name]})" if name in self.merged else "")
+            for name, size in self.code_layers.items()
+        )
         return f"{self.path}: {self.rows} rows, {self.clips} clips, {', '.join(self.modalities)}; {layers}"
 
 
@@ -110,13 +115,14 @@ def encode_store(
         "features": store.fingerprint,
         "modalities": list(names),
         "code_layers": layers,
+        "merged": dict(model.merged),
         "level": level,
     }
     codebooks = {name: book.detach() for name, book in model.codebooks().items()} if vectors else None
     groups = _regrouped(_table(batch, store, names, list(layers), codebooks) for batch in batches)
     with atomic_file(to) as scratch, scratch.open("wb") as sink:
         rows = _write(sink, groups, {METADATA_KEY: json.dumps(notes)})
-    return EncodedStore(to, rows, len(store), names, layers, vectors)
+    return EncodedStore(to, rows, len(store), names, layers, dict(model.merged), vectors)
 
 
 def _write(sink: Any, groups: Iterator[pa.Table], metadata: Mapping[str, str]) -> int:

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from benchmarks.evaluation.heads import LabelledCodes
 from benchmarks.refinement import CodeLayer, Refiner, parse_refiners
-from benchmarks.refinement.views import KeptDims, Projected, Requantized
-from toc import VARIANTS, optimize
+from benchmarks.refinement.views import KeptDims, Merged, Projected, Requantized
+from toc import VARIANTS, merge_codes, optimize
 from unicode_cmg.errors import InputError
 
 DIM, CODES, CLASSES = 10, 30, 3
@@ -65,6 +65,17 @@ def test_toc_can_be_asked_to_requantize() -> None:
     assert asked.requantizes
     assert isinstance(view, Requantized)
     assert torch.equal(view.codebook, material().codebook)
+
+
+def test_merging_takes_numbers_of_codes_fractions_and_the_strongest_elbow() -> None:
+    layer = material()
+    sizes = refiner(refiner="merge", keep=[7, 0.5, "auto"]).views(layer)
+    counts = [len(view.codebook) for (view,) in sizes if isinstance(view, Merged)]
+    assert counts[:2] == [7, 15]
+    assert counts[2] == merge_codes(layer.codewords, force=True).n_groups
+    assert [view.width for (view,) in sizes] == [DIM] * 3
+    with pytest.raises(InputError, match="between 2 and 29"):
+        refiner(refiner="merge", keep=CODES).views(layer)
 
 
 @settings(max_examples=20)
@@ -140,7 +151,10 @@ def test_sizes_are_those_of_toc_of_every_refiner() -> None:
             "unknown variant 'mine'; expected one of paper, released",
         ),
         ({"refiner": "toc", "keep": 4, "draws": 3}, "unknown key 'refine.x.toc.draws'"),
-        ({"refiner": "umap", "keep": 4}, "'x' has the refiner 'umap'; expected one of toc, random, pca, l1"),
+        (
+            {"refiner": "umap", "keep": 4},
+            "'x' has the refiner 'umap'; expected one of toc, merge, random, pca, l1",
+        ),
         ({"keep": 4}, "'x' has the refiner None"),
     ],
 )

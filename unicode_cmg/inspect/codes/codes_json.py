@@ -105,6 +105,7 @@ class DescribedCodes(Config):
     code_layer: str = Field(description="Name of the code layer.")
     level: str | None
     num_codes: int
+    merged: int | None = Field(None, description="Codes before they were merged; none if they were not.")
     shares: Literal["per step", "raw"] = Field(
         description="Whether counts were divided by the modality's number of steps before shares were taken."
     )
@@ -154,7 +155,8 @@ class DescribedCodes(Config):
         if self.labels is not None:
             rows.append(["purity", "", *(percent(use.purity) for use in uses)])
         shares = ", shares of raw counts" if self.shares == "raw" else ""
-        head = f"{self.code_layer}: {self.num_codes} codes on {self.clips} clips{shares}; "
+        merged = "" if self.merged is None else f" (merged from {self.merged})"
+        head = f"{self.code_layer}: {self.num_codes} codes{merged} on {self.clips} clips{shares}; "
         parts = [head + "percentages are of the steps of a modality", aligned(rows)]
         if self.agreement:
             parts.append(_agreement_table("same code", self.agreement))

@@ -106,6 +106,7 @@ def describe_codes(
         code_layer=name,
         level=level,
         num_codes=layers[name],
+        merged=model.merged.get(name),
         shares="raw" if raw else "per step",
         **seen.described(nearest, raw),
     )
