@@ -58,7 +58,8 @@ def python(folder: Path, *arguments: str) -> str:
 def test_the_package_shows_its_public_names_and_no_helpers() -> None:
     classes = "Callback FeatureStore InputError Method Model PretrainConfig"
     functions = (
-        "available_methods encode evaluate fit load_pretrained load_published optimize report save_pretrained"
+        "available_methods encode evaluate fit load_pretrained load_published merge_codes optimize report"
+        " save_pretrained"
     )
     assert dir(uc) == f"{classes} __version__ {functions}".split(" ")
     for name in dir(uc):
