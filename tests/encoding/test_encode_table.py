@@ -117,6 +117,7 @@ def test_the_file_tells_where_its_codes_come_from(store: FeatureStore, tmp_path:
         "features": store.fingerprint,
         "modalities": ["audio", "text"],
         "code_layers": {"layer0.0": 9, "layer0.1": 9},
+        "merged": {},
         "level": None,
     }
 
