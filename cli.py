@@ -393,7 +393,7 @@ def evaluate(
         if to is not None:
             write_json(to / file_name(result) if several else to, result.to_json())
         if several and not as_json:
-            print(result.table(printed=printed), end="\n\n", flush=True)
+            console.show(result.table(printed=printed) + "\n")
         results.append(result)
     if as_json or not several:
         console.finish(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -117,7 +118,7 @@ def test_a_value_may_contain_an_equals_sign() -> None:
         ("a.b", "cannot read 'a.b'; expected key.subkey=value"),
         ("=3", "cannot read '=3'"),
         ("a..b=3", "cannot read 'a..b=3'"),
-        ("a.b=[1", "is not valid YAML"),
+        ("a.b=[1", "not valid YAML"),
         ("x.y=1", "'x' holds a value, not a group of settings"),
     ],
 )
@@ -157,3 +158,33 @@ def test_an_extension_that_leads_nowhere_is_named(tmp_path: Path, text: str, mes
     (tmp_path / "c.yaml").write_text(text)
     with pytest.raises(InputError, match=message):
         load_yaml(tmp_path / "c.yaml")
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("method: &a\n  name: dcid\n  self: *a\n", "a value refers to itself"),
+        ("a: " + "{b: " * 2000 + "1" + "}" * 2000, "nested too deeply"),
+        ("a: " + "[" * 100 + "]" * 100, "nested too deeply"),
+        ("a: &a [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]\n"
+         + "".join(f"{y}: &{y} [{', '.join([f'*{x}'] * 10)}]\n" for x, y in pairwise("abcdefghijk")),
+         "aliases expand to more than 100000 values"),
+        ("a: " + "9" * 5000, "a value cannot be read"),
+        ("a: 0x1" + "0" * 16, "does not fit 64 bits"),
+        ("a: 2001-99-99", "a value cannot be read"),
+        (r'a: "\ud800"', "a value cannot be read"),
+        ("a: !!python/object/apply:os.abort []", "not valid YAML"),
+    ],
+)  # fmt: skip
+def test_yaml_that_explodes_or_holds_itself_is_refused(tmp_path: Path, text: str, says: str) -> None:
+    (tmp_path / "config.yaml").write_text(text)
+    with pytest.raises(InputError, match=rf"config\.yaml: .*{says}"):
+        load_yaml(tmp_path / "config.yaml")
+
+
+def test_the_configuration_of_a_run_extends_nothing(tmp_path: Path) -> None:
+    (tmp_path / "secret.yaml").write_text("password: xyz\n")
+    (tmp_path / "config.yaml").write_text("extends: secret.yaml\n")
+    assert load_yaml(tmp_path / "config.yaml") == {"password": "xyz"}
+    with pytest.raises(InputError, match="it extends another file"):
+        load_yaml(tmp_path / "config.yaml", extends=False)

@@ -4,6 +4,7 @@ import errno
 import math
 import os
 import resource
+import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,11 +13,15 @@ from pathlib import Path
 import pytest
 
 from unicode_cmg import files
+from unicode_cmg._scratch import sweep_folder
 from unicode_cmg.errors import InputError
 from unicode_cmg.files import (
     atomic_directory,
     atomic_file,
+    check_writable,
     disk_errors,
+    inside,
+    parse_json,
     read_json,
     read_text,
     write_json,
@@ -117,6 +122,7 @@ def test_the_old_folder_comes_back_when_the_new_one_cannot_take_its_place(
             raise KeyboardInterrupt
         return replace(self, target)
 
+    monkeypatch.setattr("unicode_cmg._scratch._exchange", lambda *paths: False)
     monkeypatch.setattr(Path, "replace", interrupted)
     with pytest.raises(KeyboardInterrupt), atomic_directory(tmp_path / "d") as scratch:
         (scratch / "new").write_text("new")
@@ -205,3 +211,116 @@ def test_everything_is_on_the_disk_before_it_is_renamed(
     assert synced[:-2] == ["sub", "f"] or synced[:-2] == ["f", "sub"]
     assert synced[-2].startswith(".d.")
     assert synced[-1] == tmp_path.name
+
+
+def test_scratch_of_a_killed_process_is_swept_by_the_next_writer_and_that_of_a_living_one_is_not(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "store"
+    with atomic_directory(path) as living:
+        killed = tmp_path / ".store.partial-abcdefgh"
+        killed.mkdir()
+        (killed / "half").write_text("half")
+        (tmp_path / ".store.partial-notes.txt").write_text("x")  # as a killed writer of a file leaves it
+        other = tmp_path / ".others.partial-abcdefgh"
+        other.mkdir()
+        with atomic_directory(path) as second:
+            (second / "whole").write_text("second")
+        assert living.is_dir()
+        assert not killed.exists()
+        assert other.is_dir()
+        (living / "whole").write_text("first")
+    assert contents(tmp_path) == [".others.partial-abcdefgh", "store", "store/whole"]
+    sweep_folder(tmp_path)
+    assert contents(tmp_path) == ["store", "store/whole"]
+
+
+@pytest.mark.parametrize("exchange", [True, False])
+def test_a_folder_is_whole_at_every_step_of_its_replacement(
+    exchange: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "model"
+    with atomic_directory(path) as scratch:
+        (scratch / "version").write_text("1")
+    if not exchange:
+        monkeypatch.setattr("unicode_cmg._scratch._exchange", lambda *paths: False)
+    seen: list[str | None] = []
+
+    def look() -> None:
+        seen.append((path / "version").read_text() if path.exists() else None)
+
+    for owner, name in ((Path, "replace"), (shutil, "rmtree")):
+        original = getattr(owner, name)
+        monkeypatch.setattr(owner, name, lambda *a, o=original, **k: (look(), o(*a, **k), look())[1])
+    with atomic_directory(path) as scratch:
+        (scratch / "version").write_text("2")
+    assert seen
+    assert (None in seen) is not exchange
+    assert contents(tmp_path) == ["model", "model/version"]
+
+
+def test_a_version_that_was_moved_aside_when_the_process_was_killed_is_put_back(tmp_path: Path) -> None:
+    aside = tmp_path / ".model.previous-abcdefgh"
+    aside.mkdir()
+    (aside / "version").write_text("1")
+    with pytest.raises(KeyboardInterrupt), atomic_directory(tmp_path / "model"):
+        raise KeyboardInterrupt
+    assert (tmp_path / "model/version").read_text() == "1"
+    assert contents(tmp_path) == ["model", "model/version"]
+
+
+def test_names_of_almost_any_length_are_written_and_longer_ones_refused(tmp_path: Path) -> None:
+    write_text(tmp_path / ("ä" * 125), "x")
+    for write in (lambda p: write_text(p, "x"), check_writable):
+        with pytest.raises(InputError, match=r"File name too long"):
+            write(tmp_path / ("a" * 300))
+    check_writable(tmp_path / "new/result.json")
+    assert contents(tmp_path) == ["ä" * 125]
+
+
+@pytest.mark.parametrize("node", ["pipe", "/dev/zero"])
+def test_a_pipe_or_a_device_is_refused_before_it_is_opened(node: str, tmp_path: Path) -> None:
+    path = tmp_path / "pipe" if node == "pipe" else Path(node)
+    if node == "pipe":
+        os.mkfifo(path)
+    with pytest.raises(InputError, match=rf"{path}: this is a (named pipe|device); expected a file"):
+        read_text(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("[" * 100_000 + "]" * 100_000, "nested too deeply"),
+        ('{"a": ' * 100 + "1" + "}" * 100, "nested too deeply"),
+        ("1" * 5000, "is too large"),
+        ('{"a": 99999999999999999999}', "is too large"),
+        ("[1e999]", "is not finite"),
+        ("NaN", "is not finite"),
+        (r'"\ud800"', "not valid Unicode"),
+        ('{"a": 1', "line 1"),
+    ],
+)
+def test_json_that_could_do_harm_later_is_refused(text: str, says: str) -> None:
+    with pytest.raises(InputError, match=says):
+        parse_json(text, where="data.json")
+    assert parse_json(r'{"a": [1, -2.5e3, "\ud83d\ude00", 18446744073709551615]}', where="") == {
+        "a": [1, -2500.0, "\U0001f600", 2**64 - 1]
+    }
+
+
+def test_a_text_beyond_the_limit_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "long").write_text("x" * 2048)
+    with pytest.raises(InputError, match=r"larger than 0\.000976562 MiB"):
+        read_text(tmp_path / "long", most=1024)
+
+
+def test_only_what_lies_in_a_folder_is_inside_even_through_links(tmp_path: Path) -> None:
+    folder, secret = tmp_path / "run", tmp_path / "secret"
+    folder.mkdir()
+    secret.write_text("x")
+    (folder / "plain").write_text("x")
+    (folder / "link").symlink_to(secret)
+    assert inside(folder, folder / "plain") == folder / "plain"
+    for outside in (folder / "link", folder / "../secret", secret, folder / "a\0b"):
+        with pytest.raises(InputError, match="leads out of the folder"):
+            inside(folder, outside)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping
+from itertools import chain
 from pathlib import Path
 from types import UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin
@@ -12,7 +14,10 @@ from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, ValidationErr
 from yaml.constructor import ConstructorError
 
 from unicode_cmg.errors import InputError, did_you_mean
-from unicode_cmg.files import read_text
+from unicode_cmg.files import check_depth, read_text
+
+_MOST_YAML = 512 << 10  # bytes; reading more would take minutes, and no configuration has a tenth of it
+_MOST_VALUES = 100_000
 
 ConfigT = TypeVar("ConfigT", bound="Config")
 
@@ -105,7 +110,7 @@ class NamedConfig(Config):
         return {"name": self.name, **self.settings.model_dump(mode="json")}
 
 
-class _UniqueKeys(yaml.SafeLoader):
+class _Loader(yaml.SafeLoader):
     """A safe loader for which a repeated key is an error; YAML itself keeps the last one in silence."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
@@ -119,29 +124,105 @@ class _UniqueKeys(yaml.SafeLoader):
                 seen.add(key.value)
         return super().construct_mapping(node, deep)
 
+    def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
+        value = super().construct_yaml_int(node)
+        if not -(2**63) <= value < 2**64:
+            raise ConstructorError(None, None, "the number does not fit 64 bits", node.start_mark)
+        return value
 
-def load_yaml(path: Path, extending: tuple[Path, ...] = ()) -> dict[str, Any]:
+
+_Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_yaml_int)
+
+
+def parse_yaml(text: str, *, where: object) -> Any:
+    """The value of a YAML text: plain values only, of a size and depth that a person would write.
+
+    Args:
+        text: The text.
+        where: The file or argument it came from, for the error message.
+
+    Raises:
+        InputError: It is not valid YAML, gives a key twice, is nested too deeply, refers to itself, or its
+            aliases expand to an enormous value.
+    """
+    # _Loader is a SafeLoader: it builds plain values only
+    loader = _Loader(text)
+    try:
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        _check_size(node, where)
+        value = loader.construct_document(node)
+        check_depth(value)
+        json.dumps(value, ensure_ascii=False, default=str, skipkeys=True).encode()  # half a surrogate pair
+        return value
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f" at line {mark.line + 1}" if mark is not None else ""
+        problem = getattr(error, "problem", None) or "syntax error"
+        fix = None if isinstance(error, ConstructorError) else "it may have been truncated"
+        raise InputError(f"not valid YAML{line} ({problem})", where=where, fix=fix) from None
+    except RecursionError:
+        raise InputError("values are nested too deeply", where=where) from None
+    except (ValueError, OverflowError, AttributeError) as error:  # of a date, a number or a text
+        raise InputError(f"a value cannot be read ({error})", where=where) from None
+    finally:
+        loader.dispose()
+
+
+def _check_size(root: yaml.Node, where: object) -> None:
+    """Refuse a tree of YAML nodes that holds itself, or that its aliases make too large."""
+    sizes: dict[int, int] = {}
+    open_nodes: set[int] = set()
+
+    def size(node: yaml.Node) -> int:
+        if isinstance(node, yaml.ScalarNode):
+            return 1
+        if id(node) in open_nodes:
+            raise InputError("a value refers to itself", where=where, fix="remove its alias (*)")
+        if id(node) not in sizes:
+            open_nodes.add(id(node))
+            children = chain.from_iterable(node.value) if isinstance(node, yaml.MappingNode) else node.value
+            sizes[id(node)] = 1 + sum(map(size, children))
+            open_nodes.remove(id(node))
+        if sizes[id(node)] > _MOST_VALUES:
+            raise InputError(f"aliases expand to more than {_MOST_VALUES} values", where=where)
+        return sizes[id(node)]
+
+    size(root)
+
+
+def load_yaml(path: Path, *, extends: bool = True) -> dict[str, Any]:
     """Read a YAML file of keys and values.
 
     A file with a key `extends: OTHER.yaml` (relative to the file) holds only what differs from the other one.
 
     Args:
         path: The file.
-        extending: The files that extend this one.
+        extends: Whether it may extend another file. The configuration in the folder of a run may not: a run
+            holds its whole configuration, and whoever made it must not choose what else is read.
 
     Raises:
-        InputError: The file is missing, empty, truncated, not a mapping, gives a key twice, or extends
-            itself.
+        InputError: The file is missing, empty, truncated, not a mapping, gives a key twice, extends itself,
+            or see `parse_yaml`.
     """
-    if path.resolve() in extending:
-        raise InputError("the file extends itself", where=extending[0], fix="remove an 'extends'")
-    values = _read(path)
-    if "extends" not in values:
-        return values
-    other = values.pop("extends")
-    if not isinstance(other, str):
-        raise InputError(f"'extends' is {other!r}", where=path, expected="the path of a YAML file")
-    return merged(load_yaml(path.parent / other, (*extending, path.resolve())), values)
+    values: dict[str, Any] = {}
+    seen: list[Path] = []
+    while True:
+        if path.resolve() in seen:
+            raise InputError("the file extends itself", where=seen[0], fix="remove an 'extends'")
+        seen.append(path.resolve())
+        values = merged(_read(path), values)
+        if "extends" not in values:
+            return values
+        other = values.pop("extends")
+        if not extends:
+            raise InputError(
+                "it extends another file", where=path, expected="the whole configuration of the run"
+            )
+        if not isinstance(other, str):
+            raise InputError(f"'extends' is {other!r}", where=path, expected="the path of a YAML file")
+        path = path.parent / other
 
 
 def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -165,15 +246,7 @@ def flat(values: Mapping[str, Any], *, separator: str = ".", prefix: str = "") -
 
 
 def _read(path: Path) -> dict[str, Any]:
-    try:
-        # _UniqueKeys is a SafeLoader: it builds plain values only
-        values = yaml.load(read_text(path), _UniqueKeys)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f" at line {mark.line + 1}" if mark is not None else ""
-        problem = getattr(error, "problem", None) or "syntax error"
-        fix = None if isinstance(error, ConstructorError) else "it may have been truncated"
-        raise InputError(f"not valid YAML{line} ({problem})", where=path, fix=fix) from None
+    values = parse_yaml(read_text(path, most=_MOST_YAML), where=path)
     if not isinstance(values, dict):
         raise InputError(
             f"a {type(values).__name__} at the top level", where=path, expected="keys and values"
@@ -193,10 +266,7 @@ def apply_overrides(values: Mapping[str, Any], overrides: Iterable[str]) -> dict
         keys = path.strip().split(".")
         if not equals or not all(keys):
             raise InputError(f"cannot read '{override}'", where="--set", expected="key.subkey=value")
-        try:
-            value = yaml.safe_load(text)
-        except yaml.YAMLError:
-            raise InputError(f"the value in '{override}' is not valid YAML", where="--set") from None
+        value = parse_yaml(text, where=f"--set {override}")
         node = result
         for depth, key in enumerate(keys[:-1]):
             child = node.setdefault(key, {})

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import typer
 
-from unicode_cmg.errors import InputError
+from unicode_cmg.errors import InputError, printable
 from unicode_cmg.files import DISK_ERRORS
 
 
@@ -44,7 +44,7 @@ def run(app: typer.Typer, name: str, arguments: list[str]) -> int:
     except typer.Exit as left:
         return left.exit_code
     except KeyboardInterrupt as stopped:
-        print(str(stopped) or "interrupted", file=sys.stderr)
+        say(str(stopped) or "interrupted")
         return 128 + getattr(stopped, "signal", signal.SIGINT)
     except BrokenPipeError:
         # what is still buffered must not fail once more when Python flushes it at exit
@@ -54,7 +54,7 @@ def run(app: typer.Typer, name: str, arguments: list[str]) -> int:
         message = _message_for_user(error, name)
         if message is None:
             raise
-        print(message, file=sys.stderr)
+        say(message)
         return 2
     return 0
 
@@ -69,12 +69,17 @@ def main(app: typer.Typer, name: str) -> None:
 
 def say(line: str) -> None:
     """Print a line of progress on stderr."""
-    print(line, file=sys.stderr, flush=True)
+    print(printable(line), file=sys.stderr, flush=True)
+
+
+def show(text: str) -> None:
+    """Print text for people on stdout."""
+    print(printable(text), flush=True)
 
 
 def finish(result: Mapping[str, Any], text: str, as_json: bool) -> None:
     """Print the result of a command on stdout, as JSON or as text for people."""
-    print(json.dumps(result, indent=2, ensure_ascii=False, allow_nan=False) if as_json else text)
+    show(json.dumps(result, indent=2, ensure_ascii=False, allow_nan=False) if as_json else text)
 
 
 def names_in(text: str) -> list[str]:
@@ -113,6 +118,10 @@ def dimensions_in(text: str) -> int | float | Literal["auto"]:
         ) from None
 
 
+_NO_MEMORY = ("can't allocate memory", "out of memory", "Storage size calculation overflowed")
+"""How torch words a failed allocation: a RuntimeError like any other."""
+
+
 class _Terminated(KeyboardInterrupt):
     """SIGTERM outside of training, which catches it first and saves a checkpoint."""
 
@@ -135,6 +144,8 @@ def _message_for_user(error: Exception, name: str) -> str | None:
         text = f"{error.format_message().rstrip('.')}; see '{command} --help'"
     elif isinstance(error, OSError) and error.errno in DISK_ERRORS:
         text = f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror)
+    elif isinstance(error, MemoryError) or any(words in str(error) for words in _NO_MEMORY):
+        text = f"there is not enough memory for this ({(str(error) or 'no size given').splitlines()[0]})"
     else:
         return None
     return "error: " + " ".join(text.split())

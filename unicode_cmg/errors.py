@@ -3,7 +3,24 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
+
+_STEERING = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+
+
+def printable(text: str) -> str:
+    r"""`text` with every character that could steer a terminal written as JSON writes it.
+
+    These are control characters except tab and line feed, marks that turn the direction of writing, and
+    halves of surrogate pairs, which cannot be printed at all. The meaning of a JSON text is unchanged.
+
+    >>> print(printable("café\x1b[2J"))
+    café\u001b[2J
+    """
+    return _STEERING.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 class InputError(Exception):
@@ -30,7 +47,7 @@ class InputError(Exception):
             message += f"; expected {expected}"
         if fix is not None:
             message += f"; {fix}"
-        super().__init__(" ".join(message.split()))
+        super().__init__(printable(" ".join(message.split())))
 
 
 def did_you_mean(name: object, known: Iterable[str]) -> str | None:

@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import errno
 import json
+import math
 import os
-import shutil
+import re
+import stat
 import tempfile
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from unicode_cmg._scratch import put_in_place, scratch
 from unicode_cmg.errors import InputError
 
+MOST_TEXT = 128 << 20
+"""Bytes of the largest text that is read at once: no record of a run and no published list is near it."""
+_DEEPEST = 64
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _REFUSALS = (
     errno.EACCES,
@@ -70,24 +77,19 @@ def atomic_file(path: Path) -> Iterator[Path]:
     path = Path(path)
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
-        os.close(handle)
-        scratch = Path(name)
-        try:
-            yield scratch
-            _sync(scratch)
-            scratch.chmod(0o666 & ~umask())
-            scratch.replace(path)
+        with scratch(path, folder=False) as found:
+            yield found
+            _sync(found)
+            found.chmod(0o666 & ~umask())
+            found.replace(path)
             _sync(path.parent)
-        finally:
-            scratch.unlink(missing_ok=True)
 
 
 @contextmanager
 def atomic_directory(path: Path) -> Iterator[Path]:
-    """Yield a scratch folder beside `path`; on success it takes the place of `path` in one rename.
+    """Yield a scratch folder beside `path`; on success it takes the place of `path` in one step.
 
-    An existing `path` is moved aside first and removed last, so at every instant one whole version exists.
+    At every instant one whole version exists, and what a killed process leaves is swept by the next writer.
 
     Raises:
         InputError: The disk is full or not writable.
@@ -95,26 +97,31 @@ def atomic_directory(path: Path) -> Iterator[Path]:
     path = Path(path)
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
-        try:
-            yield scratch
-            sync_all([*scratch.rglob("*"), scratch])
-            scratch.chmod(0o777 & ~umask())
-            if path.exists():
-                aside = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.old."))
-                path.replace(aside / path.name)
-                try:
-                    scratch.replace(path)
-                except BaseException:
-                    (aside / path.name).replace(path)
-                    raise
-                finally:
-                    shutil.rmtree(aside, ignore_errors=True)
-            else:
-                scratch.replace(path)
+        with scratch(path, folder=True) as found:
+            yield found
+            sync_all([*found.rglob("*"), found])
+            found.chmod(0o777 & ~umask())
+            put_in_place(found, path)
             _sync(path.parent)
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
+
+
+def check_writable(path: Path, *, size: int = 1 << 20) -> None:
+    """Make sure, before long work, that a result can be written to `path` at its end.
+
+    Args:
+        path: The file or folder that will be written. Missing parents are not made.
+        size: Bytes that must be free.
+
+    Raises:
+        InputError: The disk is full or not writable, or a name is too long.
+    """
+    path = Path(path)
+    with disk_errors(path):
+        with suppress(FileNotFoundError):
+            os.lstat(path)  # a name may be too long
+        parent = next(folder for folder in path.absolute().parents if folder.exists())
+        with tempfile.TemporaryFile(dir=parent) as probe:
+            os.posix_fallocate(probe.fileno(), 0, size)
 
 
 def check_replaceable(path: Path, marker: str) -> None:
@@ -150,10 +157,16 @@ def write_json(path: Path, value: Any) -> None:
 
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """Turn what keeps a file from being read into an `InputError` that names `path`; an empty file too."""
+    """Turn what keeps a file from being read into an `InputError` that names `path`; an empty file too.
+
+    A pipe or a device is refused before it is opened, because reading it could wait for ever.
+    """
     try:
-        if Path(path).is_file() and Path(path).stat().st_size == 0:
+        found = Path(path).stat()
+        if stat.S_ISREG(found.st_mode) and found.st_size == 0:
             raise InputError("the file is empty", where=path, fix="it may have been truncated; copy it again")
+        if not stat.S_ISREG(found.st_mode) and not stat.S_ISDIR(found.st_mode):
+            raise InputError(f"this is a {_kind(found.st_mode)}", where=path, expected="a file")
         yield
     except FileNotFoundError:
         raise InputError("no such file", where=path, fix="check the path") from None
@@ -163,33 +176,112 @@ def reading(path: Path) -> Iterator[None]:
         raise InputError(f"cannot be read ({error.strerror or error})", where=path) from error
 
 
-def read_text(path: Path) -> str:
+def _kind(mode: int) -> str:
+    kinds = {stat.S_IFIFO: "named pipe", stat.S_IFSOCK: "socket"}
+    return kinds.get(stat.S_IFMT(mode), "device")
+
+
+def read_text(path: Path, *, most: int = MOST_TEXT) -> str:
     """Read a UTF-8 text file.
 
+    Args:
+        path: The file.
+        most: Bytes of the largest file that is read.
+
     Raises:
-        InputError: The file is missing, empty, a folder, unreadable or not UTF-8.
+        InputError: The file is missing, empty, a folder, a pipe or a device, unreadable, larger than `most`
+            or not UTF-8.
     """
-    with reading(path):
-        try:
-            text = Path(path).read_text(encoding="utf-8")
-        except UnicodeDecodeError:
-            raise InputError("not a text file", where=path, expected="UTF-8 text") from None
+    with reading(path), Path(path).open("rb") as file:
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise InputError(f"the file is larger than {most / 2**20:g} MiB", where=path, expected="a text file")
+    try:
+        text = content.decode("utf-8")
+    except UnicodeDecodeError:
+        raise InputError("not a text file", where=path, expected="UTF-8 text") from None
     if not text.strip():
         raise InputError("the file is empty", where=path)
     return text
 
 
 def read_json(path: Path) -> Any:
-    """Read a JSON file.
+    """Read a JSON file; it is refused as `parse_json` says, or if it cannot be read.
 
     Raises:
         InputError: The file is missing, empty, truncated or not JSON.
     """
+    return parse_json(read_text(path), where=path)
+
+
+def parse_json(text: str | bytes, *, where: object) -> Any:
+    """The value of a JSON text whose numbers fit 64 bits and whose texts can be written down again.
+
+    Args:
+        text: The text.
+        where: The file or line it came from, for the error message.
+
+    Raises:
+        InputError: It is not JSON, is nested too deeply, holds NaN, an infinity or an integer beyond 64 bits,
+            or half of a surrogate pair.
+    """
     try:
-        return json.loads(read_text(path))
+        value = json.loads(text, parse_int=_integer, parse_float=_number, parse_constant=_number)
+        check_depth(value)
+        if _SURROGATE.search(text if isinstance(text, str) else text.decode(errors="replace")):
+            json.dumps(value, ensure_ascii=False).encode()
     except json.JSONDecodeError as error:
         raise InputError(
             f"not valid JSON at line {error.lineno} ({error.msg})",
-            where=path,
+            where=where,
             fix="it may have been truncated",
         ) from None
+    except UnicodeError:
+        raise InputError("a text in it is not valid Unicode", where=where) from None
+    except RecursionError:
+        raise InputError("values are nested too deeply", where=where) from None
+    except ValueError as error:
+        raise InputError(str(error), where=where, expected="numbers of at most 64 bits") from None
+    return value
+
+
+def check_depth(value: Any) -> None:
+    """Raise RecursionError for lists and mappings nested so deeply that writing them again could fail."""
+    level = [value] if isinstance(value, (dict, list)) else []
+    for _ in range(_DEEPEST):
+        level = [
+            child
+            for parent in level
+            for child in (parent.values() if isinstance(parent, dict) else parent)
+            if isinstance(child, (dict, list))
+        ]
+        if not level:
+            return
+    raise RecursionError
+
+
+def _integer(text: str) -> int:
+    if len(text) > 20 or not -(2**63) <= (value := int(text)) < 2**64:
+        raise ValueError(f"the number {text[:24]}{'...' * (len(text) > 24)} is too large")
+    return value
+
+
+def _number(text: str) -> float:
+    if not math.isfinite(value := float(text)):
+        raise ValueError(f"the number {text[:24]}{'...' * (len(text) > 24)} is not finite")
+    return value
+
+
+def inside(folder: Path, path: Path) -> Path:
+    """`path`, refused unless it lies in `folder` even when links are followed.
+
+    Raises:
+        InputError: It lies elsewhere.
+    """
+    try:
+        within = Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
+    except (OSError, ValueError):
+        within = False
+    if not within:
+        raise InputError("this leads out of the folder", where=path, expected=f"a file inside {folder}")
+    return path

@@ -10,6 +10,8 @@ from typing import NoReturn
 
 from tqdm import tqdm
 
+from unicode_cmg.errors import printable
+
 
 class Progress:
     """How far a loop has come, and how long the rest will take.
@@ -54,11 +56,12 @@ class Progress:
             every: Seconds between plain lines; the last one is always written.
         """
         if not self._hidden:
-            self._show_below(figures)
+            self._show_below(printable(figures))
         if self._lines and (self.done == self.total or self.seconds - self._last_line >= every):
             self._last_line = self.seconds
             left = f", about {self._time_left()} left" if self.done < self.total else ""
-            print(position + left + (f": {figures}" if figures else ""), file=sys.stderr, flush=True)
+            line = position + left + (f": {figures}" if figures else "")
+            print(printable(line), file=sys.stderr, flush=True)
 
     def say(self, text: str) -> None:
         """Write a line, above the bar if there is one; nothing where nothing is shown."""

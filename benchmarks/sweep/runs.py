@@ -17,6 +17,7 @@ from benchmarks.sweep.config import SweepConfig
 from benchmarks.sweep.result_file import ResultFile
 from benchmarks.sweep.rows import Row
 from benchmarks.tasks import read_task
+from unicode_cmg.console import show
 from unicode_cmg.data import LabelledClips
 from unicode_cmg.errors import InputError, unknown
 from unicode_cmg.inspect import describe_codes
@@ -82,7 +83,7 @@ def run_sweep(
     for number, finished in _finished(jobs, workers):
         outcomes[number] = finished
         for outcome in finished:
-            print(_line(outcome), flush=True)
+            show(_line(outcome))
     return [outcome for number in sorted(outcomes) for outcome in outcomes[number]]
 
 

@@ -18,6 +18,7 @@ from benchmarks.sweep.config import PlotConfig, SweepConfig
 from benchmarks.sweep.rows import Row
 from benchmarks.sweep.runs import Outcome
 from benchmarks.sweep.summary import Curve, Point, RefinedRow, curves, refined_rows
+from unicode_cmg.console import show
 from unicode_cmg.files import atomic_file, write_text
 
 REFINEMENTS = pa.schema(
@@ -170,7 +171,7 @@ def save_outcomes(
     table = outcome_table(outcomes)
     write_text(to / "table.md", table)
     write_text(to / "table.csv", outcome_csv(outcomes))
-    print(f"\n{table}\nwritten to {to / 'table.md'} and table.csv")
+    show(f"\n{table}\nwritten to {to / 'table.md'} and table.csv")
     if sweep is not None and sweep.refine:
         lines = refinement_lines(outcomes)
         with atomic_file(to / "refinements.csv") as path:
@@ -180,7 +181,7 @@ def save_outcomes(
         for task in outcomes[0].refined:
             draw_gains(refined_rows(outcomes, task), task, to / f"refinements-{task}.png")
         write_text(to / "refinements.md", tables := gain_tables(outcomes))
-        print(f"\n{tables}\nwritten to {to / 'refinements.md'}, .csv and .parquet, and refinements-*.png")
+        show(f"\n{tables}\nwritten to {to / 'refinements.md'}, .csv and .parquet, and refinements-*.png")
     if sweep is not None and (layout := sweep.layout()) is not None:
         parts = []
         for task in outcomes[0].scores:
@@ -188,4 +189,4 @@ def save_outcomes(
             parts.append(curve_tables(found, layout.plot, task))
             draw_curves(found, layout.plot, task, to / f"curves-{task}.png")
         write_text(to / "curves.md", tables := "\n".join(parts))
-        print(f"\n{tables}\nwritten to {to / 'curves.md'} and curves-*.png")
+        show(f"\n{tables}\nwritten to {to / 'curves.md'} and curves-*.png")
