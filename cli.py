@@ -40,6 +40,12 @@ Checkpoint = Annotated[
     Path, typer.Argument(help="Folder of a model, a checkpoint or a run, or a released .pt file.")
 ]
 Features = Annotated[Path, typer.Argument(help="Folder of a feature store.")]
+TrustCode = Annotated[
+    bool,
+    typer.Option(
+        "--trust-code", help="Import and run what the configuration names as package.module:callable."
+    ),
+]
 Level = Annotated[
     str | None,
     typer.Option(
@@ -169,6 +175,7 @@ def pretrain(
             " RUN: continue from the newest checkpoint of another run.",
         ),
     ] = "auto",
+    trust_code: TrustCode = False,
     as_json: AsJson = False,
 ) -> None:
     """Pretrain a unified codebook.
@@ -180,7 +187,7 @@ def pretrain(
 
     parsed = PretrainConfig.parse(apply_overrides(load_yaml(config), settings or []), where=config)
     start: Any = resume if resume in ("auto", "never") else Path(resume)
-    result = fit(parsed, to or Path("runs") / config.stem, resume=start)
+    result = fit(parsed, to or Path("runs") / config.stem, resume=start, trust_code=trust_code)
     console.finish(
         {
             "run": str(result.run),
@@ -518,6 +525,7 @@ def slots(
         typer.Option(min=1, help="Tokens shown for each slot; at most three tenths of a short sequence."),
     ] = 20,
     seed: Seed = 0,
+    trust_code: TrustCode = False,
     as_json: AsJson = False,
 ) -> None:
     """Show what the matched slots of a run attend to.
@@ -529,7 +537,7 @@ def slots(
 
     store = FeatureStore.open(features)
     chosen = int(clips) if clips.isdecimal() else console.names_in(clips)
-    options: dict[str, Any] = {"clips": chosen, "tokens": tokens, "seed": seed}
+    options: dict[str, Any] = {"clips": chosen, "tokens": tokens, "seed": seed, "trust_code": trust_code}
     if to is None:
         found, written = matched_slots(checkpoint, store, **options), ""
     else:
@@ -539,7 +547,16 @@ def slots(
 
 @app.command()
 def report(
-    run: Annotated[Path, typer.Argument(help="Folder of a run, finished or not.")], as_json: AsJson = False
+    run: Annotated[Path, typer.Argument(help="Folder of a run, finished or not.")],
+    features: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="STORE",
+            help="Feature store of the clips that the page draws.",
+            show_default="that of the configuration, if it lies in the folder of the run",
+        ),
+    ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Write the report of a run.
 
@@ -547,7 +564,7 @@ def report(
     """
     from benchmarks.report import RESULTS, build_report
 
-    page = build_report(run)
+    page = build_report(run, features=features)
     console.finish({"report": str(page), "results": str(run / RESULTS)}, f"report: {page}", as_json)
 
 

@@ -66,9 +66,9 @@ class Progress:
     def say(self, text: str) -> None:
         """Write a line, above the bar if there is one; nothing where nothing is shown."""
         if self._lines:
-            print(text, file=sys.stderr, flush=True)
+            print(printable(text), file=sys.stderr, flush=True)
         elif not self._hidden:
-            self._bar.write(text, file=sys.stderr)
+            self._bar.write(printable(text), file=sys.stderr)
 
     def close(self) -> None:
         """Leave the bar as it is."""

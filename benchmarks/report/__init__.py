@@ -12,8 +12,15 @@ from unicode_cmg.files import write_json, write_text
 RESULTS, PAGE = "results.json", "report.html"
 
 
-def build_report(run: str | Path) -> Path:
+def build_report(run: str | Path, *, features: str | Path | None = None) -> Path:
     """Write `results.json` and `report.html` of a run, finished or not, into its folder.
+
+    Nothing outside of this folder is read because a file in it says so, and nothing is imported.
+
+    Args:
+        run: The folder.
+        features: The feature store of the clips that the page draws; by default the one that the
+            configuration names, if it lies in the folder.
 
     Returns:
         The path of the page.
@@ -21,11 +28,12 @@ def build_report(run: str | Path) -> Path:
     Raises:
         InputError: The folder is no run, one of its files is damaged, or it cannot be written to.
     """
-    files = read_run(Path(run))
+    files = read_run(Path(run), None if features is None else Path(features))
     slots = run_slots(files)
     results = results_of(files, slots.to_json() if slots else None)
+    page = render(files, results, slots)  # before anything is written
     write_json(files.path / RESULTS, results)
-    write_text(files.path / PAGE, render(files, results, slots))
+    write_text(files.path / PAGE, page)
     return files.path / PAGE
 
 

@@ -47,7 +47,7 @@ def render(run: RunFiles, results: Mapping[str, Any], slots: RunSlots | None) ->
         css=stylesheet("page.css", *(["slots.css"] if slots else [])),
         run=run,
         name=run.path.resolve().name,
-        store="/".join(Path(run.config.get("data", {}).get("store", "an unknown store")).parts[-2:]),
+        store="/".join(Path(run.settings.data.store or "an unknown store").parts[-2:]),
         conclusion=conclusion(run.evaluations.values(), tables),
         tables=tables,
         crossings=list(dict.fromkeys(chain.from_iterable(table.crossings() for table in tables))),
@@ -100,7 +100,7 @@ def _merge_section(merge: CodeMerge) -> tuple[str, Markup]:
 
 def _facts(run: RunFiles, tables: Sequence[TransferTable]) -> list[tuple[str, str]]:
     """Settings of the training and of each protocol, as name and value."""
-    training = run.config.get("training", {})
+    training = run.settings.training
     names = {"epochs": "epochs", "batch_size": "batch size", "seed": "seed of pretraining"}
     found = [(name, str(training[key])) for key, name in names.items() if key in training]
     for table in tables:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,20 +10,52 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
 
+from pydantic import ConfigDict, Field
+
 from benchmarks.evaluation.results import TaskResult
 from benchmarks.refinement.views import codebook_errors
 from toc import CodeMerge, TOCSelection
 from unicode_cmg.config import Config, load_yaml
 from unicode_cmg.errors import InputError
-from unicode_cmg.files import read_json, read_text
+from unicode_cmg.files import inside, read_json
 from unicode_cmg.inspect import DescribedCodes
 from unicode_cmg.inspect.codes.describe import CODES_FOLDER, CODES_JSON
-from unicode_cmg.training.diagnosis import Verdict, read_verdict
+from unicode_cmg.training.diagnosis import VERDICT, Verdict, read_verdict
+from unicode_cmg.training.metrics import read_metrics
 from unicode_cmg.version import VERSION
 
 Json = dict[str, Any]
 STAGES_FILE = "quickstart.json"
 _LIBRARIES = ("torch", "numpy", "scikit-learn", "accelerate", "pydantic", "safetensors", "matplotlib")
+
+
+class _Named(Config):
+    """A method or a regularizer of a configuration, as far as the page needs it."""
+
+    model_config = ConfigDict(extra="allow")
+
+    name: str = "unknown"
+    modalities: dict[str, Any] = Field({})
+
+
+class _Data(Config):
+    """The data of a configuration."""
+
+    model_config = ConfigDict(extra="allow")
+
+    store: str | None = None
+    val_store: str | None = None
+
+
+class RunSettings(Config):
+    """What the page needs of `config.yaml`, which is otherwise shown as it is: no class of it is imported."""
+
+    model_config = ConfigDict(extra="allow")
+
+    method: _Named = _Named()
+    data: _Data = _Data()
+    regularizers: tuple[_Named, ...] = ()
+    training: dict[str, Any] = Field({})
 
 
 class Stage(Config):
@@ -50,6 +81,7 @@ class RunFiles:
     Attributes:
         path: The folder.
         config: `config.yaml`.
+        settings: What the page needs of it.
         metrics: The lines of `metrics.jsonl`, oldest first.
         evaluations: The evaluations, by the name of their file.
         codes: `codes/codes.json`: what the codes stand for; None if it is not there.
@@ -59,10 +91,12 @@ class RunFiles:
         verdict: Whether training goes well; None if the run has no end yet and nothing is wrong so far.
         command: The command that made the run; empty where it was not recorded.
         day: The day on which the run ended, in UTC.
+        features: The feature store that the user named; None for that of the configuration.
     """
 
     path: Path
     config: Json
+    settings: RunSettings
     metrics: list[Json]
     evaluations: Mapping[str, TaskResult]
     codes: DescribedCodes | None
@@ -72,18 +106,28 @@ class RunFiles:
     verdict: Verdict | None
     command: str
     day: date
+    features: Path | None = None
 
     @property
     def digits(self) -> Path | None:
         """The folder with the embedded digits that the run was trained on; None if its data are others."""
-        store = self.config.get("data", {}).get("store")
-        folders = [self.path / "data", *([Path(store).parent] if store else [])]
+        store = self.features or self.own_store(self.settings.data.store)
+        folders = [self.path / "data", *([store.parent] if store else [])]
         return next((folder for folder in folders if (folder / "digits.json").is_file()), None)
 
     @property
     def modalities(self) -> list[str]:
         """Names of the modalities that the configuration declares."""
-        return list(self.config.get("method", {}).get("modalities", {}))
+        return list(self.settings.method.modalities)
+
+    def own_store(self, store: str | None) -> Path | None:
+        """The path of a store that the configuration names, if it lies in the folder of the run."""
+        if store is None:
+            return None
+        try:
+            return inside(self.path, Path(store))
+        except InputError:
+            return None
 
     @property
     def last_loss(self) -> Json | None:
@@ -91,8 +135,12 @@ class RunFiles:
         return next((line for line in reversed(self.metrics) if "loss" in line), None)
 
 
-def read_run(path: Path) -> RunFiles:
+def read_run(path: Path, features: Path | None = None) -> RunFiles:
     """Read a run folder, finished or not.
+
+    Args:
+        path: The folder.
+        features: The feature store that the user named, if any.
 
     Raises:
         InputError: The folder does not exist, is no run, or one of its files is damaged.
@@ -106,7 +154,18 @@ def read_run(path: Path) -> RunFiles:
             where=path,
             fix="give the folder that 'unicode-cmg pretrain' or 'unicode-cmg quickstart' wrote to",
         )
+    evaluations = sorted((path / "evaluation").glob("*.json"))
     codes, toc, stages = path / CODES_FOLDER / CODES_JSON, path / "toc" / "toc.json", path / STAGES_FILE
+    for record in (
+        path / "config.yaml",
+        path / "metrics.jsonl",
+        codes,
+        toc,
+        stages,
+        path / VERDICT,
+        *evaluations,
+    ):
+        inside(path, record)  # a link could lead to any file of the user, whose content the page would show
     notes = QuickstartNotes.parse(read_json(stages) if stages.is_file() else {}, where=stages)
     verdict = read_verdict(path)
     metrics = path / "metrics.jsonl"
@@ -115,18 +174,17 @@ def read_run(path: Path) -> RunFiles:
     with codebook_errors(None):
         selection = TOCSelection.load(toc) if toc.is_file() else None
         merges = [
-            CodeMerge.load(file)
+            CodeMerge.load(inside(path, file))
             for pattern in ("merge.json", "*/merge.json")
             for file in sorted((path / "merge").glob(pattern))
         ]
+    config = load_yaml(path / "config.yaml", extends=False)
     return RunFiles(
         path=path,
-        config=load_yaml(path / "config.yaml"),
-        metrics=_read_lines(metrics),
-        evaluations={
-            file.stem: TaskResult.from_json(read_json(file), where=file)
-            for file in sorted((path / "evaluation").glob("*.json"))
-        },
+        config=config,
+        settings=RunSettings.parse(config, where=path / "config.yaml"),
+        metrics=read_metrics(metrics) if metrics.is_file() else [],
+        evaluations={file.stem: TaskResult.from_json(read_json(file), where=file) for file in evaluations},
         codes=DescribedCodes.parse(read_json(codes), where=codes) if codes.is_file() else None,
         toc=selection,
         merges=tuple(merges),
@@ -134,20 +192,8 @@ def read_run(path: Path) -> RunFiles:
         verdict=verdict if verdict and (verdict.finished or verdict.findings) else None,
         command=notes.command,
         day=notes.day or modified.date(),
+        features=features,
     )
-
-
-def _read_lines(path: Path) -> list[Json]:
-    """One object per line; a last line without its end was cut off when the run stopped, and is left out."""
-    if not path.is_file() or path.stat().st_size == 0:
-        return []
-    records = []
-    for number, line in enumerate(read_text(path).split("\n")[:-1], start=1):
-        try:
-            records.append(json.loads(line))
-        except json.JSONDecodeError as error:
-            raise InputError(f"line {number} is not valid JSON ({error.msg})", where=path) from None
-    return records
 
 
 def results_of(run: RunFiles, slots: Json | None) -> Json:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from benchmarks.report.run_files import RunFiles
@@ -40,15 +41,19 @@ class RunSlots:
 def run_slots(run: RunFiles) -> RunSlots | None:
     """The slots of a run, finished or not; None if it has no `slot_alignment`.
 
-    They are those of the newest checkpoint, on the first clips of the validation store, or, without one, of
-    the store it was trained on.
+    They are those of the newest checkpoint, on the first clips of the store given, of the validation store,
+    or, without one, of the store it was trained on.
     """
-    if all(entry.get("name") != "slot_alignment" for entry in run.config.get("regularizers") or ()):
+    settings = run.settings
+    if all(entry.name != "slot_alignment" for entry in settings.regularizers):
         return None
-    data = run.config["data"]
-    trained_on = not data.get("val_store")
+    place = run.features or run.own_store(settings.data.val_store or settings.data.store)
+    trained_on = place is not None and place.resolve() == Path(settings.data.store or "").resolve()
+    if place is None:
+        absent = "the features of this run lie outside of its folder; name them with --features"
+        return RunSlots(trained_on, absent=absent)
     try:
-        store = FeatureStore.open(data.get("val_store") or data["store"])
+        store = FeatureStore.open(place)
         found = matched_slots(run.path, store, clips=_COUNTED)
     except InputError as error:
         return RunSlots(trained_on, absent=str(error))

@@ -25,6 +25,7 @@ from safetensors.torch import load_file
 from unicode_cmg import InputError, Method, load_pretrained, load_published, save_pretrained
 from unicode_cmg.checkpoints import convert
 from unicode_cmg.checkpoints.native import load_folder
+from unicode_cmg.checkpoints.sums import write_sums
 from unicode_cmg.methods import method_class
 
 SIZES = {"dim": 16, "num_codes": 32, "feedforward": 32, "critic_hidden": 32, "fidelity": "released"}
@@ -102,6 +103,7 @@ def test_the_folder_says_where_the_model_is_from(tmp_path: Path) -> None:
     source = golden_file("hdcid")
     result = convert(source, tmp_path / "model")
     assert sorted(p.name for p in (tmp_path / "model").iterdir()) == [
+        "SHA256SUMS",
         "config.json",
         "model.safetensors",
         "released.safetensors",
@@ -278,6 +280,7 @@ def test_unused_tensors_of_another_model_are_not_written(tmp_path: Path) -> None
     for method in ("dcid", "fcid"):
         convert(golden_file(method), tmp_path / method)
     shutil.copy(tmp_path / "fcid/released.safetensors", tmp_path / "dcid/released.safetensors")
+    write_sums(tmp_path / "dcid", ("config.json", "model.safetensors", "released.safetensors"))
     convert(tmp_path / "dcid", tmp_path / "back.pt")
     ours, theirs = state_dicts(tmp_path / "back.pt"), state_dicts(golden_file("dcid"))
     for entry, state in theirs.items():

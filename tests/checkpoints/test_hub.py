@@ -43,7 +43,7 @@ def test_what_is_saved_is_the_native_checkpoint_and_a_card(model: Method[Any], t
     model.save_pretrained(str(tmp_path / "shared"))
     save_pretrained(model, tmp_path / "native")
     names = {path.name for path in (tmp_path / "shared").iterdir()}
-    assert names == {"config.json", "model.safetensors", "README.md"}
+    assert names == {"config.json", "model.safetensors", "SHA256SUMS", "README.md"}
     for name in ("config.json", "model.safetensors"):
         assert (tmp_path / "shared" / name).read_bytes() == (tmp_path / "native" / name).read_bytes()
 
@@ -105,7 +105,7 @@ def test_a_model_goes_to_the_hub_and_comes_back(model: Method[Any], hub: SmallHu
     url = model.push_to_hub("someone/model", token="hf_test", model_card_kwargs={"license": "cc-by-4.0"})
     assert str(url).startswith(hub.url)
     files = hub.models["someone/model"]
-    assert set(files) == {"config.json", "model.safetensors", "README.md"}
+    assert set(files) == {"config.json", "model.safetensors", "SHA256SUMS", "README.md"}
     assert json.loads(files["config.json"])["method"] == "dcid"
     assert ModelCard(files["README.md"].decode()).data.license == "cc-by-4.0"
     files["large.bin"] = b"not ours"
@@ -114,7 +114,7 @@ def test_a_model_goes_to_the_hub_and_comes_back(model: Method[Any], hub: SmallHu
     assert same(loaded, model)
     assert not any("someone" in request for request in hub.unknown)
     cached = {path.name for path in Path(constants.HF_HUB_CACHE).rglob("*") if path.is_symlink()}
-    assert cached == {"config.json", "model.safetensors"}
+    assert cached == {"config.json", "model.safetensors", "SHA256SUMS"}
 
 
 @pytest.mark.slow

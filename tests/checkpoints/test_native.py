@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -20,6 +21,7 @@ from toc import load_codebook
 from unicode_cmg import available_methods, load_pretrained, save_pretrained
 from unicode_cmg.checkpoints import checkpoint_folders, newest_checkpoint
 from unicode_cmg.checkpoints.native import write_model
+from unicode_cmg.checkpoints.sums import write_sums
 from unicode_cmg.errors import InputError
 from unicode_cmg.methods import method_class
 
@@ -76,7 +78,7 @@ def test_the_description_is_the_documented_one(folder: Path) -> None:
         "codebooks": {"layer0": description["codebooks"]["layer0"]},
     }
     assert load_file(folder / "model.safetensors")[description["codebooks"]["layer0"]].shape == (12, 8)
-    assert sorted(p.name for p in folder.iterdir()) == ["config.json", "model.safetensors"]
+    assert sorted(p.name for p in folder.iterdir()) == ["SHA256SUMS", "config.json", "model.safetensors"]
 
 
 def test_notes_on_the_origin_are_kept(model: Any, tmp_path: Path) -> None:
@@ -123,7 +125,7 @@ def make_run(model: Any, run: Path, *, steps: tuple[int, ...]) -> None:
 
 
 def test_a_run_stands_for_its_model_else_for_its_newest_complete_checkpoint(
-    model: Any, tmp_path: Path
+    model: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = tmp_path / "run"
     make_run(model, run, steps=(5, 100, 20))
@@ -134,8 +136,13 @@ def test_a_run_stands_for_its_model_else_for_its_newest_complete_checkpoint(
     assert newest_checkpoint(run) == run / "checkpoints/step-00000100"
     assert load_pretrained(run).name == "dcid"
     assert load_pretrained(run / "checkpoints/step-00000020").name == "dcid"
-    (run / "checkpoints/step-00000100/model.safetensors").write_bytes(b"")
-    with pytest.raises(InputError, match="step-00000100"):
+    capsys.readouterr()
+    for step in (100, 20, 5):
+        (run / f"checkpoints/step-{step:08d}/model.safetensors").write_bytes(b"")
+        if step > 5:
+            assert load_pretrained(run).name == "dcid"
+            assert f"checkpoint {step} is passed over" in capsys.readouterr().err.splitlines()[-1]
+    with pytest.raises(InputError, match=r"step-00000100/model.safetensors: the file is empty"):
         load_pretrained(run)
     save_pretrained(model, run / "model")
     load_pretrained(run)
@@ -150,13 +157,49 @@ def test_a_run_and_toc_stand_for_the_same_checkpoint_the_complete_one_with_the_l
     for step in (1000, 10000, 20000, 999):
         shutil.copytree(steps / "step-00000999", steps / f"step-{step}")
         model.layer.codebook.embedding.fill_(step)
-        write_model(model, steps / f"step-{step}")
+        write_model(model, steps / f"step-{step}", extra={"step": step})
+        write_sums(steps / f"step-{step}")
     (steps / "step-20000/training_state.json").unlink()
     shutil.rmtree(steps / "step-00000999")
     assert [step for step, _ in checkpoint_folders(tmp_path)] == [999, 1000, 10000]
     assert newest_checkpoint(tmp_path) == steps / "step-10000"
     assert (load_pretrained(tmp_path).codebooks()["layer0"] == 10000).all()
     assert (load_codebook(tmp_path).vectors == 10000).all()
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors", "SHA256SUMS"])
+def test_one_flipped_bit_anywhere_is_noticed(model: Any, name: str, tmp_path: Path) -> None:
+    whole = (save_pretrained(model, tmp_path / "m") / name).read_bytes()
+    for place in np.random.default_rng(0).choice(8 * len(whole), 12, replace=False).tolist():
+        damaged = bytearray(whole)
+        damaged[place // 8] ^= 1 << place % 8
+        (tmp_path / "m" / name).write_bytes(damaged)
+        with pytest.raises(InputError, match=r"m/(SHA256SUMS|config\.json|model\.safetensors): "):
+            load_pretrained(tmp_path / "m")
+    (tmp_path / "m" / name).write_bytes(whole)
+    load_pretrained(tmp_path / "m")
+
+
+def test_values_that_are_not_finite_are_refused(model: Any, tmp_path: Path) -> None:
+    spoilt = copy.deepcopy(model)
+    spoilt.layer.codebook.embedding[3, 1] = torch.nan
+    save_pretrained(spoilt, tmp_path / "m")
+    with pytest.raises(InputError, match=r"tensor 'layer.codebook.embedding' holds NaN or infinity"):
+        load_pretrained(tmp_path / "m")
+
+
+def test_a_checkpoint_of_another_step_than_it_says_is_refused(model: Any, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    make_run(model, run, steps=(5,))
+    (run / "checkpoints/step-00000005").rename(run / "checkpoints/step-00000007")
+    with pytest.raises(InputError, match=r"the step is 7 by the name of the folder, 5 by config.json"):
+        load_pretrained(run)
+
+
+def test_files_have_the_mode_that_new_files_get(model: Any, tmp_path: Path) -> None:
+    (tmp_path / "new").touch()
+    save_pretrained(model, tmp_path / "m")
+    assert {p.stat().st_mode for p in (tmp_path / "m").iterdir()} == {(tmp_path / "new").stat().st_mode}
 
 
 @pytest.mark.parametrize("name", ["released.pt", "released.tar", "released"])

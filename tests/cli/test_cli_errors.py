@@ -99,8 +99,9 @@ def test_features_with_nan_are_refused(command, toy, tmp_path: Path) -> None:
     values = np.load(store / "part-00000/audio.npy")
     values[3, 1, 2] = np.nan
     np.save(store / "part-00000/audio.npy", values)
-    error = command("pretrain", toy.config, "--to", tmp_path / "run", "--set", f"data.store={store}").error
-    assert "NaN" in error
+    outcome = command("pretrain", toy.config, "--to", tmp_path / "run", "--set", f"data.store={store}")
+    assert outcome.code == 2
+    assert "NaN" in outcome.err.splitlines()[-1]
 
 
 def test_clips_without_steps_are_refused(command, toy, tmp_path: Path) -> None:

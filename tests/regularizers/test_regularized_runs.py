@@ -12,6 +12,7 @@ from pull_regularizer import Pull, PullConfig, pull_run, write_store
 from safetensors.torch import load_file
 
 from unicode_cmg import load_pretrained
+from unicode_cmg.checkpoints.sums import write_sums
 from unicode_cmg.data import FeatureStore
 from unicode_cmg.errors import InputError
 from unicode_cmg.regularizers import ParameterGroup, Regularizers
@@ -116,6 +117,7 @@ def test_a_run_goes_on_from_a_checkpoint_that_knew_no_regularizers(store: Path, 
     values = json.loads(state.read_text())
     del values["config"]["regularizers"], values["config"]["data"]["fraction"]
     state.write_text(json.dumps(values))
+    write_sums(state.parent)
     result = fit(pull_run(store, training__epochs=3), tmp_path / "run", resume="auto", progress=False)
     assert result.steps == 9
     with pytest.raises(InputError, match="'regularizers' is"):

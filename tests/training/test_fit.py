@@ -34,6 +34,7 @@ def test_a_run_leaves_the_documented_files(store: Path, tmp_path: Path) -> None:
     assert sorted(p.name for p in run.iterdir()) == names
     assert sorted(p.name for p in (run / "checkpoints").iterdir()) == ["step-00000004", "step-00000006"]
     assert sorted(p.name for p in (run / "checkpoints/step-00000006").iterdir()) == [
+        "SHA256SUMS",
         "config.json",
         "model.safetensors",
         "training_state.json",

@@ -154,7 +154,7 @@ def test_auto_passes_over_the_scratch_of_a_killed_write(store: Path, tmp_path: P
     run = tmp_path / "run"
     fit(tiny_config(store, training__log_every=3), tmp_path / "whole", progress=False)
     fit(tiny_config(store, training__log_every=3, training__epochs=1), run, progress=False)
-    scratch = run / "checkpoints/.step-00000005.abc"
+    scratch = run / "checkpoints/.step-00000005.partial-abcdefgh"
     scratch.mkdir()
     (scratch / "model.safetensors").write_bytes(b"half a fi")
     fit(tiny_config(store, training__log_every=3), run, resume="auto", progress=False)

@@ -10,6 +10,7 @@ from unicode_cmg.checkpoints.folders import MODEL_FILES, UNUSED_FILE, model_fold
 from unicode_cmg.checkpoints.native import load_folder, read_description, save_pretrained
 from unicode_cmg.checkpoints.released.file import RELEASED_SUFFIXES, read_released, write_released
 from unicode_cmg.checkpoints.released.load import file_of, model_of
+from unicode_cmg.checkpoints.sums import SUMS_FILE
 from unicode_cmg.errors import InputError
 
 
@@ -82,7 +83,7 @@ def convert(source: Path | str, target: Path | str) -> Conversion:
 
 def _to_native(source: Path, target: Path) -> Conversion:
     present = {path.name for path in target.iterdir()} if target.is_dir() else set()
-    others = sorted(present - {*MODEL_FILES, UNUSED_FILE})
+    others = sorted(present - {*MODEL_FILES, UNUSED_FILE, SUMS_FILE})
     if others:
         raise InputError(
             f"the folder holds other files ('{others[0]}'), which would be lost",

@@ -18,6 +18,7 @@ from huggingface_hub.errors import (
 from unicode_cmg.checkpoints.folders import CONFIG_FILE, UNUSED_FILE, WEIGHTS_FILE
 from unicode_cmg.checkpoints.model_card import LIBRARY, model_card
 from unicode_cmg.checkpoints.native import load_pretrained, save_in_place
+from unicode_cmg.checkpoints.sums import SUMS_FILE
 from unicode_cmg.errors import InputError
 from unicode_cmg.model import Model
 from unicode_cmg.version import VERSION
@@ -109,7 +110,7 @@ def _download(name: str, *, revision: str | None, **options: Any) -> Path:
     try:
         folder = snapshot_download(
             name,
-            allow_patterns=[CONFIG_FILE, WEIGHTS_FILE, UNUSED_FILE],
+            allow_patterns=[CONFIG_FILE, WEIGHTS_FILE, UNUSED_FILE, SUMS_FILE],
             library_name=LIBRARY,
             library_version=VERSION,
             revision=revision,

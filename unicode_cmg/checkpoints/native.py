@@ -12,6 +12,7 @@ from pydantic import Field
 
 from unicode_cmg.checkpoints.folders import CONFIG_FILE, MODEL_FILES, UNUSED_FILE, WEIGHTS_FILE, model_folder
 from unicode_cmg.checkpoints.released.load import load_published
+from unicode_cmg.checkpoints.sums import SUMS_FILE, check_sums, write_sums
 from unicode_cmg.checkpoints.tensors import load_exactly, read_tensors, set_dtype, write_tensors
 from unicode_cmg.config import Config
 from unicode_cmg.errors import InputError
@@ -63,6 +64,7 @@ def save_pretrained(model: Model, folder: Path | str, *, extra: Mapping[str, Any
         raise InputError("this is a file", where=folder, expected="a folder to write the model to")
     with atomic_directory(folder) as scratch:
         write_model(model, scratch, extra=extra)
+        write_sums(scratch)
     return folder
 
 
@@ -75,8 +77,10 @@ def save_in_place(model: Model, folder: Path) -> None:
         InputError: The disk is full or not writable.
     """
     with disk_errors(folder):
-        (folder / CONFIG_FILE).unlink(missing_ok=True)
+        for name in (CONFIG_FILE, SUMS_FILE):
+            (folder / name).unlink(missing_ok=True)
         write_model(model, folder)
+        write_sums(folder, (*MODEL_FILES, UNUSED_FILE))
 
 
 def write_model(model: Model, folder: Path, *, extra: Mapping[str, Any] | None = None) -> None:
@@ -135,18 +139,22 @@ def load_folder(folder: Path, *, dtype: torch.dtype | None) -> Model:
         dtype: Floating type; None keeps that of each tensor.
 
     Raises:
-        InputError: A file is missing or damaged, or the tensors do not fit the configuration.
+        InputError: A file is missing, damaged or not the one that was written, or the tensors do not fit the
+            configuration.
     """
     description = read_description(folder)
     where = folder / CONFIG_FILE
+    tensors = read_tensors(folder / WEIGHTS_FILE)
     with torch.random.fork_rng(devices=[]):
         model = model_class(description.method, where=where).from_values(description.config, where=where)
-    tensors = read_tensors(folder / WEIGHTS_FILE)
     set_dtype(model, dtype, tensors)
     load_exactly(model, tensors, where=folder / WEIGHTS_FILE)
     if description.extra is not None and "released" in description.extra:
         origin = ReleasedOrigin.parse(description.extra["released"], where=where)
         model.origin = origin.with_unused(read_tensors(folder / UNUSED_FILE), dtype)
+    check_sums(
+        folder, (*MODEL_FILES, UNUSED_FILE)
+    )  # last, because other checks say more precisely what is wrong
     return model
 
 

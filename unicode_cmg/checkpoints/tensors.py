@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from unicode_cmg.errors import InputError
-from unicode_cmg.files import reading
+from unicode_cmg.files import reading, umask
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
@@ -38,6 +38,7 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
         if code is None:
             raise
         raise OSError(int(code[1]), os.strerror(int(code[1])), str(path)) from error
+    path.chmod(0o666 & ~umask())  # safetensors makes a file that only its owner can read
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
@@ -76,11 +77,24 @@ def load_exactly(module: torch.nn.Module, tensors: Mapping[str, Tensor], *, wher
     """Copy `tensors` into the parameters and buffers of `module`; keys and shapes must be the same.
 
     Raises:
-        InputError: A key is missing or left over, or a shape differs. The module is then unchanged.
+        InputError: A key is missing or left over, a shape differs, or a value is not finite. The module is
+            then unchanged.
     """
     fix = "its config.json may be of another model"
     check_same(tensors, module.state_dict(), "this model", by="its config.json", where=where, fix=fix)
+    check_finite(tensors, where=where)
     module.load_state_dict(tensors)
+
+
+def check_finite(tensors: Mapping[str, Tensor], *, where: object) -> None:
+    """Refuse tensors with NaN or infinite values, which no training of ours saves.
+
+    Raises:
+        InputError: A value is not finite; the tensor is named.
+    """
+    for key, tensor in tensors.items():
+        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+            raise InputError(f"tensor '{key}' holds NaN or infinity", where=where, fix="the file is damaged")
 
 
 def check_same(

@@ -6,7 +6,13 @@ True
 """
 
 from unicode_cmg.regularizers.base import ParameterGroup, Regularizer, RegularizerConfig
-from unicode_cmg.regularizers.registry import Regularizers, available_regularizers, columns, regularizer_class
+from unicode_cmg.regularizers.registry import (
+    Regularizers,
+    available_regularizers,
+    check_trusted,
+    columns,
+    regularizer_class,
+)
 
 __all__ = [
     "ParameterGroup",
@@ -14,6 +20,7 @@ __all__ = [
     "RegularizerConfig",
     "Regularizers",
     "available_regularizers",
+    "check_trusted",
     "columns",
     "regularizer_class",
 ]

@@ -28,6 +28,13 @@ class RegularizerConfig(Config):
         description="weight of all loss terms of the regularizer, multiplied by their `loss_weights`",
     )
 
+    def code(self) -> tuple[str, ...]:
+        """What is imported and run because these settings name it, such as `package.module:callable`.
+
+        A regularizer whose settings name code overrides this: the code runs only if the user trusts it.
+        """
+        return ()
+
 
 @dataclass(frozen=True)
 class ParameterGroup:

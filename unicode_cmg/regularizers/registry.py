@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from importlib import import_module
 from importlib.metadata import EntryPoint
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 from unicode_cmg.batch import StepView
 from unicode_cmg.config import NamedConfig
 from unicode_cmg.entry_points import load_offered, offered, wrong_offer
-from unicode_cmg.errors import unknown
+from unicode_cmg.errors import InputError, printable, unknown
 from unicode_cmg.regularizers.base import ParameterGroup, Regularizer, RegularizerConfig
 
 GROUP = "unicode_cmg.regularizers"
@@ -132,6 +133,28 @@ def columns(entries: Iterable[NamedConfig]) -> tuple[str, ...]:
     """
     read = (column for entry in entries for column in regularizer_class(entry.name).columns(entry.settings))
     return tuple(dict.fromkeys(read))
+
+
+def check_trusted(entries: Iterable[NamedConfig], trust_code: bool, *, where: object) -> None:
+    """Refuse regularizers whose settings name code to run, unless the user trusts it; then name it first.
+
+    Args:
+        entries: Name and settings of each.
+        trust_code: Whether the user said so.
+        where: The file that names it, for the error message.
+
+    Raises:
+        InputError: Settings name code, and the user has not said that it may run.
+    """
+    named = [code for entry in entries for code in cast("RegularizerConfig", entry.settings).code()]
+    if named and not trust_code:
+        raise InputError(
+            f"it names code to import and run: {', '.join(named)}",
+            where=where,
+            fix="read that code; if you trust it, add --trust-code (in Python trust_code=True)",
+        )
+    if named:
+        print(printable(f"importing {', '.join(named)}, named by {where}"), file=sys.stderr, flush=True)
 
 
 def _loaded(point: EntryPoint, where: object) -> type[Regularizer]:

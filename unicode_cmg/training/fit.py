@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 import yaml
+from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list
 
-from unicode_cmg.checkpoints.folders import STATE_FILES, newest_checkpoint
+from unicode_cmg.checkpoints.folders import STATE_FILES, whole_checkpoint
 from unicode_cmg.checkpoints.native import save_pretrained
 from unicode_cmg.checkpoints.tensors import load_exactly
 from unicode_cmg.data.store import FeatureStore
@@ -20,7 +23,7 @@ from unicode_cmg.methods import method_class
 from unicode_cmg.methods.base import Method
 from unicode_cmg.model import evaluating
 from unicode_cmg.progress import Progress
-from unicode_cmg.regularizers import Regularizers, columns
+from unicode_cmg.regularizers import Regularizers, check_trusted, columns
 from unicode_cmg.training.config import PretrainConfig
 from unicode_cmg.training.diagnosis import Callback, Verdict, read_verdict
 from unicode_cmg.training.diagnosis.watch import Watch, model_figures, sample_findings
@@ -73,6 +76,7 @@ def fit(
     resume: Resume = "never",
     progress: bool | None = None,
     callbacks: Sequence[Callback] = (),
+    trust_code: bool = False,
 ) -> RunResult:
     """Pretrain a method and write the run's folder (layout in docs/reference/files.md).
 
@@ -87,16 +91,23 @@ def fit(
             newest, in `run`, and drops what `run` holds of later steps.
         progress: True for a bar, False for nothing, None for a bar on a terminal and plain lines elsewhere.
         callbacks: Who is told of log lines, of findings such as codes without use, and of the verdict.
+        trust_code: Whether to import and run what the configuration names as `package.module:callable`.
 
     Raises:
-        InputError: Configuration, data or checkpoint do not fit, or the disk is full; what was on disk before
-            is intact.
+        InputError: Configuration, data or checkpoint do not fit, the disk is full, or the configuration names
+            code that is not trusted; what was on disk before is intact.
         NonFiniteLoss: A loss or gradient became NaN or infinite; nothing was saved after it.
         Interrupted: SIGINT or SIGTERM arrived; a checkpoint of the last step was written.
     """
     run, training = Path(run), config.training
-    with accelerated(training.precision) as accelerator, preserved(), reproducible(training.deterministic):
-        start = find_start(run, resume)
+    check_trusted(config.regularizers, trust_code, where="the configuration")
+    with (
+        accelerated(training.precision) as accelerator,
+        preserved(),
+        reproducible(training.deterministic),
+        locked(run) if accelerator.is_main_process else nullcontext(),
+    ):
+        start = _agreed_start(run, resume, accelerator)
         store = FeatureStore.open(config.data.store)
         val_store = None if config.data.val_store is None else FeatureStore.open(config.data.val_store)
         seed_everything(training.seed)
@@ -107,7 +118,9 @@ def fit(
         trainer = Trainer(method, config, accelerator, regularizers.to(accelerator.device))
         read = tuple(dict.fromkeys((*method.modalities, *columns(config.regularizers))))
         loop = Loop(config, run, trainer, accelerator, store, val_store, read)
-        if start is not None:
+        if start is None:
+            trainer.objective.check(store, accelerator, read)
+        else:
             loop.restore(start)
         accelerator.wait_for_everyone()  # before the first rank changes what the others still look at
         if not accelerator.is_main_process:
@@ -115,40 +128,42 @@ def fit(
             accelerator.wait_for_everyone()
             given = read_verdict(run) or Verdict(step=loop.step, steps=loop.total)
             return RunResult(run, run / MODEL, loop.step, loop.seconds, run / METRICS, {}, given)
-        with locked(run):
-            tensorboard = run / TENSORBOARD if training.tensorboard else None
-            log = MetricsLog(run / METRICS, after_step=loop.step, tensorboard=tensorboard)
-            write_text(run / CONFIG, yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))
-            prepare(run, step=loop.step)
-            loop.counts.write(run / DATA)
-            shown = Progress(progress, total=loop.total, unit="step", done=loop.step)
-            shown.say(loop.counts.summary())
-            watch = Watch(loop.course(), run, callbacks, shown.say)
-            watch.start(sample_findings(config, method, store), log.kept)
-            try:
-                loop.train(log, shown, watch)
-            finally:
-                shown.close()
-                log.close()
-            save_pretrained(method, run / MODEL, extra={"step": loop.step, "data": store.fingerprint})
-            verdict = watch.end(model_figures(config, method, store, accelerator.device))
+        tensorboard = run / TENSORBOARD if training.tensorboard else None
+        log = MetricsLog(run / METRICS, after_step=loop.step, tensorboard=tensorboard)
+        write_text(run / CONFIG, yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))
+        prepare(run, step=loop.step)
+        loop.counts.write(run / DATA)
+        shown = Progress(progress, total=loop.total, unit="step", done=loop.step)
+        shown.say(loop.counts.summary())
+        watch = Watch(loop.course(), run, callbacks, shown.say)
+        watch.start(sample_findings(config, method, store), log.kept)
+        try:
+            loop.train(log, shown, watch)
+        finally:
+            shown.close()
+            log.close()
+        save_pretrained(method, run / MODEL, extra={"step": loop.step, "data": store.fingerprint})
+        verdict = watch.end(model_figures(config, method, store, accelerator.device))
         accelerator.wait_for_everyone()
         return RunResult(run, run / MODEL, loop.step, loop.seconds, run / METRICS, log.last or {}, verdict)
 
 
-def load_regularizers(path: Path | str, store: FeatureStore) -> tuple[Method[Any], Regularizers]:
+def load_regularizers(
+    path: Path | str, store: FeatureStore, *, trust_code: bool = False
+) -> tuple[Method[Any], Regularizers]:
     """A method and the regularizers it was trained with, both in evaluation mode, on the CPU.
 
     Args:
         path: The folder of a run, whose newest checkpoint is taken, or one of its checkpoints.
         store: Features of the kind the run was trained on; they tell the regularizers their shapes.
+        trust_code: Whether to import and run what the run's configuration names as `package.module:callable`.
 
     Raises:
         InputError: There is no checkpoint of a run here, the run had no regularizers, a file is damaged,
-            or the store lacks what they read.
+            the store lacks what they read, or the run names code that is not trusted.
     """
     path = Path(path)
-    folder = path if all((path / name).is_file() for name in STATE_FILES) else newest_checkpoint(path)
+    folder = path if all((path / name).is_file() for name in STATE_FILES) else whole_checkpoint(path)
     if folder is None:
         raise InputError(
             "there is no checkpoint of a run here",
@@ -160,10 +175,22 @@ def load_regularizers(path: Path | str, store: FeatureStore) -> tuple[Method[Any
     config = PretrainConfig.parse(state.config, where=folder)
     if not config.regularizers:
         raise InputError("the run was trained without regularizers", where=path)
+    check_trusted(config.regularizers, trust_code, where=folder)
     method: Method[Any] = Method.from_pretrained(folder)
     regularizers = _fresh_regularizers(config, method, store)
     load_exactly(regularizers, groups["regularizers"], where=folder)
     return method, regularizers.eval()
+
+
+def _agreed_start(run: Path, resume: Resume, accelerator: Accelerator) -> Path | None:
+    """What `find_start` finds, which only the first rank may look for: it holds the lock."""
+    found: list[Any] = [None]
+    if accelerator.is_main_process:
+        found = [find_start(run, resume)]
+    if accelerator.num_processes > 1:
+        broadcast_object_list(found)
+    start: Path | None = found[0]
+    return start
 
 
 def _fresh_regularizers(config: PretrainConfig, method: Method[Any], store: FeatureStore) -> Regularizers:

@@ -13,6 +13,7 @@ from accelerate import Accelerator
 
 from unicode_cmg.checkpoints.folders import WEIGHTS_FILE, checkpoint_folder
 from unicode_cmg.checkpoints.native import write_model
+from unicode_cmg.checkpoints.sums import write_sums
 from unicode_cmg.checkpoints.tensors import load_exactly, read_tensors
 from unicode_cmg.data.store import FeatureStore
 from unicode_cmg.errors import InputError
@@ -105,14 +106,20 @@ class Loop:
                 where=self._store.path,
                 fix="resume with the same feature store, or start a new run with another --to",
             )
-        load_exactly(self._trainer.method, read_tensors(folder / WEIGHTS_FILE), where=folder / WEIGHTS_FILE)
-        load_exactly(self._trainer.regularizers, groups["regularizers"], where=folder)
-        self._trainer.optimizers.restore(groups, where=folder)
-        if self._accelerator.scaler is not None and state.scaler is not None:
-            self._accelerator.scaler.load_state_dict(state.scaler)
-        self._window.restore(groups["window"], state.window, self._accelerator.device)
-        self._tally.restore(groups["tally"], self._accelerator.device)
-        randomness.restore(groups["random"], state.random)
+        try:
+            load_exactly(
+                self._trainer.method, read_tensors(folder / WEIGHTS_FILE), where=folder / WEIGHTS_FILE
+            )
+            load_exactly(self._trainer.regularizers, groups["regularizers"], where=folder)
+            self._trainer.optimizers.restore(groups, where=folder)
+            if self._accelerator.scaler is not None and state.scaler is not None:
+                self._accelerator.scaler.load_state_dict(state.scaler)
+            self._window.restore(groups["window"], state.window, self._accelerator.device)
+            self._tally.restore(groups["tally"], self._accelerator.device)
+            randomness.restore(groups["random"], state.random)
+        except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError) as error:
+            # a state that somebody put together fails wherever it does not fit
+            raise InputError(f"its state cannot be restored ({error})", where=folder) from None
         self.step, self._trained_before = state.step, state.seconds
         self._trainer.guard.checkpoint = folder
 
@@ -211,6 +218,7 @@ class Loop:
             with atomic_directory(folder) as scratch:
                 write_model(self._trainer.method, scratch, extra={"step": self.step, "data": state.data})
                 write_state(scratch, state, groups)
+                write_sums(scratch)
             prune(self._run, self._config.training.keep_checkpoints)
         self._accelerator.wait_for_everyone()
         self._trainer.guard.checkpoint = folder

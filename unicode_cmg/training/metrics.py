@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from jaxtyping import Bool, Float, Int64
+from pydantic import ConfigDict, Field
 from torch import Tensor
 
-from unicode_cmg.config import flat
+from unicode_cmg.config import Config, flat
 from unicode_cmg.errors import InputError
-from unicode_cmg.files import disk_errors, write_text
+from unicode_cmg.files import disk_errors, parse_json, read_text, write_text
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -130,6 +131,37 @@ class Window:
         self._sum = tensors["sum"].to(device) if "sum" in tensors else None
 
 
+class MetricsLine(Config):
+    """A line of `metrics.jsonl`; numbers that are not finite were written as null."""
+
+    model_config = ConfigDict(extra="allow")
+
+    step: int = Field(ge=0, lt=2**63)
+    epoch: int | None = None
+    seconds: float = 0.0
+    lr: float | None = None
+    loss: dict[str, float | None] | None = None
+    gradient_norm: dict[str, float | None] | None = None
+    codebook: dict[str, float | None] | None = None
+    validation: dict[str, float | None] | None = None
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """The lines of a log; a last line without its end was cut off when the run stopped, and is left out.
+
+    Raises:
+        InputError: A line is not what `MetricsLog` writes.
+    """
+    if path.stat().st_size == 0:
+        return []
+    lines = []
+    for number, line in enumerate(read_text(path).split("\n")[:-1], start=1):
+        where = f"{path}: line {number}"
+        lines.append(parse_json(line, where=where))
+        MetricsLine.parse(lines[-1], where=where)
+    return lines
+
+
 class MetricsLog:
     """The log of a run, continued after a step.
 
@@ -143,7 +175,8 @@ class MetricsLog:
         kept: The lines of a continued run.
 
     Raises:
-        InputError: TensorBoard is wanted and not installed, or the disk is full or not writable.
+        InputError: The file is damaged, TensorBoard is wanted and not installed, or the disk is full or not
+            writable.
     """
 
     def __init__(self, path: Path, *, after_step: int, tensorboard: Path | None = None) -> None:
@@ -151,14 +184,10 @@ class MetricsLog:
         self._path = path
         kept = []
         self.kept: list[dict[str, Any]] = []
-        for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
-            try:
-                entry = json.loads(line)
-            except json.JSONDecodeError:
-                break
+        for entry in read_metrics(path) if path.exists() else ():
             if entry["step"] > after_step:
                 break
-            kept.append(line)
+            kept.append(json.dumps(entry, allow_nan=False))
             self.kept.append(entry)
             self.last = entry if "loss" in entry else self.last
         self._writer = None if tensorboard is None else tensorboard_writer(tensorboard, after_step=after_step)

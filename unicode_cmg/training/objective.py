@@ -72,6 +72,27 @@ class Objective:
             self._weights_fit = True
         return terms, self._weights.total(terms, factors)
 
+    def check(self, store: FeatureStore, accelerator: Accelerator, columns: Sequence[str]) -> None:
+        """Compute the terms of two clips once, so that settings that do not fit are found before training.
+
+        Nothing changes: no gradient is computed, and the global random states stay as they are.
+
+        Args:
+            store: The data to train on.
+            accelerator: Device and precision.
+            columns: What to read: the method's modalities, and what the regularizers read beside them.
+
+        Raises:
+            InputError: `loss_weights` does not fit the terms.
+        """
+        method = self._method
+        with evaluating(method, self._regularizers), preserved(), accelerator.autocast(), torch.no_grad():
+            batch = store.batch(range(min(2, len(store))), modalities=columns).to(accelerator.device)
+            method.begin_step(step=0, epoch=0)
+            representation = method.represent(batch.only(method.modalities))
+            generator = validation_generator(self._config.training.seed, 0)
+            self.losses(batch, representation, generator=generator, number=0)
+
     def validate(
         self, store: FeatureStore, accelerator: Accelerator, columns: Sequence[str]
     ) -> dict[str, float]:

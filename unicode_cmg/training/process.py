@@ -81,8 +81,20 @@ def reproducible(active: bool) -> Iterator[None]:
         torch.use_deterministic_algorithms(before)
 
 
+class Stopped(KeyboardInterrupt):
+    """A second signal: the process leaves at once, without a checkpoint.
+
+    Attributes:
+        signal: Number of the signal.
+    """
+
+    def __init__(self, signal: int) -> None:
+        self.signal = signal
+        super().__init__("interrupted at once; the last checkpoint is the newest in the run's folder")
+
+
 class StopRequest:
-    """Within the block, a first SIGINT or SIGTERM only sets `received`; a second raises KeyboardInterrupt.
+    """Within the block, a first SIGINT or SIGTERM only sets `received`; a second raises `Stopped`.
 
     The handlers that were there before come back on the second signal and at the end of the block. Outside
     the main thread Python allows no handlers, and nothing is caught.
@@ -107,7 +119,7 @@ class StopRequest:
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if self.received is not None:
             self._put_back()
-            raise KeyboardInterrupt
+            raise Stopped(number)
         self.received = number
 
     def _put_back(self) -> None:

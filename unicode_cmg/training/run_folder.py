@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import fcntl
 import os
-import shutil
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field
 from torch import Tensor
 
-from unicode_cmg.checkpoints.folders import STATE_FILES, checkpoint_folders, newest_checkpoint
-from unicode_cmg.checkpoints.tensors import read_tensors, write_tensors
+from unicode_cmg._scratch import remove_folder, sweep_folder
+from unicode_cmg.checkpoints.folders import (
+    STATE_FILES,
+    check_checkpoint,
+    checkpoint_folders,
+    newest_checkpoint,
+    whole_checkpoint,
+)
+from unicode_cmg.checkpoints.tensors import check_finite, read_tensors, write_tensors
 from unicode_cmg.config import Config, flat
 from unicode_cmg.errors import InputError
 from unicode_cmg.files import disk_errors, read_json
@@ -77,6 +83,9 @@ def read_state(folder: Path) -> tuple[TrainingState, TensorGroups]:
     for key, value in read_tensors(folder / STATE_FILES[1]).items():
         group, _, name = key.partition("/")
         groups[group][name] = value
+    for group, named in groups.items():
+        if group != "window":  # with a loss scaler the norm of a gradient may have been infinite
+            check_finite(named, where=folder / STATE_FILES[1])
     return state, groups
 
 
@@ -84,12 +93,11 @@ def find_start(run: Path, resume: Resume) -> Path | None:
     """The checkpoint a run starts from, or None for a fresh start.
 
     Raises:
-        InputError: `run` holds a run and may not be continued, or there is nothing to continue.
+        InputError: `run` holds a run and may not be continued, there is nothing to continue, or what there is
+            is damaged.
     """
-    if run.exists() and not run.is_dir():
-        raise InputError("this is a file", where=run, expected="a folder for the run")
     if resume == "auto":
-        return newest_checkpoint(run)
+        return whole_checkpoint(run)
     # a run that failed before its first logged step left nothing worth keeping
     log = run / METRICS
     holds_run = newest_checkpoint(run) or (run / MODEL).exists() or (log.is_file() and log.stat().st_size)
@@ -100,7 +108,11 @@ def find_start(run: Path, resume: Resume) -> Path | None:
             )
         return None
     source = Path(resume)
-    start = source if (source / STATE_FILES[0]).is_file() else newest_checkpoint(source)
+    if (source / STATE_FILES[0]).is_file():
+        check_checkpoint(source)
+        start: Path | None = source
+    else:
+        start = whole_checkpoint(source)
     if start is None:
         raise InputError(
             "there is no complete checkpoint to resume from",
@@ -120,10 +132,15 @@ def find_start(run: Path, resume: Resume) -> Path | None:
 def locked(run: Path) -> Iterator[None]:
     """Make the folder and keep other processes from training in it; the lock ends with the process.
 
+    A folder that is still empty at the end is removed.
+
     Raises:
         InputError: Another process is training here, or the folder cannot be made.
     """
+    if run.exists() and not run.is_dir():
+        raise InputError("this is a file", where=run, expected="a folder for the run")
     with disk_errors(run):
+        new = not run.exists()
         run.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(run, os.O_RDONLY)
     try:
@@ -137,6 +154,9 @@ def locked(run: Path) -> Iterator[None]:
             ) from None
         yield
     finally:
+        if new:
+            with suppress(OSError):
+                run.rmdir()  # if nothing was written there
         os.close(descriptor)
 
 
@@ -160,17 +180,17 @@ def check_unchanged(before: Mapping[str, Any], now: Mapping[str, Any], *, where:
 
 def prepare(run: Path, *, step: int) -> None:
     """Clear away what is not part of the run up to `step`: scratch of killed writes, checkpoints after it."""
-    for scratch in (run / CHECKPOINTS).glob(".step-*"):
-        shutil.rmtree(scratch, ignore_errors=True)
+    for folder in (run, run / CHECKPOINTS):
+        sweep_folder(folder)
     for done, folder in checkpoint_folders(run):
         if done > step:
-            shutil.rmtree(folder)
+            remove_folder(folder)
 
 
 def prune(run: Path, keep: int) -> None:
     """Remove all but the newest `keep` checkpoints."""
     for _, folder in checkpoint_folders(run)[:-keep]:
-        shutil.rmtree(folder)
+        remove_folder(folder)
 
 
 def _shown(values: Mapping[str, Any], key: str) -> str:

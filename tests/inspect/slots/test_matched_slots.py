@@ -161,7 +161,9 @@ def test_tokens_of_a_module_have_numbers_and_no_places(tmp_path: Path) -> None:
     store = write_store(tmp_path / "store", columns=("audio", "video", "text", "deep"))
     teachers = {"text": {}, "halves": {"column": "deep", "module": "test_matched_slots:Halves"}}
     run = slot_run(store, tmp_path / "run", {**SLOTS, "teachers": teachers})
-    found = matched_slots(run, store)
+    with pytest.raises(InputError, match=r"names code to import and run: test_matched_slots:Halves"):
+        matched_slots(run, store)
+    found = matched_slots(run, store, trust_code=True)
     assert list(found.teachers) == ["text", "halves"]
     assert found.moments == ()
     halves = found.teachers["halves"]

@@ -236,7 +236,7 @@ def test_a_mistake_is_one_line(
 
 @pytest.mark.slow
 def test_the_report_of_a_run_has_its_slots(run: Path, store: FeatureStore) -> None:
-    text = build_report(run).read_text(encoding="utf-8")
+    text = build_report(run, features=store.path).read_text(encoding="utf-8")
     page = Page(text)
     assert {"id": "slots"} in page.of("section")
     assert {"href": "#slots"} in page.of("a")
@@ -256,10 +256,12 @@ def test_the_report_of_a_run_has_its_slots(run: Path, store: FeatureStore) -> No
 def test_the_report_says_why_there_are_no_pictures(tmp_path: Path) -> None:
     store = write_store(tmp_path / "store")
     run = slot_run(store, tmp_path / "run")
-    store.path.rename(tmp_path / "elsewhere")
-    page = Page(build_report(run).read_text(encoding="utf-8"))
+    page = Page(build_report(run, features=tmp_path / "gone").read_text(encoding="utf-8"))
     assert "No picture of what the slots attend to: " in page.text
     assert "no such folder" in page.text
+    page = Page(build_report(run).read_text(encoding="utf-8"))
+    assert "No picture of what the slots attend to: " in page.text
+    assert "outside of its folder; name them with --features" in page.text
     assert page.of("article") == []
     assert json.loads((run / "results.json").read_text())["slots"] is None
 

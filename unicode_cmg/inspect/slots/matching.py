@@ -48,6 +48,7 @@ def matched_slots(
     clips: int | Sequence[str] = 8,
     tokens: int = 20,
     seed: int = 0,
+    trust_code: bool = False,
 ) -> MatchedSlots:
     """Which slots of the teachers align with the same joint slot, and which tokens they are made of.
 
@@ -61,13 +62,14 @@ def matched_slots(
         clips: The first so many, or their ids.
         tokens: How many to list for each slot at most; of a short sequence three in ten.
         seed: Seed of the slots' start.
+        trust_code: Whether to import and run what the run's configuration names as `package.module:callable`.
 
     Raises:
         InputError: There is no checkpoint of such a run, the store lacks what it reads, or a clip is unknown.
     """
     at_least("slots", 1, tokens=tokens)
     rows = _rows(store, clips)
-    method, regularizers = load_regularizers(path, store)
+    method, regularizers = load_regularizers(path, store, trust_code=trust_code)
     alignment = next((member for member in regularizers if isinstance(member, SlotAlignment)), None)
     if alignment is None:
         names = ", ".join(member.name for member in regularizers)

@@ -160,6 +160,10 @@ class SlotAlignmentConfig(AlignerConfig, RegularizerConfig):
         description="share of the run's steps over which the learning rates rise linearly",
     )
 
+    def code(self) -> tuple[str, ...]:
+        """The modules of the teachers."""
+        return tuple(teacher.module for teacher in self.teachers.values() if teacher.module is not None)
+
     @field_validator("teachers")
     @classmethod
     def _names_can_name_modules(cls, teachers: dict[str, TeacherConfig]) -> dict[str, TeacherConfig]:
