@@ -151,7 +151,7 @@ def _of_each(
     found: FoundCodebooks, folder: Path, name: str | None, work: Callable[[NamedCodebook], RecordT]
 ) -> list[tuple[Path, NamedCodebook, RecordT]]:
     """For each chosen codebook its folder, itself, and what `work` makes of it."""
-    names = [codebook.name for codebook in found.codebooks] if name == ALL else [name]
+    names = [codebook.name for codebook in (found.codebooks or found.candidates)] if name == ALL else [name]
     done = []
     for codebook in [found.load(each) for each in names or [None]]:
         try:

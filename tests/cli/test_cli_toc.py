@@ -238,3 +238,12 @@ def protected(tmp_path: Path) -> Iterator[Path]:
 def test_a_protected_folder_is_named(command, toy, protected: Path) -> None:
     for target in (protected, protected / "toc"):
         assert f"{target}: cannot be written (" in command("toc", toy.run, "--to", target).error
+
+
+def test_all_refines_what_is_only_likely_to_be_a_codebook_too(command, tmp_path: Path) -> None:
+    torch.save({"my_codebooks": torch.randn(2, 6, 4), "other": torch.randn(3, 3)}, tmp_path / "own.pt")
+    assert command("toc", tmp_path / "own.pt", "--codebook", "all", "--to", tmp_path / "toc").code == 0
+    assert sorted(folder.name for folder in (tmp_path / "toc").iterdir()) == [
+        "my_codebooks.0",
+        "my_codebooks.1",
+    ]

@@ -170,9 +170,12 @@ CASES: dict[str, tuple[Callable[[Path], Path], str]] = {
     "no archive": (lambda at: written(at / "b.npz", b"PK\x03\x04 no zip"), rf"b\.npz: {NO_NUMPY_FILE}"),
     "a pickle for an array": (
         lambda at: written(at / "pickled.npy", pickle.dumps([1.0])),
-        r"pickled\.npy: holds no codebook",
+        r"pickled\.npy: a pickle without any tensor or array in it",
     ),
-    "an archive of nothing": (lambda at: archive(at / "nothing.npz"), "holds no codebook that is recognised"),
+    "an archive of nothing": (
+        lambda at: archive(at / "nothing.npz"),
+        "a NumPy archive without any tensor or array",
+    ),
     "an empty torch file": (
         lambda at: written(at / "none.pt", b""),
         r"none\.pt: the file is empty; copy or download it again",

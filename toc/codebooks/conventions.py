@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Shaped
 
+from toc.codebooks.evidence import Tensors, by_structure, effective
 from toc.codebooks.files import Stored
 
 
@@ -51,13 +53,14 @@ class FoundCodebook:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
-        return {
+        values: dict[str, Any] = {
             "name": self.name,
             "shape": list(self.codes.shape),
             "dtype": self.codes.dtype,
             "kind": self.kind,
             "key": self.key,
         }
+        return values | ({"refused": self.codes.refused} if self.codes.refused else {})
 
 
 def _ending(pattern: str) -> re.Pattern[str]:
@@ -70,6 +73,8 @@ CONVENTIONS = (
     Convention("Mimi", _ending(r"_?codebook\.embed(?:ding)?_sum"), usage="cluster_usage"),
     Convention("DAC", _ending(r"codebook\.weight")),
     Convention("VQGAN", re.compile(r"(?P<place>(?:.*\.)?\w*(?:quantiz|vq)\w*\.)_?embeddings?\.weight")),
+    Convention("SimVQ", _ending(r"frozen_codebook")),
+    Convention("wav2vec 2.0", _ending(r"(?:codevectors|quantizer\.vars)"), axes=(3,)),
     Convention("released CMG", _ending(r"Cross_quantizer(?:_coarse)?\.embedding"), axes=(2, 3), stacked=True),
 )
 """The first that matches applies. The image tokenizers of Chameleon, Emu3 and Janus are stored as VQGAN's."""
@@ -79,28 +84,55 @@ _QUANTIZER = re.compile(r"(?<=\w)_(?:residual_)?(?:vector_)?(?:quantizer|quantiz
 _UNLIKE_CODES = re.compile(r"proj|avg|ema|sum|count|usage|norm|bias|frozen|transform")
 
 
-def recognise(tensors: Mapping[str, Stored]) -> list[FoundCodebook]:
-    """The codebooks of known conventions, in counting order; one that several layers share is listed once."""
+def recognise(tensors: Tensors) -> list[FoundCodebook]:
+    """The codebooks of a file, in counting order; one that several layers share is listed once.
+
+    They are of a known convention, or told by their neighbours (`toc.codebooks.evidence`).
+    """
     parts: list[tuple[str, str, Stored]] = []
     places: list[tuple[tuple[str, ...], str]] = []
     memories = set()
     for key, stored in tensors.items():
-        for convention in CONVENTIONS:
-            match = convention.key.fullmatch(key)
-            codes = _codes(convention, key, tensors) if match else None
-            if not match or codes is None:
-                continue
-            if stored.memory is None or stored.memory not in memories:
-                place = tuple(match["place"].rstrip(".").split(".")) if match["place"] else ()
-                single = len(codes.shape) == 2 or codes.shape[0] == 1
-                for at, matrix in enumerate([codes] if len(codes.shape) == 2 else codes.matrices()):
-                    parts.append((key if single else f"{key}.{at}", convention.kind, matrix))
-                    layer = ("layers", str(at)) if convention.stacked and not single else ()
-                    places.append(((*place, *layer), "" if single or convention.stacked else f"head{at}"))
-            memories.add(stored.memory)
-            break
-    found = [FoundCodebook(name, *part) for name, part in zip(_short_names(places), parts, strict=True)]
+        kind, place, stacked, matrices = _read_as(key, tensors)
+        if not matrices:
+            continue
+        if stored.memory is None or stored.memory not in memories:
+            single = len(matrices) == 1
+            for at, matrix in enumerate(matrices):
+                parts.append((key if single else f"{key}.{at}", kind, matrix))
+                layer = ("layers", str(at)) if stacked and not single else ()
+                places.append(((*place, *layer), "" if single or stacked else f"head{at}"))
+        memories.add(stored.memory)
+    names = _short_names(places)
+    if len(set(names)) < len(names):
+        names = [key for key, _, _ in parts]
+    found = [FoundCodebook(name, *part) for name, part in zip(names, parts, strict=True)]
     return sorted(found, key=lambda codebook: _counting(codebook.name))
+
+
+def _read_as(key: str, tensors: Tensors) -> tuple[str, tuple[str, ...], bool, list[Stored]]:
+    """Kind, place, whether the codebooks are layers of a stack, and the codebooks of one tensor."""
+    stored = tensors[key]
+    for convention in CONVENTIONS:
+        match = convention.key.fullmatch(key)
+        if not match or not stored.floating or len(stored.shape) not in convention.axes:
+            continue
+        place = tuple(match["place"].rstrip(".").split(".")) if match["place"] else ()
+        if not convention.usage:
+            return convention.kind, place, convention.stacked, effective(key, tensors)
+        usage = tensors.get(f"{key.rpartition('.')[0]}.{convention.usage}")
+        if usage is not None and usage.shape == stored.shape[:1]:
+            read = partial(_mean, stored, usage)
+            return convention.kind, place, False, [Stored(stored.shape, stored.dtype, read)]
+    kind = by_structure(key, tensors)
+    words = tuple(key.removesuffix(".weight").split("."))
+    if kind and words[-1].isdigit():
+        return kind, words, False, effective(key, tensors)
+    return kind, words[:-1], False, effective(key, tensors) if kind else []
+
+
+def _mean(sums: Stored, usage: Stored) -> Float[np.ndarray, "codes dim"]:
+    return mean_of_sums(sums.read(), usage.read())
 
 
 def looks_like_codes(key: str, stored: Stored) -> bool:
@@ -115,19 +147,6 @@ def looks_like_codes(key: str, stored: Stored) -> bool:
     )
 
 
-def _codes(convention: Convention, key: str, tensors: Mapping[str, Stored]) -> Stored | None:
-    """The codebook of a tensor whose key matches; None if its shape or type does not."""
-    stored = tensors[key]
-    if not stored.floating or len(stored.shape) not in convention.axes:
-        return None
-    if not convention.usage:
-        return stored
-    usage = tensors.get(f"{key.rpartition('.')[0]}.{convention.usage}")
-    if usage is None or usage.shape != stored.shape[:1]:
-        return None
-    return Stored(stored.shape, stored.dtype, lambda: mean_of_sums(stored.read(), usage.read()))
-
-
 def mean_of_sums(
     sums: Float[np.ndarray, "codes dim"], usage: Shaped[np.ndarray, " codes"]
 ) -> Float[np.ndarray, "codes dim"]:
@@ -140,12 +159,14 @@ def mean_of_sums(
     return np.asarray(sums.astype(kind) / np.maximum(usage.astype(kind), kind.type(1e-5))[:, None])
 
 
-def by_key(key: str, stored: Stored) -> list[FoundCodebook]:
+def by_key(key: str, tensors: Tensors) -> list[FoundCodebook]:
     """A tensor under its key; the matrices of one with three axes as `KEY.0`, `KEY.1`, ..."""
-    if len(stored.shape) != 3:
+    stored = tensors[key]
+    if len(stored.shape) not in (2, 3) or key.endswith(".weight"):
         return [FoundCodebook(key, key, "array", stored)]
-    keys = [f"{key}.{at}" for at in range(stored.shape[0])]
-    return [FoundCodebook(k, k, "array", matrix) for k, matrix in zip(keys, stored.matrices(), strict=True)]
+    parts = effective(key, tensors)
+    keys = [key] if len(stored.shape) == 2 else [f"{key}.{at}" for at in range(len(parts))]
+    return [FoundCodebook(k, k, "array", matrix) for k, matrix in zip(keys, parts, strict=True)]
 
 
 def _short_names(places: Sequence[tuple[tuple[str, ...], str]]) -> list[str]:

@@ -45,12 +45,14 @@ class Stored:
             which is read as float32.
         read: Reads the values; raises `CodebookError` if they cannot become a NumPy array.
         memory: Equal for two tensors of a file that share their values; None where nothing can be shared.
+        refused: Why it cannot be refined although it is a codebook; `read` raises this. Empty for any other.
     """
 
     shape: tuple[int, ...]
     dtype: str
     read: Callable[[], Shaped[np.ndarray, ...]]
     memory: Hashable | None = None
+    refused: str = ""
 
     @property
     def floating(self) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from jaxtyping import Float
 from toc.arrays import CodebookError, as_codebook
 from toc.codebooks.checkpoint import NUMPY, open_checkpoint
 from toc.codebooks.conventions import FoundCodebook, by_key, looks_like_codes, recognise
-from toc.codebooks.files import Stored
+from toc.codebooks.evidence import Tensors
 
 _SHOWN = 8
 _OPTION = " (--codebook NAME)"
@@ -54,7 +53,7 @@ class FoundCodebooks:
     kind: str
     codebooks: tuple[FoundCodebook, ...]
     candidates: tuple[FoundCodebook, ...]
-    tensors: Mapping[str, Stored]
+    tensors: Tensors
 
     def load(self, name: str | None = None) -> NamedCodebook:
         """Read one codebook.
@@ -69,10 +68,11 @@ class FoundCodebooks:
                 the tensor is not a codebook.
         """
         found = self._only() if name is None else self._named(name)
-        vectors = found.codes.read()
         try:
-            return NamedCodebook(found.name, as_codebook(vectors))
+            return NamedCodebook(found.name, as_codebook(found.codes.read()))
         except CodebookError as error:
+            if str(self.path) in str(error):
+                raise
             raise CodebookError(f"{self.path} ({found.name}): {error}") from None
 
     def to_json(self) -> dict[str, Any]:
@@ -92,9 +92,10 @@ class FoundCodebooks:
             return f"{where} {_NOTHING}"
         rows = [("name", "codes x dims", "dtype", "stored as", "key")]
         rows += [(f.name, " x ".join(map(str, f.codes.shape)), f.codes.dtype, f.kind, f.key) for f in listed]
+        refused = [f"{f.name} cannot be refined: {f.codes.refused}" for f in listed if f.codes.refused]
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         lines = ["  ".join(x.ljust(w) for x, w in zip(row, widths, strict=True)).rstrip() for row in rows]
-        return "\n".join([where if self.codebooks else f"{where} {_GUESSED}", *lines])
+        return "\n".join([where if self.codebooks else f"{where} {_GUESSED}", *lines, *refused])
 
     def _only(self) -> FoundCodebook:
         if len(self.codebooks) == 1:
@@ -110,6 +111,8 @@ class FoundCodebooks:
             raise CodebookError(
                 f"{self.path}: {_GUESSED} {_some(self.candidates)}; choose one by its key{_OPTION}"
             )
+        if not self.tensors:
+            raise CodebookError(f"{self.path}: a {self.kind} without any tensor or array in it")
         raise CodebookError(f"{self.path}: {_NOTHING}")
 
     def _named(self, name: str) -> FoundCodebook:
@@ -145,7 +148,7 @@ class FoundCodebooks:
         stored = self.tensors[key]
         keys = {key, *(f"{key}.{at}" for at in range(stored.shape[0] if len(stored.shape) == 3 else 0))}
         listed = [found for found in (*self.codebooks, *self.candidates) if found.key in keys]
-        return listed or by_key(key, stored)
+        return listed or by_key(key, self.tensors)
 
     def _complete(self, name: str) -> str | None:
         """The key that equals `name` or, if there is only one such key, ends with it."""
@@ -166,16 +169,17 @@ def find_codebooks(path: str | Path) -> FoundCodebooks:
         CodebookError: There is no such file, it is damaged or of another kind, it holds pickled objects, or
             it can only be opened with torch, which is not installed.
     """
-    kind, tensors, declared = open_checkpoint(Path(path))
+    kind, found, declared = open_checkpoint(Path(path))
+    tensors = Tensors(found)
     if declared is not None:
         codebooks = [FoundCodebook(name, key, "unicode-cmg", tensors[key]) for name, key in declared.items()]
     else:
         codebooks = recognise(tensors)
         if kind in NUMPY and not codebooks:  # arrays that the user has chosen, not all tensors of a model
-            real = [(key, s) for key, s in tensors.items() if s.floating and len(s.shape) in (2, 3)]
-            codebooks = [found for key, stored in real for found in by_key(key, stored)]
-    guesses = [] if codebooks else [item for item in tensors.items() if looks_like_codes(*item)]
-    candidates = tuple(found for key, stored in guesses for found in by_key(key, stored))
+            real = [key for key, s in tensors.items() if s.floating and len(s.shape) in (2, 3)]
+            codebooks = [each for key in real for each in by_key(key, tensors)]
+    guesses = [] if codebooks else [key for key, stored in tensors.items() if looks_like_codes(key, stored)]
+    candidates = tuple(each for key in guesses for each in by_key(key, tensors))
     return FoundCodebooks(Path(path), kind, tuple(codebooks), candidates, tensors)
 
 
