@@ -30,7 +30,7 @@ class _Commands(TyperGroup):
 
 app = typer.Typer(cls=_Commands, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
 data_app = typer.Typer(no_args_is_help=True)
-app.add_typer(data_app, name="data", help="Write the embedded data set, or check a data set.")
+app.add_typer(data_app, name="data", help="Import, show, check and export features; write embedded data.")
 
 AsJson = Annotated[
     bool, typer.Option("--json", help="Print the result as JSON on stdout, and nothing else there.")
@@ -126,22 +126,123 @@ def digits(
     console.finish({"to": str(to), **manifest}, f"{to}: {clips} clips", as_json)
 
 
-@data_app.command(short_help="Check a data set before training.")
+@data_app.command("import", short_help="Write a feature store from files that you have.")
+def import_data(
+    source: Annotated[
+        Path,
+        typer.Argument(
+            help="An .npz, HDF5 or Parquet file, a folder of .npy files, a data set, or a published layout."
+        ),
+    ],
+    to: Annotated[Path, typer.Option(help="Feature store to write.")],
+    modality: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=KEY",
+            help="Modality and its key, column or folder in the source; can be repeated.",
+            show_default="all arrays of floats",
+        ),
+    ] = None,
+    ids: Annotated[
+        str | None, typer.Option(metavar="KEY", help="Key of the clip ids.", show_default="by its name")
+    ] = None,
+    labels: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.csv",
+            help="Table with labels, splits and the like, a row for each clip.",
+            show_default="clips.csv, labels.csv or metadata.csv beside the features",
+        ),
+    ] = None,
+    id_column: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Column of that table with the ids.", show_default="by its name"),
+    ] = None,
+    align: Annotated[
+        str | None,
+        typer.Option(
+            metavar="STEPS|NAME=STEPS,...",
+            help="Bring all modalities, or those named, to so many steps by pooling or repetition.",
+            show_default="steps as they are",
+        ),
+    ] = None,
+    dtype: Annotated[
+        Literal["float16", "float32", "float64"] | None,
+        typer.Option(help="Type of the values on disk.", show_default="as in the source"),
+    ] = None,
+    append: Annotated[bool, typer.Option("--append", help="Add clips, do not replace the store.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Write a feature store from files that you have.
+
+    What you do not say is guessed from names, types and shapes; the guesses are printed.
+    """
+    from unicode_cmg.data.importing import import_features
+
+    steps = console.steps_in(align)
+    imported = import_features(
+        source,
+        to,
+        modalities=console.pairs_in(modality or [], "--modality"),
+        ids=ids,
+        table=labels,
+        id_column=id_column,
+        align_to=steps,
+        dtype=dtype,
+        append=append,
+    )
+    console.finish(imported.to_json(), imported.text(), as_json)
+
+
+@data_app.command(short_help="Show what is in a feature store.")
+def info(features: Features, as_json: AsJson = False) -> None:
+    """Show what is in a feature store: clips, modalities, shapes, labels, origin."""
+    from unicode_cmg.data.store_summary import store_summary
+
+    summary = store_summary(features)
+    console.finish(summary.to_json(), summary.text(), as_json)
+
+
+@data_app.command(short_help="Write a feature store as Parquet files.")
+def export(
+    features: Features,
+    to: Annotated[Path, typer.Option(help="Folder to write.")],
+    as_json: AsJson = False,
+) -> None:
+    """Write a feature store as Parquet files with a data-set card.
+
+    `datasets.load_dataset` of the library datasets reads the folder, and so does `unicode-cmg data import`.
+    """
+    from unicode_cmg.data.export import export_store
+
+    written = export_store(features, to)
+    console.finish(written, f"{to}: {written['clips']} clips in {len(written['files'])} files", as_json)
+
+
+@data_app.command(short_help="Check a data set or a feature store before training.")
 def check(
-    task: Annotated[str, typer.Argument(help="Task, such as ave, avvp or clotho.")],
-    root: Annotated[Path, typer.Argument(help="Folder of the data set, or the folder that contains it.")],
+    task: Annotated[
+        str,
+        typer.Argument(metavar="TASK|STORE", help="Task, such as ave, avvp or clotho; or a feature store."),
+    ],
+    root: Annotated[
+        Path | None,
+        typer.Argument(
+            help="Folder of the data set of the task, or the folder that contains it.", show_default=False
+        ),
+    ] = None,
     every: Annotated[
         bool, typer.Option("--all", help="Read the features of every clip instead of a sample.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Check a data set before training: present, missing, damaged or duplicate files.
+    """Check a data set or a feature store before training: present, missing, damaged or duplicate files.
 
     Prints correct files, notes and problems. The exit code is 2 if there is a problem.
     """
-    from unicode_cmg.data.check import check_data
+    from unicode_cmg.data.check import check_data, check_feature_store
 
-    report = check_data(task, root, every=every)
+    report = check_feature_store(task, every=every) if root is None else check_data(task, root, every=every)
     console.finish(report.to_json(), report.text(), as_json)
     if not report.usable:
         raise typer.Exit(2)

@@ -176,7 +176,7 @@ def check_batch(
             f"clips have different lengths: {', '.join(f'{m} {n}' for m, n in lengths.items())} steps",
             where="batch",
             expected="the same number of steps in every modality",
-            fix="pad the shorter ones and mask the padding",
+            fix="bring them to common steps, by data import --align or unicode_cmg.data.align",
         )
 
 

@@ -6,7 +6,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import FrameType
 from typing import Any, Literal
 
@@ -85,6 +85,38 @@ def finish(result: Mapping[str, Any], text: str, as_json: bool) -> None:
 def names_in(text: str) -> list[str]:
     """The names in a text such as "audio, video"."""
     return [name for part in text.split(",") if (name := part.strip())]
+
+
+def pairs_in(texts: Iterable[str], option: str) -> dict[str, str]:
+    """Names and values of an option that is repeated, such as "audio=KEY".
+
+    Raises:
+        InputError: One has no name or value, or a name is given twice.
+    """
+    pairs: dict[str, str] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not (equals and name.strip() and value.strip()):
+            raise InputError(f"'{text}'", where=option, expected="NAME=VALUE")
+        if name.strip() in pairs:
+            raise InputError(f"'{name.strip()}' is given twice", where=option)
+        pairs[name.strip()] = value.strip()
+    return pairs
+
+
+def steps_in(text: str | None) -> int | dict[str, int] | None:
+    """The steps in a text such as "10" or "audio=10,video=10".
+
+    Raises:
+        InputError: It holds something else.
+    """
+    if text is None or text.strip().isdecimal():
+        return None if text is None else int(text)
+    pairs = pairs_in(names_in(text), "--align")
+    for name, value in pairs.items():
+        if not value.isdecimal():
+            raise InputError(f"'{name}={value}'", where="--align", expected="a number of steps, such as 10")
+    return {name: int(value) for name, value in pairs.items()}
 
 
 def seeds_in(text: str) -> tuple[int, ...]:

@@ -1,0 +1,179 @@
+"""`unicode-cmg data import`: features in the form in which people have them, as a feature store."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unicode_cmg.data.alignment import align
+from unicode_cmg.data.sources import Source, Wanted, open_source
+from unicode_cmg.data.sources.clip_table import join_table, table_beside
+from unicode_cmg.data.store import FeatureStore, StoreWriter
+from unicode_cmg.data.store.from_arrays import Change, add_clips, write_store
+from unicode_cmg.data.store.part import DTYPES
+from unicode_cmg.data.store.writer import PART_BYTES
+from unicode_cmg.errors import InputError, at_least, one_of, unknown
+
+
+@dataclass(frozen=True)
+class Imported:
+    """What was written.
+
+    Attributes:
+        source: Where it is from.
+        store: The store.
+        added: Clips that were added.
+        guesses: What was recognized, guessed and left out, a line each.
+    """
+
+    source: Path
+    store: FeatureStore
+    added: int
+    guesses: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """The result as JSON values."""
+        return {
+            "source": str(self.source),
+            "store": str(self.store.path),
+            "added": self.added,
+            "clips": len(self.store),
+            "modalities": {name: list(shape) for name, shape in self.store.modalities.items()},
+            "columns": list(self.store.columns),
+            "guesses": list(self.guesses),
+        }
+
+    def text(self) -> str:
+        """The result as lines for people."""
+        return "\n".join([*self.guesses, f"{self.store.path}: {self.added} clips written"])
+
+
+def import_features(
+    source: str | Path,
+    to: str | Path,
+    *,
+    modalities: Mapping[str, str] | None = None,
+    ids: str | None = None,
+    table: str | Path | None = None,
+    id_column: str | None = None,
+    align_to: int | Mapping[str, int] | None = None,
+    dtype: str | None = None,
+    append: bool = False,
+) -> Imported:
+    """Write a feature store from any of the forms that docs/guide/own-data.md lists.
+
+    What is not said is guessed from names, types and shapes, and the guesses are told.
+
+    Args:
+        source: A file or a folder.
+        to: The store to write; an existing store is replaced.
+        modalities: Modality -> its key in the source; by default each array or column of floats is one.
+        ids: The key of the clip ids in the source.
+        table: A csv with a row for each clip; by default one that lies beside the features.
+        id_column: Its column of ids.
+        align_to: Bring all modalities, or those named, to so many steps, by the times of their steps if the
+            source has them, else by share of the clip.
+        dtype: "float16", "float32" or "float64"; by default that of the source.
+        append: Add the clips to the store instead of replacing it.
+
+    Raises:
+        InputError: The source has no known form or is damaged, its parts do not fit each other, or the store
+            cannot be written.
+    """
+    source, to = Path(source), Path(to)
+    if dtype is not None:
+        one_of("--dtype", DTYPES, dtype=dtype)
+    found = open_source(source, Wanted(dict(modalities or {}), ids))
+    if found.clips == 0:
+        raise InputError("there is no clip in it", where=source)
+    beside = table_beside(source) if table is None and found.kind != "a feature store" else table
+    if beside is not None:
+        join_table(found, Path(beside), id_column)
+    elif id_column is not None:
+        raise InputError("--id-column needs a table", where=source, fix="name the csv by --labels")
+    if found.ids is None:
+        found.ids, found.ids_from = range(found.clips), "their order, 0, 1, 2 …"
+    steps = _steps(align_to, found)
+    tokens = {name: words for name, words in found.tokens.items() if name not in steps}
+    change = _change(found, steps, dtype)
+    guesses = _guesses(found, beside)
+    if append:
+        with StoreWriter(to) as writer:
+            add_clips(writer, found.features, found.ids, found.masks, tokens, found.columns, change)
+    else:
+        note = found.origin or {"imported": source.name, "form": found.kind}
+        write_store(
+            to, found.features, found.ids, found.masks, note, tokens, found.columns, PART_BYTES, change
+        )
+    return Imported(source, FeatureStore.open(to), found.clips, tuple(guesses))
+
+
+def _steps(align_to: int | Mapping[str, int] | None, found: Source) -> dict[str, int]:
+    if align_to is None:
+        return {}
+    steps = dict.fromkeys(found.features, align_to) if isinstance(align_to, int) else dict(align_to)
+    for name, count in steps.items():
+        if name not in found.features:
+            raise unknown("modality", name, found.features, where="--align")
+        at_least("--align", 1, **{name: count})
+    return steps
+
+
+def _change(found: Source, steps: Mapping[str, int], dtype: str | None) -> Change | None:
+    """What happens to features on their way: steps are aligned, values get another type."""
+    if not steps and dtype is None:
+        return None
+
+    def change(rows: slice, name: str, values: Any, mask: Any) -> tuple[Any, Any]:
+        if name in steps:
+            times = found.times.get(name)
+            values, mask = _align_clips(
+                np.asarray(values), mask, steps[name], None if times is None else times[rows]
+            )
+        if dtype is not None:
+            with np.errstate(over="ignore"):
+                values = np.asarray(values).astype(dtype)
+        return values, mask
+
+    return change
+
+
+def _align_clips(
+    values: NDArray[Any], mask: Any, steps: int, times: Sequence[Any] | None
+) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    if values.ndim == 2:
+        values = values[:, None]
+    valid = np.ones(values.shape[:2], bool) if mask is None else np.asarray(mask)
+    if valid.ndim == 1:
+        valid = np.repeat(valid[:, None], values.shape[1], axis=1)
+    aligned = np.zeros((len(values), steps, *values.shape[2:]), values.dtype)
+    has = np.zeros((len(values), steps), bool)
+    for row, (clip, real) in enumerate(zip(values, valid, strict=True)):
+        if not real.any():
+            continue
+        when = None if times is None or times[row] is None else np.asarray(times[row], np.float64)
+        if when is not None and len(when) == len(clip):
+            when = when[real]
+        aligned[row], has[row] = align(clip[real], steps, times=when)
+    return aligned, has
+
+
+def _guesses(found: Source, table: str | Path | None) -> list[str]:
+    """What was understood, a line each."""
+    lines = [f"{found.path}: {found.kind}, {found.clips} clips, ids from {found.ids_from}"]
+    for name in found.features:
+        also = [
+            what
+            for what, held in (("mask", found.masks), ("times", found.times), ("words", found.tokens))
+            if name in held
+        ]
+        lines.append(f"modality {name}" + (f", with its {' and '.join(also)}" if also else ""))
+    if found.columns:
+        beside = "" if table is None else f" ({Path(table).name})"
+        lines.append(f"columns {', '.join(found.columns)}{beside}")
+    return [*lines, *(f"note: {note}" for note in found.notes)]
