@@ -58,6 +58,7 @@ def commitment_loss(
     Raises:
         InputError: Modalities that pull on each other are not aligned.
 
+    >>> import torch
     >>> features = {"audio": torch.ones(2, 10, 4), "video": torch.zeros(2, 10, 4)}
     >>> commitment_loss(features, codewords=features)
     {'audio': tensor(0.1250), 'video': tensor(0.1250)}
