@@ -248,10 +248,39 @@ def check(
         raise typer.Exit(2)
 
 
+@app.command(short_help="Print a configuration that fits a feature store.")
+def init(
+    features: Features,
+    method: Annotated[
+        str | None,
+        typer.Option(
+            metavar="dcid|hdcid|fcid",
+            help="Method.",
+            show_default="dcid; fcid if modalities differ in their steps",
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Print a configuration that fits a feature store, with comments.
+
+    Widths, grids, codes, batch size, epochs and warm-up follow from the clips; pretrain runs it unchanged.
+    """
+    import yaml
+
+    from unicode_cmg.training.fitted_config import fitted_config
+
+    text = fitted_config(features, method)
+    console.finish(yaml.safe_load(text), text.rstrip(), as_json)
+
+
 @app.command()
 def pretrain(
     config: Annotated[
-        Path, typer.Argument(help="Configuration, a YAML file such as configs/digits/dcid.yaml.")
+        Path,
+        typer.Argument(
+            help="Configuration: a YAML file, such as init prints, or dcid, hdcid or fcid for the sizes of"
+            " the papers."
+        ),
     ],
     to: Annotated[
         Path | None, typer.Option(help="Folder of the run.", show_default="runs/ and the name of the file")
@@ -283,10 +312,9 @@ def pretrain(
 
     If it is interrupted, run the same command again to resume.
     """
-    from unicode_cmg.config import apply_overrides, load_yaml
     from unicode_cmg.training import PretrainConfig, fit
 
-    parsed = PretrainConfig.parse(apply_overrides(load_yaml(config), settings or []), where=config)
+    parsed = PretrainConfig.load(config, settings or [])
     start: Any = resume if resume in ("auto", "never") else Path(resume)
     result = fit(parsed, to or Path("runs") / config.stem, resume=start, trust_code=trust_code)
     console.finish(

@@ -4,5 +4,6 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = ROOT / "configs"
+SHIPPED = ROOT / "unicode_cmg" / "configs"
 DOCS = ROOT / "docs"
 GOLDEN = ROOT / "tests" / "golden"

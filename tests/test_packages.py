@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -55,6 +56,25 @@ def test_the_source_distribution_holds_the_whole_repository(tree: Path, built: P
     for folder in ("configs", "docs", "tests", "examples", "unicode_cmg", "toc", "benchmarks"):
         expected |= _files(tree, folder)
     assert expected - names == set()
+
+
+def test_a_wheel_finds_the_shipped_configurations_by_name(built: Path, tmp_path: Path) -> None:
+    (archive,) = built.glob("*.whl")
+    shutil.unpack_archive(archive, tmp_path / "site", "zip")
+    run = "import sys, cli; sys.exit(cli.run(sys.argv[1:]))"
+    for name in ("dcid", "hdcid", "fcid"):
+        done = subprocess.run(
+            [sys.executable, "-c", run, "pretrain", name, "--set", "data.store=nowhere"],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(tmp_path / "site"), "PYTHONSAFEPATH": "1"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (done.returncode, done.stderr) == (
+            2,
+            "error: nowhere: no such folder; expected a feature store\n",
+        )
 
 
 def test_the_wheel_holds_what_runs_and_no_experiments_or_tests(tree: Path, built: Path) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tiny_models
 import torch
-from places import CONFIGS
+from places import SHIPPED
 from tiny_models import SIZES, SPEECH, TOUCH, WORDS, batch_of, losses_of
 
 from unicode_cmg import load_pretrained
@@ -344,7 +344,7 @@ def test_a_run_trains_saves_and_resumes_with_the_same_bits(tmp_path: Path) -> No
 
 
 def test_the_shipped_configuration_has_the_sizes_of_the_papers() -> None:
-    path = CONFIGS / "fcid.yaml"
+    path = SHIPPED / "fcid.yaml"
     config = PretrainConfig.parse(load_yaml(path), where=path)
     assert config.method.settings.fine == ("video", "audio")
     assert config.method.settings.coarse == ("text",)

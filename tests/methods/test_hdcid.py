@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import tiny_models
 import torch
-from places import CONFIGS
+from places import SHIPPED
 from tiny_models import SPEECH, WORDS, batch_of, layer_terms, losses_of, values_of
 
 from unicode_cmg.config import load_yaml
@@ -230,7 +230,7 @@ def test_presets_set_every_switch_and_single_settings_override_them() -> None:
 
 
 def test_the_shipped_configuration_has_the_sizes_of_the_papers() -> None:
-    path = CONFIGS / "hdcid.yaml"
+    path = SHIPPED / "hdcid.yaml"
     config = PretrainConfig.parse(load_yaml(path), where=path).method.settings
     assert (config.num_codes, config.dim, config.feedforward, config.code_layers) == (400, 256, 1024, 2)
     video = config.modalities["video"]

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator
 
-from unicode_cmg.config import Config, NamedConfig
-from unicode_cmg.errors import InputError
+from unicode_cmg.config import Config, NamedConfig, apply_overrides, load_yaml
+from unicode_cmg.errors import InputError, did_you_mean
 from unicode_cmg.methods import available_methods, method_class
 from unicode_cmg.regularizers import available_regularizers, regularizer_class
+
+_SHIPPED = Path(__file__).parents[1] / "configs"
 
 
 def _ascending(values: tuple[int, ...]) -> tuple[int, ...]:
@@ -137,6 +141,40 @@ class PretrainConfig(Config):
     critics: CriticsConfig = Field(default=CriticsConfig(), description="the critics' optimizer")
     training: TrainingConfig = Field(default=TrainingConfig(), description="the course of training")
 
+    @classmethod
+    def load(cls, config: Path | str, settings: Sequence[str] = ()) -> PretrainConfig:
+        """Read a configuration and change some of its settings.
+
+        Args:
+            config: A YAML file, or the name of a shipped configuration: `dcid`, `hdcid` or `fcid`.
+            settings: Changes such as `training.epochs=3`, as `--set` takes them.
+
+        Raises:
+            InputError: The file cannot be read, or a setting of it or of the changes is wrong.
+        """
+        file = Path(config)
+        if not file.is_file() and str(config) in shipped_configs():
+            file = _SHIPPED / f"{config}.yaml"
+        elif not file.exists() and not file.suffix:
+            raise InputError(
+                "no such file, and no shipped configuration of this name",
+                where=config,
+                expected=f"a YAML file, or one of {', '.join(shipped_configs())}",
+                fix=did_you_mean(config, shipped_configs()),
+            )
+        values = load_yaml(file)
+        try:
+            return cls.parse(apply_overrides(values, settings), where=config)
+        except InputError as error:
+            for number, setting in enumerate(settings):
+                others = [*settings[:number], *settings[number + 1 :]]
+                if _complaint(cls, values, others, config) != str(error):
+                    where = str(error.where).replace(str(config), f"--set {setting}", 1)
+                    raise InputError(
+                        error.what, where=where, expected=error.expected, fix=error.fix
+                    ) from None
+            raise
+
     @field_validator("method", mode="before")
     @classmethod
     def _parse_method(cls, values: Any, info: Any) -> NamedConfig:
@@ -171,6 +209,22 @@ class PretrainConfig(Config):
                 where = f"{_where(info)}: regularizers"
                 raise InputError(f"'{name}' is there twice", where=where, fix="remove one of them")
         return parsed
+
+
+def shipped_configs() -> tuple[str, ...]:
+    """Names of the configurations in the package: each method at the sizes of its paper."""
+    return tuple(sorted(file.stem for file in _SHIPPED.glob("*.yaml")))
+
+
+def _complaint(
+    kind: type[PretrainConfig], values: Mapping[str, Any], settings: Sequence[str], where: object
+) -> str | None:
+    """What is wrong with these settings, if anything."""
+    try:
+        kind.parse(apply_overrides(values, settings), where=where)
+    except InputError as error:
+        return str(error)
+    return None
 
 
 def _where(info: Any) -> object:  # Any: a ValidationInfo is a protocol that cannot be checked when it runs

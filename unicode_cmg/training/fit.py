@@ -128,6 +128,7 @@ def fit(
             accelerator.wait_for_everyone()
             given = read_verdict(run) or Verdict(step=loop.step, steps=loop.total)
             return RunResult(run, run / MODEL, loop.step, loop.seconds, run / METRICS, {}, given)
+        features = sample_findings(config, method, store)  # refuses NaN before anything is written
         tensorboard = run / TENSORBOARD if training.tensorboard else None
         log = MetricsLog(run / METRICS, after_step=loop.step, tensorboard=tensorboard)
         write_text(run / CONFIG, yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))
@@ -136,7 +137,7 @@ def fit(
         shown = Progress(progress, total=loop.total, unit="step", done=loop.step)
         shown.say(loop.counts.summary())
         watch = Watch(loop.course(), run, callbacks, shown.say)
-        watch.start(sample_findings(config, method, store), log.kept)
+        watch.start(features, log.kept)
         try:
             loop.train(log, shown, watch)
         finally:

@@ -31,7 +31,7 @@ from unicode_cmg.training import PretrainConfig
 from unicode_cmg.training.process import accelerated
 from unicode_cmg.training.trainer import Trainer
 
-CONFIGS = Path(__file__).parents[3] / "configs"
+CONFIGS = Path(__file__).parents[3] / "unicode_cmg" / "configs"
 ROWS = ("dcid", "hdcid", "fcid", *(f"dcid + {name}" for name in OURS))
 _JOINED = 1000  # an epoch in which every code layer takes part
 
