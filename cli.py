@@ -620,13 +620,20 @@ def codes(
     Writes codes.json, codes.csv with one row for each code, and codes.png, which the report of the run
     shows. With a data set in the AVE layout in place of a feature store, codes are compared with its classes.
     """
-    from unicode_cmg.data.labelled import open_clips
+    from unicode_cmg.data.labelled import LabelledClips, open_clips, open_events
     from unicode_cmg.inspect.codes.describe import codes_folder, write_codes
 
     to = codes_folder(checkpoint) if to is None else to
     clips = open_clips(features, split)
     found = write_codes(
-        _load(checkpoint, merge), clips, to, code_layer=code_layer, level=level, raw=raw, progress=None
+        _load(checkpoint, merge),
+        clips,
+        to,
+        code_layer=code_layer,
+        level=level,
+        raw=raw,
+        events=open_events(features) if isinstance(clips, LabelledClips) else None,
+        progress=None,
     )
     console.finish(found.to_json(), f"{found.table()}\n\nwritten to {to}", as_json)
 

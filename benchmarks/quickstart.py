@@ -22,6 +22,7 @@ from unicode_cmg.checkpoints import best_device, load_pretrained
 from unicode_cmg.config import apply_overrides, load_yaml
 from unicode_cmg.data import LabelledClips
 from unicode_cmg.data.digits import write_digits
+from unicode_cmg.data.labelled import open_events
 from unicode_cmg.errors import InputError
 from unicode_cmg.files import read_json, write_json
 from unicode_cmg.inspect import write_codes
@@ -94,7 +95,8 @@ def quickstart(
         for name, result in results.items():
             write_json(run / "evaluation" / f"{name}.json", result.to_json())
     with stages.of("meaning of the codes"):
-        write_codes(model, LabelledClips.open(data, "test"), run / CODES_FOLDER)
+        clips = LabelledClips.open(data, "test")
+        write_codes(model, clips, run / CODES_FOLDER, events=open_events(data))
     with stages.of("report"):
         page = build_report(run)
     table = transfer_text(transfer_tables(results.values()))

@@ -126,6 +126,27 @@ class Model(nn.Module, ABC):
             InputError: The modality is unknown, or the features do not fit its configuration.
         """
 
+    def specific(
+        self,
+        modality: str,
+        features: Float[Tensor, "batch time ..."],
+        mask: Bool[Tensor, "batch time"] | None = None,
+    ) -> Mapping[str, Float[Tensor, "batch time _"]]:
+        """What a modality keeps for itself (zbar), one vector a step, by the part of the method it is from.
+
+        Empty unless a method says otherwise; the probe of disentanglement then has nothing to probe.
+
+        Args:
+            modality, features, mask: As for `encode`.
+
+        Returns:
+            Such as `layer0` -> `[B, T, S]`. Specific features on a grid are averaged over it.
+
+        Raises:
+            InputError: As `encode`.
+        """
+        return {}
+
     @abstractmethod
     def quantizers(self) -> Mapping[str, str]:
         """Name of a code layer -> attribute path of its quantizer, such as `layer0` -> `layer.codebook`.

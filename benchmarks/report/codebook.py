@@ -16,6 +16,7 @@ from benchmarks.report.classes import shares
 from benchmarks.report.svg import GRID, draw_heat_map, in_page_style, inline_svg, series_colour
 from unicode_cmg.data import LabelledClips
 from unicode_cmg.data.digits.clips import PROMPTS
+from unicode_cmg.data.digits.hard_clips import PAIR_PROMPTS
 from unicode_cmg.data.digits.sources import CLASSES, word_vector
 from unicode_cmg.inspect import DescribedCodes
 from unicode_cmg.inspect.codes.usage import BETWEEN, SHARED, SINGLE, UNUSED
@@ -155,5 +156,6 @@ def _example(clips: LabelledClips, modality: str, row: int, step: int) -> tuple[
 
 @cache
 def _vocabulary() -> tuple[list[str], Float[np.ndarray, "words 32"]]:
-    words = sorted({word for prompt in PROMPTS for word in prompt.split() if word != "{}"} | set(CLASSES))
+    prompts = (*PROMPTS, *PAIR_PROMPTS)
+    words = sorted({word for prompt in prompts for word in prompt.split() if word != "{}"} | set(CLASSES))
     return words, np.stack([word_vector(word) for word in words])

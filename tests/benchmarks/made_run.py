@@ -238,8 +238,8 @@ def described_codes(rng: np.random.Generator) -> dict[str, Any]:
             "modalities": pair,
             "clips": 0.6,
             "clips_expected": 0.04,
-            "steps": None if "text" in pair else 0.5,
-            "steps_expected": None if "text" in pair else 0.03,
+            "steps": 0.5,
+            "steps_expected": 0.03,
             "cosine": 0.8,
             "cosine_expected": 0.1,
         }
@@ -276,6 +276,26 @@ def described_codes(rng: np.random.Generator) -> dict[str, Any]:
         "kinds": {kind: sharing.kinds.count(kind) for kind in KINDS},
         "modalities": {m: use | {"purity": purity} for m, purity in purities.items()},
         "agreement": agreement,
-        "labels": {"split": "test", "classes": list(CLASSES), "agreement": agreement},
+        "labels": {
+            "split": "test",
+            "classes": list(CLASSES),
+            "agreement": agreement,
+            "background_agreement": [pair | {"steps": 0.25} for pair in agreement],
+            "readings": {
+                m: {"events": 0.97, "background": 0.875, "chance": 0.12, "seconds": [5600, 2400]}
+                for m in ("audio", "video")
+            },
+        },
+        "events": {
+            "split": "test",
+            "classes": list(CLASSES),
+            "readings": {"audio": {"own": 0.3125, "other": 0.5, "chance": 0.11, "seconds": 900}},
+        },
+        "specific": [
+            {
+                **{"modality": "video", "part": "layer0", "label": 0.8175, "label_chance": 0.1},
+                **{"code": 0.4, "code_chance": 0.05, "explained": 0.0725},
+            }
+        ],
         "codes": codes,
     }

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from unicode_cmg.batch import FeatureBatch
 from unicode_cmg.data.layouts.ave import ANNOTATIONS, FEATURES, AVEData, read_ave
+from unicode_cmg.data.layouts.avvp import EventClips, read_avvp
 from unicode_cmg.data.store import FeatureStore
 from unicode_cmg.errors import unknown
 
@@ -61,7 +62,7 @@ class LabelledClips:
     @property
     def ids(self) -> tuple[str, ...]:
         """Video id of each clip."""
-        return tuple(self.data.video_ids[row] for row in self.rows)
+        return tuple(self.data.annotations[row].video_id for row in self.rows)
 
     @property
     def modalities(self) -> dict[str, tuple[int, ...]]:
@@ -122,6 +123,15 @@ class LabelledClips:
 
 Clips: TypeAlias = FeatureStore | LabelledClips
 """What a model can encode."""
+
+
+def open_events(path: Path) -> EventClips | None:
+    """The clips of events in the AVVP layout that lie beside those of the AVE layout, as `AVVP/`, if any.
+
+    Raises:
+        InputError: They are damaged.
+    """
+    return read_avvp(path / "AVVP") if (path / "AVVP").is_dir() else None
 
 
 def open_clips(path: Path, split: str) -> Clips:

@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections import Counter
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -52,19 +53,38 @@ def test_the_most_frequent_code_is_the_smallest_of_equals(clips: list[list[tuple
         assert code == min(count, key=lambda c: (-count[c], c))
 
 
-def test_modalities_of_different_lengths_are_not_compared_step_by_step() -> None:
-    usage = UsageCounter(["a", "b"], torch.eye(3), [("a", "b")])
+def test_the_steps_of_the_longer_modality_are_compared_with_the_main_code_of_the_shorter() -> None:
+    usage = UsageCounter(["a", "b"], torch.eye(3))
     usage.add(
         {"a": torch.tensor([[0, 0, 1]]), "b": torch.tensor([[0, 2]])},
         {"a": torch.ones(1, 3, dtype=torch.bool), "b": torch.ones(1, 2, dtype=torch.bool)},
     )
     (pair,) = usage.agreement()
-    assert pair.steps is None
+    assert (pair.steps, pair.steps_expected) == (pytest.approx(2 / 3), pytest.approx(2 / 3))
     assert (pair.clips, pair.clips_expected) == (1.0, 1.0)
 
 
+def test_seconds_are_compared_with_the_main_code_of_the_words_of_their_clip() -> None:
+    usage = UsageCounter(["a", "text"], torch.eye(4), ["text"])
+    every = torch.ones(3, 3, dtype=torch.bool)
+    masks = {"a": every.clone(), "text": every.clone()}
+    masks["text"][0, 2] = False  # not a word: its code does not count
+    masks["a"][1, 0] = False
+    masks["text"][2] = False  # a clip without words is not compared
+    codes = {
+        "a": torch.tensor([[1, 1, 0], [0, 0, 2], [3, 3, 3]]),
+        "text": torch.tensor([[0, 1, 0], [2, 2, 0], [3, 3, 3]]),
+    }
+    usage.add(codes, masks)
+    (pair,) = usage.agreement()
+    # the words of the first clip have codes 0 and 1, of which 0 counts; those of the second have code 2
+    assert pair.steps == pytest.approx(2 / 5)
+    assert usage.add({m: x[2:] for m, x in codes.items()}, {m: x[2:] for m, x in masks.items()}) is None
+    assert usage.agreement()[0].steps == pair.steps
+
+
 def test_steps_count_where_both_are_valid() -> None:
-    usage = UsageCounter(["a", "b"], torch.eye(3), [("a", "b")])
+    usage = UsageCounter(["a", "b"], torch.eye(3))
     masks = {"a": torch.tensor([[True, True, False]]), "b": torch.tensor([[True, False, True]])}
     usage.add({"a": torch.tensor([[1, 0, 0]]), "b": torch.tensor([[1, 0, 0]])}, masks)
     usage.add({"a": torch.tensor([[2, 0, 0]]), "b": torch.tensor([[1, 0, 0]])}, masks)
@@ -74,7 +94,7 @@ def test_steps_count_where_both_are_valid() -> None:
 
 
 def test_a_collapsed_codebook_is_expected_to_agree() -> None:
-    usage = UsageCounter(["a", "b"], torch.eye(4), [("a", "b")])
+    usage = UsageCounter(["a", "b"], torch.eye(4))
     codes = torch.full((5, 2), 3)
     for _ in range(2):
         usage.add({"a": codes, "b": codes}, dict.fromkeys("ab", torch.ones(5, 2, dtype=torch.bool)))

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from unicode_cmg.data.labelled import LabelledClips
 from unicode_cmg.inspect.codes.codes_json import CodeByClass
+from unicode_cmg.inspect.codes.readings import NO_CODE, Reading, read_background
 
 _EXAMPLES = 4
-_NO_CODE = -1
 
 
 class ClassCounter:
@@ -42,7 +42,7 @@ class ClassCounter:
             True where a valid step has an event.
         """
         classes = self.clips.classes_of(modality, indices, codes.shape[1])
-        self._codes[modality].append(codes.masked_fill(~mask, _NO_CODE).cpu().numpy())
+        self._codes[modality].append(codes.masked_fill(~mask, NO_CODE).cpu().numpy())
         self._classes[modality].append(classes)
         return mask & torch.from_numpy(classes != self._columns - 1).to(mask.device)
 
@@ -52,7 +52,7 @@ class ClassCounter:
         tables, examples = {}, {}
         for m in self._codes:
             codes, classes = np.concatenate(self._codes[m]), np.concatenate(self._classes[m])
-            valid = codes != _NO_CODE
+            valid = codes != NO_CODE
             pairs = codes[valid] * self._columns + classes[valid]
             counts = np.bincount(pairs, minlength=num_codes * self._columns)
             tables[m] = counts.reshape(num_codes, self._columns)
@@ -68,12 +68,27 @@ class ClassCounter:
         ]
         return by_code, {m: float(t.max(axis=1).sum() / t.sum()) for m, t in tables.items()}
 
+    def readings(self) -> dict[str, Reading]:
+        """Modality -> what its codes tell in events and in background; not of one without background."""
+        clip_classes = self.clips.data.clip_labels(self.clips.rows)
+        found = {
+            m: read_background(
+                np.concatenate(self._codes[m]),
+                np.concatenate(self._classes[m]),
+                clip_classes,
+                self.clips.ids,
+                background=self._columns - 1,
+            )
+            for m in self._codes
+        }
+        return {m: reading for m, reading in found.items() if reading is not None}
+
     def _examples(
         self, codes: Int64[np.ndarray, "clips time"], events: Bool[np.ndarray, "clips time"]
     ) -> dict[int, tuple[tuple[int, int], ...]]:
         """A few places of each code, among events where it occurs in any."""
         examples = {}
-        for code in np.unique(codes[codes != _NO_CODE]).tolist():
+        for code in np.unique(codes[codes != NO_CODE]).tolist():
             here = codes == code
             here = here & events if (here & events).any() else here
             clips = np.flatnonzero(here.any(axis=1))

@@ -8,6 +8,8 @@ from typing import Any, Literal
 from pydantic import Field
 
 from unicode_cmg.config import Config
+from unicode_cmg.inspect.codes.readings import OwnReading, Reading
+from unicode_cmg.inspect.codes.specific import SpecificProbe
 from unicode_cmg.inspect.codes.usage import COLOURS, KINDS, Agreement
 from unicode_cmg.inspect.plain_text import aligned, number, percent
 
@@ -92,6 +94,20 @@ class LabelledSteps(Config):
     agreement: tuple[Agreement, ...] = Field(
         description="On steps with an event only: agreement on silence and on an empty picture says nothing."
     )
+    background_agreement: tuple[Agreement, ...] = Field(
+        description="On seconds without an event only; words count as words of the whole clip."
+    )
+    readings: dict[str, Reading] = Field(
+        description="Modality -> whether codes name the class, in events and in background."
+    )
+
+
+class EventReadings(Config):
+    """What the codes tell of clips that have several classes of events, such as those of AVVP."""
+
+    split: str
+    classes: tuple[str, ...]
+    readings: dict[str, OwnReading] = Field(description="Modality -> whose class the code of a second names.")
 
 
 class DescribedCodes(Config):
@@ -113,6 +129,10 @@ class DescribedCodes(Config):
     modalities: dict[str, ModalityUse]
     agreement: tuple[Agreement, ...] = Field(description="On all valid steps.")
     labels: LabelledSteps | None = Field(description="None for clips without labels.")
+    events: EventReadings | None = Field(description="None without a data set of events.")
+    specific: tuple[SpecificProbe, ...] = Field(
+        description="What the specific features know; empty for a method without them."
+    )
     codes: tuple[CodeEntry, ...] = Field(description="All codes of a codebook; else those that occur.")
 
     @property
@@ -162,6 +182,25 @@ class DescribedCodes(Config):
             parts.append(_agreement_table("same code", self.agreement))
         if self.labels is not None and self.labels.agreement:
             parts.append(_agreement_table("… where an event is", self.labels.agreement))
+            parts.append(_agreement_table("… in background", self.labels.background_agreement))
+        if self.labels is not None and self.labels.readings:
+            rows = [["the code names the class of the clip", "events", "background", "by chance"]]
+            for m, read in self.labels.readings.items():
+                rows.append([m, *map(percent, (read.events, read.background, read.chance))])
+            parts.append(aligned(rows))
+        if self.events is not None and self.events.readings:
+            rows = [["seconds of one class, of several in the clip", "own", "another", "own by chance"]]
+            for m, two in self.events.readings.items():
+                rows.append([m, *map(percent, (two.own, two.other, two.chance))])
+            parts.append(aligned(rows))
+        if self.specific:
+            known = ["specific features tell", "the class", "by chance", "the code", "by chance"]
+            rows = [[*known, "explained by the code"]]
+            for probe in self.specific:
+                chances = probe.label_chance, probe.code_chance
+                cells = (probe.label, chances[0], probe.code, chances[1], probe.explained)
+                rows.append([f"{probe.modality}, {probe.part}", *map(percent, cells)])
+            parts.append(aligned(rows))
         return "\n\n".join(parts)
 
 

@@ -7,7 +7,6 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +15,13 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from unicode_cmg.batch import FeatureBatch
 from unicode_cmg.checkpoints.tensors import state_fingerprint
 from unicode_cmg.codebook.usage import perplexity_of_counts
 from unicode_cmg.data.labelled import Clips, LabelledClips
+from unicode_cmg.data.layouts.avvp import EventClips, clip_id
 from unicode_cmg.encoding import CodeBatch, common_modalities, iterate_codes, layer_codes
+from unicode_cmg.encoding.stream import encode_batches
 from unicode_cmg.errors import InputError, unknown
 from unicode_cmg.files import atomic_file
 from unicode_cmg.inspect.codes.classes import ClassCounter
@@ -27,6 +29,7 @@ from unicode_cmg.inspect.codes.codes_json import (
     CodeByClass,
     CodeEntry,
     DescribedCodes,
+    EventReadings,
     LabelledSteps,
     ModalityUse,
     NearStep,
@@ -34,6 +37,8 @@ from unicode_cmg.inspect.codes.codes_json import (
     WordCount,
 )
 from unicode_cmg.inspect.codes.nearest import NearestSteps, WordCounter, similar_codes, words_at
+from unicode_cmg.inspect.codes.readings import read_own
+from unicode_cmg.inspect.codes.specific import probe_specific
 from unicode_cmg.inspect.codes.usage import KINDS, UNUSED, Sharing, UsageCounter, sharing_of
 from unicode_cmg.model import Model
 
@@ -64,6 +69,7 @@ def describe_codes(
     level: str | None = None,
     raw: bool = False,
     nearest: int = 5,
+    events: EventClips | None = None,
     progress: bool | None = False,
 ) -> DescribedCodes:
     """Who uses which code (FCID paper, section 5.2, figures 6 and 7), and what lies near it.
@@ -81,6 +87,8 @@ def describe_codes(
         raw: Take a code's shares of raw counts. By default they are corrected for the number of steps of each
             modality: if all had as many, which part of the code's uses would be whose.
         nearest: How many steps to list for each code and modality, and how many similar codes.
+        events: Clips with several classes of events, to see which one the code of a second names; of the
+            split of `clips`.
         progress: True for a bar, False for nothing, None for a bar on a terminal and plain lines elsewhere.
 
     Raises:
@@ -98,6 +106,8 @@ def describe_codes(
     seen = _SeenCodes(_code_layer(model, name, stream()), clips, names, nearest)
     for batch in stream():
         seen.add(batch)
+    split = clips.split if isinstance(clips, LabelledClips) else "test"
+    position = list(layers).index(name)
     return DescribedCodes(
         method=model.name,
         checkpoint=state_fingerprint(model),
@@ -108,8 +118,33 @@ def describe_codes(
         num_codes=layers[name],
         merged=model.merged.get(name),
         shares="raw" if raw else "per step",
+        events=None if events is None else _read_events(model, events, split, position, level),
+        specific=probe_specific(model, clips, code_layer=position, modalities=names, level=level),
         **seen.described(nearest, raw),
     )
+
+
+def _read_events(
+    model: Model, events: EventClips, split: str, code_layer: int, level: str | None
+) -> EventReadings:
+    """Which class the codes of seconds name where a clip has several."""
+    readings = {}
+    for modality in (m for m in model.modalities if m in events.rows):
+        clips = events.rows[modality]
+        rows = np.array([i for i, clip in enumerate(clips) if clip.filename in events.splits[split]])
+
+        def read(some: Int64[np.ndarray, " batch"], modality: str = modality) -> FeatureBatch:
+            return FeatureBatch.of({modality: torch.from_numpy(events.features(modality, some))})
+
+        files = {modality: events.feature_folders[modality]}
+        batches = encode_batches(model, rows.astype(np.int64), read, files=files, level=level)
+        codes = [batch.encodings[modality].indices[..., code_layer].cpu().numpy() for batch in batches]
+        if codes and codes[0].shape[1] == events.labels[modality].shape[1]:  # not one code for a clip
+            present = events.labels[modality][rows, :, :-1] > 0
+            found = read_own(np.concatenate(codes), present, [clip_id(clips[row].filename) for row in rows])
+            if found is not None:
+                readings[modality] = found
+    return EventReadings(split=split, classes=events.classes, readings=readings)
 
 
 @dataclass(frozen=True)
@@ -156,9 +191,10 @@ class _SeenCodes:
         self._layer, self._clips = layer, clips
         self._by_class = ClassCounter(clips, names) if isinstance(clips, LabelledClips) else None
         # the steps of a sentence are its words, which happen at no particular moment
-        worded = [m for m in names if m in clips.tokenized or (self._by_class and m == "text")]
-        aligned = [(a, b) for a, b in combinations(names, 2) if (a in worded) == (b in worded)]
-        self._usage, self._in_events = (UsageCounter(names, layer.vectors, aligned) for _ in range(2))
+        self._worded = [m for m in names if m in clips.tokenized or (self._by_class and m == "text")]
+        self._usage, self._in_events, self._in_background = (
+            UsageCounter(names, layer.vectors, self._worded) for _ in range(3)
+        )
         self._near = {m: NearestSteps(layer.vectors, nearest) for m in names}
         self._words = {m: WordCounter(clips, m, len(layer.numbers)) for m in names if m in clips.tokenized}
         self._steps: dict[str, int] = {}
@@ -174,6 +210,8 @@ class _SeenCodes:
         if self._by_class is not None:
             events = {m: self._by_class.add(m, batch.rows, x, batch.masks[m]) for m, x in codes.items()}
             self._in_events.add(codes, events)
+            others = {m: x if m in self._worded else batch.masks[m] & ~x for m, x in events.items()}
+            self._in_background.add(codes, others)
         for m, encoding in batch.encodings.items():
             mask = batch.masks[m]
             self._steps[m] = mask.shape[1]
@@ -200,6 +238,8 @@ class _SeenCodes:
                 split=self._by_class.clips.split,
                 classes=self._by_class.clips.data.classes,
                 agreement=self._in_events.agreement(),
+                background_agreement=self._in_background.agreement(),
+                readings=self._by_class.readings(),
             )
         return {
             "kinds": kinds,

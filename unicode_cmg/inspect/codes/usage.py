@@ -71,7 +71,9 @@ class Agreement(Config):
 
     modalities: tuple[str, str]
     steps: float | None = Field(
-        description="Share of the steps valid in both that have the same code; none if steps do not compare."
+        description="Share of the steps with the same code. Where the steps of the two are not the same "
+        "moments, as seconds and words, each second is compared with the most frequent code of the words of "
+        "its clip, and else the steps of the longer with that of the shorter. None if there is no step."
     )
     steps_expected: float | None
     clips: float = Field(description="Share of clips whose most frequent code is the same.")
@@ -86,16 +88,16 @@ class UsageCounter:
     Args:
         modalities: M names.
         vectors: `[H, D]` the codewords.
-        aligned: Pairs of modalities whose steps are the same moments, if there are as many.
+        worded: Modalities whose steps are words, which happen at no particular moment.
     """
 
     def __init__(
         self,
         modalities: Sequence[str],
         vectors: Float[Tensor, "codes dim"],
-        aligned: Collection[tuple[str, str]],
+        worded: Collection[str] = (),
     ) -> None:
-        self._vectors, self._aligned = vectors.cpu().double(), set(aligned)
+        self._vectors, self._worded = vectors.cpu().double(), frozenset(worded)
         self._counts = {m: torch.zeros(len(vectors), dtype=torch.int64) for m in modalities}
         self._pairs = {pair: _PairCounter(self._vectors) for pair in combinations(modalities, 2)}
 
@@ -122,9 +124,22 @@ class UsageCounter:
             pair.clips.add(modal[a][known], modal[b][known])
             pair.cosines += float((average[a][known] * average[b][known]).sum())
             pair.averages += torch.stack([average[m][known].sum(dim=0) for m in (a, b)])
-            if (a, b) in self._aligned and codes[a].shape == codes[b].shape:
-                both = masks[a] & masks[b]
-                pair.steps.add(codes[a][both], codes[b][both])
+            whole = self._whole(a, b, codes)
+            first, second = (
+                (modal[m].unsqueeze(1).expand_as(codes[other]), masks[m].any(dim=1, keepdim=True))
+                if m == whole
+                else (codes[m], masks[m])
+                for m, other in ((a, b), (b, a))
+            )
+            both = first[1] & second[1]
+            pair.steps.add(first[0][both], second[0][both])
+
+    def _whole(self, a: str, b: str, codes: Mapping[str, Int64[Tensor, "batch _"]]) -> str | None:
+        """The one of two modalities that is compared as a whole clip; None if steps are the same moments."""
+        lengths = codes[a].shape[1], codes[b].shape[1]
+        if (a in self._worded) != (b in self._worded):
+            return a if a in self._worded else b
+        return None if lengths[0] == lengths[1] else a if lengths[0] < lengths[1] else b
 
     def counts(self) -> dict[str, Int64[Tensor, " codes"]]:
         """Modality -> valid steps on each code."""

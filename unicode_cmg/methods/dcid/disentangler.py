@@ -155,6 +155,13 @@ class Disentangler(Parting):
         encoder = self._specific(modality)
         return encoder.summarize(encoder(inputs))
 
+    def specific_steps(
+        self, modality: str, inputs: Float[Tensor, "batch time ..."]
+    ) -> Float[Tensor, "batch time dim"]:
+        """zbar of one modality, the mean over its grid if it has one."""
+        specific: Tensor = self.specific[modality](inputs)
+        return specific.flatten(2, -2).mean(dim=2) if specific.ndim > 3 else specific
+
     def part(
         self,
         inputs: Mapping[str, Float[Tensor, "batch _ ..."]],

@@ -102,6 +102,15 @@ class DCID(Method[LayerRepresentation]):
         """Codes of one modality; arguments and errors are those of `Model.encode`."""
         return self.layer.encode(modality, self.context.read(modality, features, mask), mask)
 
+    def specific(
+        self,
+        modality: str,
+        features: Float[Tensor, "batch time ..."],
+        mask: Bool[Tensor, "batch time"] | None = None,
+    ) -> dict[str, Float[Tensor, "batch time _"]]:
+        """`layer0` -> zbar of one modality; arguments and errors are those of `Model.specific`."""
+        return {"layer0": self.layer.specific_steps(modality, self.context.read(modality, features, mask))}
+
     def quantizers(self) -> dict[str, str]:
         """`layer0`."""
         return {"layer0": "layer.codebook"}

@@ -66,6 +66,14 @@ class CoarseStage(Parting):
         general: Tensor = self.general[group](self.project[group](steps))
         return general
 
+    def specific_steps(
+        self, modality: str, steps: Float[Tensor, "batch time dim"]
+    ) -> Float[Tensor, "batch time dim"]:
+        """cbar^m of every step."""
+        group = self._group_of[modality]
+        specific: Tensor = self.specific[group](self.project[group](steps))
+        return specific
+
     def training_losses(
         self,
         r: Disentangled,

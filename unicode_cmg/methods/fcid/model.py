@@ -236,6 +236,23 @@ class FCID(Method[FCIDRepresentation]):
             )
         return self._steps(modality, features, mask)
 
+    def specific(
+        self,
+        modality: str,
+        features: Float[Tensor, "batch time ..."],
+        mask: Bool[Tensor, "batch time"] | None = None,
+    ) -> dict[str, Float[Tensor, "batch time _"]]:
+        """`fine` -> zbar of a fine modality, `coarse` -> cbar of every step, where the model has that half.
+
+        Arguments and errors are those of `Model.specific`.
+        """
+        found = {}
+        if modality in self.config.fine:
+            found["fine"] = self.fine.specific_steps(modality, self.context.read(modality, features, mask))
+        if self.config.coarse:
+            found["coarse"] = self.coarse.specific_steps(modality, self._steps(modality, features, mask))
+        return found
+
     def quantizers(self) -> dict[str, str]:
         """`layer0`."""
         return {"layer0": "codebook"}

@@ -197,6 +197,20 @@ class HDCID(Method[tuple[LayerRepresentation, ...]]):
             unquantized=torch.cat([encodings[k].unquantized for k in chosen], dim=-1),
         )
 
+    def specific(
+        self,
+        modality: str,
+        features: Float[Tensor, "batch time ..."],
+        mask: Bool[Tensor, "batch time"] | None = None,
+    ) -> dict[str, Float[Tensor, "batch time _"]]:
+        """Code layer -> zbar of one modality in it; arguments and errors are those of `Model.specific`."""
+        inputs, found = self.context.read(modality, features, mask), {}
+        for k, layer in enumerate(self._layers()):
+            found[f"layer{k}"] = layer.specific_steps(modality, inputs)
+            if k < len(self.between):
+                inputs = self._next_input(k, modality, layer.summarize(modality, inputs))
+        return found
+
     def quantizers(self) -> dict[str, str]:
         """`layer0`, `layer1`, ..., one for each layer of disentanglement."""
         return {f"layer{k}": f"layers.{k}.codebook" for k in range(len(self.layers))}
