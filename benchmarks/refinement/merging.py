@@ -135,6 +135,14 @@ class MergedModel(Model):
             unquantized=encoding.unquantized,
         )
 
+    def specific(
+        self,
+        modality: str,
+        features: Float[Tensor, "batch time ..."],
+        mask: Bool[Tensor, "batch time"] | None = None,
+    ) -> Mapping[str, Float[Tensor, "batch time _"]]:
+        return self.model.specific(modality, features, mask)
+
     def quantizers(self) -> Mapping[str, str]:
         return {name: f"model.{path}" for name, path in self.model.quantizers().items()}
 

@@ -37,7 +37,11 @@ def test_the_sweep_file_of_the_guide_to_evaluation_has_curves(tmp_path: Path) ->
 def test_the_sweep_file_of_the_guide_to_toc_is_valid_and_shows_every_refiner() -> None:
     sweep = SweepConfig.parse(yaml.safe_load(block("yaml")), where="docs/guide/toc.md")
     listed = set(re.findall(r"^\| `(\w+)` \|", REFINEMENTS, flags=re.MULTILINE))
-    assert {refiner.refiner for refiner in sweep.refine.values()} == listed == {"toc", "random", "pca", "l1"}
+    assert (
+        {refiner.refiner for refiner in sweep.refine.values()}
+        == listed
+        == {"toc", "merge", "random", "pca", "l1"}
+    )
 
 
 @pytest.mark.slow
