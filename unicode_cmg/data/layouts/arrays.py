@@ -104,7 +104,7 @@ def read_mask(path: Path, key: str, shape: tuple[int, int], *, unit: str) -> Boo
 
 def write_array(path: Path, key: str, values: NDArray[Any]) -> None:
     """Write one array, contiguous and without timestamps, so that equal arrays make equal files."""
-    with h5py.File(path, "w") as file:
+    with h5py.File(path, "w", locking=False) as file:  # `atomic_file` holds a lock on its scratch file
         file.create_dataset(key, data=values, track_times=False)
 
 
