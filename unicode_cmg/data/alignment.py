@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from unicode_cmg.errors import InputError, at_least
 
@@ -23,8 +23,8 @@ def align(
     values: NDArray[np.floating[Any]],
     steps: int,
     *,
-    times: ArrayLike | None = None,
-    duration: float | None = None,
+    times: Any = None,
+    duration: float | int | None = None,
 ) -> Aligned:
     """The features of one clip at S equal steps.
 
@@ -61,7 +61,7 @@ def align(
             return Aligned(values, np.ones(steps, bool))
         weights = _shares(length, steps)
     else:
-        spans = _spans(np.asarray(times, dtype=np.float64), length)
+        spans = step_spans(np.asarray(times, dtype=np.float64), length)
         end = float(spans.max()) if duration is None else float(duration)
         if not end > 0:
             raise InputError(f"a clip of {end} seconds", where="align", expected="a positive duration")
@@ -84,7 +84,12 @@ def _shares(length: int, steps: int) -> Float[np.ndarray, "steps time"]:
     return shares
 
 
-def _spans(times: NDArray[np.float64], length: int) -> Float[np.ndarray, "time 2"]:
+def step_spans(times: NDArray[np.float64], length: int) -> Float[np.ndarray, "time 2"]:
+    """Start and end of each step in seconds, from starts `[T]` or spans `[T, 2]`.
+
+    Raises:
+        InputError: They do not fit T steps, or do not ascend.
+    """
     if times.shape == (length,):
         gaps = np.diff(times)
         last = gaps[-1] if length > 1 else 1.0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unicode_cmg.data.alignment import align
+from unicode_cmg.data.alignment import align, step_spans
 from unicode_cmg.data.sources import Source, Wanted, open_source
 from unicode_cmg.data.sources.clip_table import join_table, table_beside
 from unicode_cmg.data.store import FeatureStore, StoreWriter
@@ -131,10 +131,7 @@ def _change(found: Source, steps: Mapping[str, int], dtype: str | None) -> Chang
 
     def change(rows: slice, name: str, values: Any, mask: Any) -> tuple[Any, Any]:
         if name in steps:
-            times = found.times.get(name)
-            values, mask = _align_clips(
-                np.asarray(values), mask, steps[name], None if times is None else times[rows]
-            )
+            values, mask = _align_clips(np.asarray(values), mask, steps[name], found, name, rows)
         if dtype is not None:
             with np.errstate(over="ignore"):
                 values = np.asarray(values).astype(dtype)
@@ -144,8 +141,10 @@ def _change(found: Source, steps: Mapping[str, int], dtype: str | None) -> Chang
 
 
 def _align_clips(
-    values: NDArray[Any], mask: Any, steps: int, times: Sequence[Any] | None
+    values: NDArray[Any], mask: Any, steps: int, found: Source, name: str, rows: slice
 ) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    """Clips `[n, T, ...]` at common steps. By times, a clip ends with the last step of any modality."""
+    times = {modality: of[rows] for modality, of in found.times.items()}
     if values.ndim == 2:
         values = values[:, None]
     valid = np.ones(values.shape[:2], bool) if mask is None else np.asarray(mask)
@@ -156,11 +155,18 @@ def _align_clips(
     for row, (clip, real) in enumerate(zip(values, valid, strict=True)):
         if not real.any():
             continue
-        when = None if times is None or times[row] is None else np.asarray(times[row], np.float64)
-        if when is not None and len(when) == len(clip):
-            when = when[real]
-        aligned[row], has[row] = align(clip[real], steps, times=when)
+        spans = {m: _clip_spans(of[row]) for m, of in times.items() if of[row] is not None and len(of[row])}
+        when = spans.get(name)
+        if when is not None and len(when) != real.sum():
+            when = when[: len(clip)][real[: len(when)]]  # padded, as the features are
+        end = max((float(span.max()) for span in spans.values()), default=None)
+        aligned[row], has[row] = align(clip[real], steps, times=when, duration=end)
     return aligned, has
+
+
+def _clip_spans(times: Any) -> NDArray[np.float64]:
+    listed = np.asarray(times, np.float64)
+    return step_spans(listed, len(listed))
 
 
 def _guesses(found: Source, table: str | Path | None) -> list[str]:

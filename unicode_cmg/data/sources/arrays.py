@@ -28,10 +28,18 @@ def read_npz(path: Path, wanted: Wanted) -> Source:
     Raises:
         InputError: It is damaged or holds Python objects, or its arrays do not fit each other.
     """
+    return from_keys(Source("an npz file", path, 0), npz_arrays(path), wanted)
+
+
+def npz_arrays(path: Path) -> dict[str, NpzArray]:
+    """The arrays of an npz file, of which only the headers are read.
+
+    Raises:
+        InputError: It is damaged or holds Python objects.
+    """
     with _damage(path, "npz"), zipfile.ZipFile(path) as archive:
         names = [name for name in archive.namelist() if name.endswith(".npy")]
-        arrays = {name.removesuffix(".npy"): NpzArray(path, name) for name in names}
-    return from_keys(Source("an npz file", path, 0), arrays, wanted)
+    return {name.removesuffix(".npy"): NpzArray(path, name) for name in names}
 
 
 class NpzArray:

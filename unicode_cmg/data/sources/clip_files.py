@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from unicode_cmg.data.layouts.zips import read_clip
-from unicode_cmg.data.sources.arrays import NpzArray, mapped_npy, read_npz
+from unicode_cmg.data.sources.arrays import NpzArray, mapped_npy, npz_arrays
 from unicode_cmg.data.sources.source import LazyClips, Source, Wanted, take_modalities
 from unicode_cmg.errors import InputError
 
@@ -66,7 +66,8 @@ def read_npz_clips(path: Path, wanted: Wanted) -> Source:
 
 
 def _feature_keys(file: Path) -> list[str]:
-    return list(read_npz(file, Wanted()).features) if file.is_file() else []
+    arrays = npz_arrays(file)
+    return [key for key, array in arrays.items() if array.dtype.kind == "f" and array.shape]
 
 
 def _files(folder: Path) -> dict[str, Path]:

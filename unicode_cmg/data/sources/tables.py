@@ -153,8 +153,11 @@ def _from_table(source: Source, schema: pa.Schema, rows: Rows, wanted: Wanted) -
         if name == ids:
             source.ids, source.ids_from = _values(source, name, rows), f"column '{name}'"
         elif match and match["a"] in name_of:
-            target = source.times if match["what"] == "times" else source.tokens
-            target[name_of[match["a"]]] = _values(source, name, rows)
+            values = _values(source, name, rows)
+            if match["what"] == "times":
+                source.times[name_of[match["a"]]] = values
+            else:
+                source.tokens[name_of[match["a"]]] = [words or [] for words in values]
         elif _is_value(kind):
             source.columns[name] = _values(source, name, rows)
         else:

@@ -1,0 +1,320 @@
+from __future__ import annotations
+
+import json
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from unicode_cmg.data import FeatureStore
+from unicode_cmg.data.importing import import_features
+from unicode_cmg.errors import InputError
+
+N = 7
+RNG = np.random.default_rng(0)
+AUDIO = RNG.standard_normal((N, 4, 3)).astype(np.float32)
+VIDEO = RNG.standard_normal((N, 2, 2, 2, 5)).astype(np.float16)
+LENGTHS = np.array([4, 1, 3, 4, 2, 4, 4])
+MASK = np.arange(4) < LENGTHS[:, None]
+IDS = [f"clip-{i}" for i in range(N)]
+LABELS = ["dog", "cat", "dog", "cow", "cat", "dog", "cow"]
+
+
+def npz(at: Path) -> Path:
+    arrays = {"audio": AUDIO, "video": VIDEO, "audio_mask": MASK}
+    np.savez(at / "x.npz", **arrays, ids=np.array(IDS), label=np.array(LABELS))
+    return at / "x.npz"
+
+
+def compressed_npz(at: Path) -> Path:
+    arrays = {"audio": np.asfortranarray(AUDIO), "video": VIDEO, "audio_lengths": LENGTHS}
+    np.savez_compressed(at / "x.npz", **arrays, id=np.array(IDS), label=np.array(LABELS))
+    return at / "x.npz"
+
+
+def hdf5(at: Path) -> Path:
+    with h5py.File(at / "x.h5", "w") as file:
+        file["audio"], file["video"], file["mask_audio"] = AUDIO, VIDEO, MASK
+        file["ids"], file["label"] = np.array(IDS, "S"), np.array(LABELS, h5py.string_dtype())
+    return at / "x.h5"
+
+
+def groups_of_clips(at: Path) -> Path:
+    with h5py.File(at / "x.h5", "w") as file:
+        for row, clip in enumerate(IDS):
+            file[f"{clip}/audio"], file[f"{clip}/video"] = AUDIO[row, : LENGTHS[row]], VIDEO[row]
+    return csv_beside(at / "x.h5", at / "x.csv")
+
+
+def groups_of_modalities(at: Path) -> Path:
+    with h5py.File(at / "x.h5", "w") as file:
+        for row, clip in enumerate(IDS):
+            file[f"audio/{clip}"], file[f"video/{clip}"] = AUDIO[row, : LENGTHS[row]], VIDEO[row]
+    return csv_beside(at / "x.h5", at / "x.csv")
+
+
+def npy_arrays(at: Path) -> Path:
+    for name, values in {
+        "audio": AUDIO,
+        "video": VIDEO,
+        "audio_mask": MASK,
+        "ids": IDS,
+        "label": LABELS,
+    }.items():
+        np.save(at / f"{name}.npy", np.array(values))
+    return at
+
+
+def npy_clips(at: Path) -> Path:
+    for name in ("audio", "video"):
+        (at / name).mkdir()
+    for row, clip in enumerate(IDS):
+        np.save(at / "audio" / f"{clip}.npy", AUDIO[row, : LENGTHS[row]])
+        np.save(at / "video" / f"{clip}.npy", VIDEO[row])
+    return csv_beside(at, at / "labels.csv", ending=".wav")
+
+
+def npz_clips(at: Path) -> Path:
+    for row, clip in enumerate(IDS):
+        np.savez(at / f"{clip}.npz", audio=AUDIO[row, : LENGTHS[row]], video=VIDEO[row])
+    return csv_beside(at, at / "clips.tsv", separator="\t")
+
+
+def csv_beside(source: Path, table: Path, *, separator: str = ",", ending: str = "") -> Path:
+    rows = [separator.join((f"{clip}{ending}", label)) for clip, label in zip(IDS, LABELS, strict=True)]
+    table.write_text("\n".join([f"clip_id{separator}label", *reversed(rows)]) + "\n")
+    return source
+
+
+def table() -> pa.Table:
+    half = pa.list_(pa.list_(pa.list_(pa.list_(pa.float16()))))
+    return pa.table(
+        {
+            "id": IDS,
+            "audio": pa.array([a[:n].tolist() for a, n in zip(AUDIO, LENGTHS, strict=True)]).cast(
+                pa.list_(pa.list_(pa.float32()))
+            ),
+            "video": pa.array([list(map(nested, clip)) for clip in VIDEO], half),
+            "label": LABELS,
+        }
+    )
+
+
+def nested(values: np.ndarray) -> list[Any]:
+    return [nested(one) for one in values] if values.ndim > 1 else list(values)
+
+
+def parquet(at: Path) -> Path:
+    pq.write_table(table(), at / "x.parquet", row_group_size=3)
+    return at / "x.parquet"
+
+
+def parquet_folder(at: Path) -> Path:
+    pq.write_table(table()[:4], at / "a.parquet", row_group_size=3)
+    pq.write_table(table()[4:], at / "b.parquet")
+    return at
+
+
+def store(at: Path) -> Path:
+    FeatureStore.write(
+        at / "s", {"audio": AUDIO, "video": VIDEO}, IDS, {"audio": MASK}, columns={"label": LABELS}
+    )
+    return at / "s"
+
+
+FORMS = [npz, compressed_npz, hdf5, groups_of_clips, groups_of_modalities, npy_arrays, npy_clips, npz_clips]
+FORMS += [parquet, parquet_folder, store]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_every_form_gives_the_same_store(tmp_path: Path, form: Callable[[Path], Path]) -> None:
+    (tmp_path / "given").mkdir()
+    found = import_features(form(tmp_path / "given"), tmp_path / "out").store
+    assert found.ids == tuple(IDS)
+    assert found.dtypes == {"audio": "float32", "video": "float16"}
+    assert found.columns == {"label": tuple(LABELS)}
+    batch = found.batch(range(N))
+    np.testing.assert_array_equal(batch.masks["audio"], MASK)
+    np.testing.assert_array_equal(batch.features["audio"].numpy()[MASK], AUDIO[MASK])
+    np.testing.assert_array_equal(batch.features["video"].numpy(), VIDEO.astype(np.float32))
+
+
+def test_a_missing_file_and_a_null_are_absent_modalities(tmp_path: Path) -> None:
+    npy_clips(tmp_path)
+    (tmp_path / "audio/clip-2.npy").unlink()
+    found = import_features(tmp_path, tmp_path / "out").store
+    assert np.flatnonzero(~found.present["audio"]).tolist() == [2]
+    lists = pa.array([[[1.0]], None, []], pa.list_(pa.list_(pa.float32())))
+    pq.write_table(pa.table({"a": lists, "b": pa.array([[1.0]] * 3)}), tmp_path / "n.parquet")
+    found = import_features(tmp_path / "n.parquet", tmp_path / "nulls").store
+    assert found.present["a"].tolist() == [True, False, False]
+    assert found.ids == ("0", "1", "2")
+    assert found.modalities == {"a": (1, 1), "b": (1, 1)}
+
+
+def test_what_the_user_says_goes_before_every_guess(tmp_path: Path) -> None:
+    file = tmp_path / "x.npz"
+    np.savez(file, feats_a=AUDIO, other=AUDIO[:, :, :2], names=np.array(LABELS), key=np.array(IDS))
+    imported = import_features(file, tmp_path / "s", modalities={"speech": "feats_a"}, ids="key")
+    assert imported.store.modalities == {"speech": (4, 3)}
+    assert imported.store.ids == tuple(IDS)
+    assert any("'other'" in line and "not imported" in line for line in imported.guesses)
+    json.dumps(imported.to_json())
+
+
+def test_steps_are_aligned_and_values_converted_on_the_way(tmp_path: Path) -> None:
+    image = RNG.standard_normal((N, 6)).astype(np.float32)
+    np.savez(tmp_path / "x.npz", audio=AUDIO, audio_lengths=LENGTHS, image=image)
+    found = import_features(tmp_path / "x.npz", tmp_path / "s", align_to=2, dtype="float16").store
+    assert found.modalities == {"audio": (2, 3), "image": (2, 6)}
+    assert set(found.dtypes.values()) == {"float16"}
+    batch = found.batch([0, 1])
+    expected = AUDIO[0].reshape(2, 2, 3).mean(1)
+    np.testing.assert_allclose(batch.features["audio"][0], expected, atol=2e-3)
+    np.testing.assert_allclose(batch.features["audio"][1], AUDIO[1, :1].repeat(2, 0), atol=2e-3)
+    assert batch.masks["audio"].all()
+    only = import_features(tmp_path / "x.npz", tmp_path / "only", align_to={"audio": 5}).store
+    assert only.modalities == {"audio": (5, 3), "image": (1, 6)}
+
+
+def test_times_of_steps_align_by_the_clock(tmp_path: Path) -> None:
+    times = np.tile(np.array([0.0, 1, 2, 6]), (N, 1))
+    np.savez(tmp_path / "x.npz", audio=AUDIO, audio_times=times)
+    found = import_features(tmp_path / "x.npz", tmp_path / "s", align_to=5).store
+    batch = found.batch([0])
+    np.testing.assert_allclose(batch.features["audio"][0, 2], AUDIO[0, 2], rtol=1e-6)
+    np.testing.assert_allclose(batch.features["audio"][0, 0], AUDIO[0, :2].mean(0), rtol=1e-5)
+
+
+def test_clips_can_be_added(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", audio=AUDIO, ids=np.array(IDS))
+    np.savez(tmp_path / "b.npz", audio=AUDIO, ids=np.array([f"more-{i}" for i in range(N)]))
+    import_features(tmp_path / "a.npz", tmp_path / "s")
+    assert len(import_features(tmp_path / "b.npz", tmp_path / "s", append=True).store) == 2 * N
+    with pytest.raises(InputError, match="clip id 'clip-0' occurs twice"):
+        import_features(tmp_path / "a.npz", tmp_path / "s", append=True)
+
+
+def test_multi_hot_labels_become_numbers_of_columns(tmp_path: Path) -> None:
+    hot = np.array([[1, 0, 1], [0, 0, 0], *[[0, 1, 0]] * (N - 2)])
+    np.savez(tmp_path / "x.npz", audio=AUDIO, labels=hot)
+    assert import_features(tmp_path / "x.npz", tmp_path / "s").store.columns["labels"][:3] == ("0;2", "", "1")
+
+
+def objects(at: Path) -> Path:
+    np.savez(at / "x.npz", audio=np.array([AUDIO[0], None], dtype=object))
+    return at / "x.npz"
+
+
+def cut_npz(at: Path) -> Path:
+    npz(at)
+    (at / "x.npz").write_bytes((at / "x.npz").read_bytes()[:400])
+    return at / "x.npz"
+
+
+def cut_hdf5(at: Path) -> Path:
+    hdf5(at)
+    (at / "x.h5").write_bytes((at / "x.h5").read_bytes()[:900])
+    return at / "x.h5"
+
+
+def cut_parquet(at: Path) -> Path:
+    parquet(at)
+    (at / "x.parquet").write_bytes((at / "x.parquet").read_bytes()[:300])
+    return at / "x.parquet"
+
+
+def a_pickle(at: Path) -> Path:
+    (at / "x.pkl").write_bytes(pickle.dumps({"audio": AUDIO}))
+    return at / "x.pkl"
+
+
+def different_counts(at: Path) -> Path:
+    np.savez(at / "x.npz", train=AUDIO, test=AUDIO[:3])
+    return at / "x.npz"
+
+
+def other_ids(at: Path) -> Path:
+    npy_clips(at)
+    (at / "labels.csv").write_text("id,label\nx,dog\n")
+    return at
+
+
+def an_id_twice(at: Path) -> Path:
+    npy_clips(at)
+    (at / "labels.csv").write_text("id,label\nclip-1,dog\nclip-1,cat\n")
+    return at
+
+
+def short_row(at: Path) -> Path:
+    npy_clips(at)
+    (at / "labels.csv").write_text("id,label\nclip-1\n")
+    return at
+
+
+def no_features(at: Path) -> Path:
+    np.savez(at / "x.npz", label=np.arange(3))
+    return at / "x.npz"
+
+
+def ragged_clip(at: Path) -> Path:
+    lists = pa.array([[[1.0, 2.0], [1.0]]], pa.list_(pa.list_(pa.float32())))
+    pq.write_table(pa.table({"a": lists}), at / "x.parquet")
+    return at / "x.parquet"
+
+
+def empty_folder(at: Path) -> Path:
+    return at
+
+
+@pytest.mark.parametrize(
+    ("form", "message"),
+    [
+        (objects, "'audio': it holds Python objects, which are pickles and are not read"),
+        (cut_npz, "x.npz: not a readable npz file"),
+        (cut_hdf5, "x.h5: not a readable HDF5 file"),
+        (cut_parquet, "x.parquet: not a readable Parquet file"),
+        (a_pickle, "a pickle can run programs and is not read"),
+        (different_counts, "different numbers of clips: train 7, test 3; .*--modality"),
+        (other_ids, "no id of column 'id' is an id of the features, such as 'clip-0'; .*--id-column"),
+        (an_id_twice, "the id 'clip-1' occurs twice"),
+        (short_row, "labels.csv, line 2: 1 values; expected 2"),
+        (no_features, "no features found.*--modality"),
+        (ragged_clip, "column 'a': lists of different lengths in one clip"),
+        (empty_folder, "nothing to import in this folder; expected an .npz"),
+        (lambda at: at / "missing", "no such file or folder"),
+    ],
+)
+def test_sources_that_cannot_be_read_are_one_clear_line_and_nothing_is_written(
+    tmp_path: Path, form: Callable[[Path], Path], message: str
+) -> None:
+    (tmp_path / "given").mkdir()
+    with pytest.raises(InputError, match=message) as caught:
+        import_features(form(tmp_path / "given"), tmp_path / "out")
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"modalities": {"a": "sound"}}, "unknown key 'sound'; .*did you mean"),
+        ({"ids": "nmes"}, "unknown key 'nmes'"),
+        ({"align_to": {"text": 3}}, "unknown modality 'text'"),
+        ({"align_to": 0}, "audio is 0"),
+        ({"dtype": "int8"}, "int8"),
+        ({"table": "absent.csv"}, "absent.csv: no such file"),
+        ({"id_column": "x"}, "--id-column needs a table"),
+    ],
+)
+def test_options_that_do_not_fit_are_one_clear_line(
+    tmp_path: Path, options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        import_features(npz(tmp_path), tmp_path / "out", **options)
