@@ -221,7 +221,6 @@ def test_scratch_of_a_killed_process_is_swept_by_the_next_writer_and_that_of_a_l
         killed = tmp_path / ".store.partial-abcdefgh"
         killed.mkdir()
         (killed / "half").write_text("half")
-        (tmp_path / ".store.partial-notes.txt").write_text("x")  # as a killed writer of a file leaves it
         other = tmp_path / ".others.partial-abcdefgh"
         other.mkdir()
         with atomic_directory(path) as second:

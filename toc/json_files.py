@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import stat
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 from toc.arrays import CodebookError
+
+_LONGEST = 128 << 20  # bytes
 
 RecordT = TypeVar("RecordT")
 
@@ -44,16 +47,55 @@ def read_record(path: str | Path, file_name: str, parse: Callable[[Any], RecordT
     """
     path = Path(path)
     path = path / file_name if path.is_dir() else path
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise CodebookError(f"{path}: cannot be read ({error.strerror})") from None
-    except (ValueError, RecursionError):
-        raise CodebookError(f"{path}: not valid JSON; it may have been truncated") from None
+    values = read_json(path)
     try:
         return parse(values)
     except CodebookError as error:
         raise CodebookError(f"{path}: {error}") from None
+
+
+def read_json(path: Path) -> Any:
+    """The value of a JSON file whose numbers fit 64 bits.
+
+    Raises:
+        CodebookError: The file cannot be read, or is not JSON, enormous or too deeply nested.
+    """
+    try:
+        check_regular(path)
+        with path.open("rb") as file:
+            content = file.read(_LONGEST + 1)
+        if len(content) > _LONGEST:
+            raise CodebookError(f"{path}: larger than {_LONGEST >> 20} MiB; expected a JSON file of a model")
+        return parse_json(content)
+    except OSError as error:
+        raise CodebookError(f"{path}: cannot be read ({error.strerror})") from None
+    except (ValueError, RecursionError) as error:
+        if isinstance(error, CodebookError):
+            raise
+        raise CodebookError(f"{path}: not valid JSON; it may have been truncated") from None
+
+
+def parse_json(content: bytes) -> Any:
+    """The value of a JSON text whose numbers fit 64 bits; ValueError or RecursionError for any other."""
+    return json.loads(content, parse_int=_integer)
+
+
+def check_regular(path: Path) -> None:
+    """Refuse a pipe or a device, whose reading could wait for ever.
+
+    Raises:
+        CodebookError: It is one.
+        OSError: There is no such file.
+    """
+    mode = path.stat().st_mode
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+        raise CodebookError(f"{path}: this is a pipe or a device; expected a file")
+
+
+def _integer(text: str) -> int:
+    if len(text) > 20 or not -(2**63) <= (value := int(text)) < 2**64:
+        raise ValueError("a number is too large")
+    return value
 
 
 def library_versions(*further: str) -> dict[str, str]:

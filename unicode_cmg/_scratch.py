@@ -1,6 +1,6 @@
-"""Scratch files and folders beside what they will replace: locked while their process lives, swept after it.
+"""Scratch folders beside what they will replace: locked while their process lives, swept after it.
 
-A scratch is called `.NAME.partial-xxxxxxxx`. Its process holds a lock on it (`flock`), which the system
+A scratch is a folder `.NAME.partial-xxxxxxxx`. Its process holds a lock on it (`flock`), which the system
 releases when the process ends in any way, so a scratch that can be locked belongs to nobody.
 """
 
@@ -23,13 +23,13 @@ _NO_EXCHANGE = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EPERM)
 
 
 @contextmanager
-def scratch(path: Path, *, folder: bool) -> Iterator[Path]:
-    """A new file or folder beside `path`, locked within the block and removed at its end if still there.
+def scratch(path: Path) -> Iterator[Path]:
+    """A new folder beside `path`, locked within the block and removed at its end if still there.
 
     What killed processes left of earlier attempts at the same `path` is removed first.
     """
     sweep(path)
-    found, descriptor = _claim(path, folder)
+    found, descriptor = _claim(path)
     try:
         yield found
     finally:
@@ -96,21 +96,14 @@ def _glob_escaped(text: str) -> str:
     return "".join(f"[{letter}]" if letter in "*?[" else letter for letter in text)
 
 
-def _claim(path: Path, folder: bool) -> tuple[Path, int]:
+def _claim(path: Path) -> tuple[Path, int]:
     """A new scratch and the descriptor whose lock shows that it is in use."""
-    prefix = _prefix(path, _PARTIAL)
     while True:
-        if folder:
-            found = Path(tempfile.mkdtemp(dir=path.parent, prefix=prefix))
-            try:
-                descriptor = os.open(found, os.O_RDONLY)
-            except FileNotFoundError:
-                continue
-        else:
-            suffix = path.suffix if len(path.suffix) <= 16 else ""
-            descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=prefix, suffix=suffix)
-            found = Path(name)
-        # another process may have swept it before it was locked
+        found = Path(tempfile.mkdtemp(dir=path.parent, prefix=_prefix(path, _PARTIAL)))
+        try:
+            descriptor = os.open(found, os.O_RDONLY)
+        except FileNotFoundError:  # another process has swept it before it was locked
+            continue
         if _lock(descriptor) is not False and found.exists():
             return found, descriptor
         os.close(descriptor)

@@ -77,10 +77,11 @@ def atomic_file(path: Path) -> Iterator[Path]:
     path = Path(path)
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with scratch(path, folder=False) as found:
+        with scratch(path) as folder:
+            found = folder / path.name
+            found.touch()
             yield found
             _sync(found)
-            found.chmod(0o666 & ~umask())
             found.replace(path)
             _sync(path.parent)
 
@@ -97,7 +98,7 @@ def atomic_directory(path: Path) -> Iterator[Path]:
     path = Path(path)
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with scratch(path, folder=True) as found:
+        with scratch(path) as found:
             yield found
             sync_all([*found.rglob("*"), found])
             found.chmod(0o777 & ~umask())
@@ -159,14 +160,12 @@ def write_json(path: Path, value: Any) -> None:
 def reading(path: Path) -> Iterator[None]:
     """Turn what keeps a file from being read into an `InputError` that names `path`; an empty file too.
 
-    A pipe or a device is refused before it is opened, because reading it could wait for ever.
+    A pipe or a device is refused before it is opened.
     """
     try:
-        found = Path(path).stat()
-        if stat.S_ISREG(found.st_mode) and found.st_size == 0:
+        check_regular(path)
+        if Path(path).is_file() and Path(path).stat().st_size == 0:
             raise InputError("the file is empty", where=path, fix="it may have been truncated; copy it again")
-        if not stat.S_ISREG(found.st_mode) and not stat.S_ISDIR(found.st_mode):
-            raise InputError(f"this is a {_kind(found.st_mode)}", where=path, expected="a file")
         yield
     except FileNotFoundError:
         raise InputError("no such file", where=path, fix="check the path") from None
@@ -176,9 +175,18 @@ def reading(path: Path) -> Iterator[None]:
         raise InputError(f"cannot be read ({error.strerror or error})", where=path) from error
 
 
-def _kind(mode: int) -> str:
-    kinds = {stat.S_IFIFO: "named pipe", stat.S_IFSOCK: "socket"}
-    return kinds.get(stat.S_IFMT(mode), "device")
+def check_regular(path: Path) -> None:
+    """Refuse a pipe or a device, whose reading could wait for ever; a folder passes.
+
+    Raises:
+        InputError: It is one.
+        FileNotFoundError: There is no such file.
+    """
+    mode = Path(path).stat().st_mode
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+        kinds = {stat.S_IFIFO: "named pipe", stat.S_IFSOCK: "socket"}
+        what = f"this is a {kinds.get(stat.S_IFMT(mode), 'device')}"
+        raise InputError(what, where=path, expected="a file")
 
 
 def read_text(path: Path, *, most: int = MOST_TEXT) -> str:
@@ -242,6 +250,13 @@ def parse_json(text: str | bytes, *, where: object) -> Any:
         raise InputError("values are nested too deeply", where=where) from None
     except ValueError as error:
         raise InputError(str(error), where=where, expected="numbers of at most 64 bits") from None
+    return value
+
+
+def csv_cell(value: Any) -> Any:
+    """A value for a csv file; text that a spreadsheet would run as a formula gets an apostrophe in front."""
+    if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")):
+        return f"'{value}"
     return value
 
 

@@ -19,7 +19,7 @@ from benchmarks.sweep.rows import Row
 from benchmarks.sweep.runs import Outcome
 from benchmarks.sweep.summary import Curve, Point, RefinedRow, curves, refined_rows
 from unicode_cmg.console import show
-from unicode_cmg.files import atomic_file, write_text
+from unicode_cmg.files import atomic_file, csv_cell, write_text
 
 REFINEMENTS = pa.schema(
     [
@@ -72,11 +72,13 @@ def outcome_csv(outcomes: Sequence[Outcome]) -> str:
     writer.writerow(["row", "seed", "measure", "source", "target", "value"])
     for o in outcomes:
         for task, by_direction in o.scores.items():
-            writer.writerows([o.row, o.seed, task, s, t, value] for (s, t), value in by_direction.items())
+            writer.writerows(
+                map(csv_cell, [o.row, o.seed, task, s, t, value]) for (s, t), value in by_direction.items()
+            )
         if o.same_code is not None:
-            writer.writerow([o.row, o.seed, "same code", "audio", "video", o.same_code])
+            writer.writerow(map(csv_cell, [o.row, o.seed, "same code", "audio", "video", o.same_code]))
         if o.seconds is not None:
-            writer.writerow([o.row, o.seed, "seconds", "", "", o.seconds])
+            writer.writerow(map(csv_cell, [o.row, o.seed, "seconds", "", "", o.seconds]))
     return text.getvalue()
 
 

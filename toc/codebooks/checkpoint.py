@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from toc.arrays import CodebookError
 from toc.codebooks.files import Stored, read_npy, read_npz, read_safetensors
 from toc.codebooks.folders import CONFIG, WEIGHTS, model_folder, weights_file
 from toc.codebooks.kinds import NPY, NPZ, PICKLE, SAFETENSORS, SCRIPT, TORCH, file_kind
 from toc.codebooks.torch_files import read_torch
+from toc.json_files import check_regular, read_json
 
 NUMPY = (NPY, NPZ)
 _READERS: dict[str, Callable[[Path], dict[str, Stored]]] = {
@@ -51,6 +51,7 @@ def open_checkpoint(path: Path) -> Checkpoint:
         return _open_folder(path.parent)
     if path.name.endswith(".index.json"):
         return Checkpoint("sharded checkpoint", _sharded(path))
+    check_regular(path)
     kind = file_kind(path)
     return Checkpoint(kind, _READERS[kind](path))
 
@@ -88,7 +89,7 @@ def _codebooks_of(folder: Path) -> dict[str, str] | None:
     file = folder / CONFIG
     if not file.is_file():
         return None
-    config = _json(file)
+    config = read_json(file)
     if not isinstance(config, dict) or not isinstance(config.get("codebooks"), dict):
         return None
     return {str(name): str(key) for name, key in config["codebooks"].items()}
@@ -97,7 +98,7 @@ def _codebooks_of(folder: Path) -> dict[str, str] | None:
 def _sharded(index: Path) -> dict[str, Stored]:
     """The tensors of all the files that an index names."""
     try:
-        places = {str(key): str(name) for key, name in _json(index)["weight_map"].items()}
+        places = {str(key): str(name) for key, name in read_json(index)["weight_map"].items()}
     except (KeyError, TypeError, AttributeError):
         raise CodebookError(
             f'{index}: has no "weight_map"; expected the index of a sharded checkpoint'
@@ -113,12 +114,3 @@ def _sharded(index: Path) -> dict[str, Stored]:
                 raise CodebookError(f"{file}: has no tensor '{key}', which {index.name} puts there")
             tensors[key] = inside[key]
     return tensors
-
-
-def _json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise CodebookError(f"{path}: cannot be read ({error.strerror})") from None
-    except (ValueError, RecursionError):
-        raise CodebookError(f"{path}: not valid JSON; it may have been truncated") from None

@@ -7,7 +7,6 @@ with type, shape and position of each tensor, then their bytes.
 
 from __future__ import annotations
 
-import json
 import math
 import zipfile
 import zlib
@@ -21,6 +20,7 @@ import numpy as np
 from jaxtyping import Shaped
 
 from toc.arrays import CodebookError
+from toc.json_files import parse_json
 
 BFLOAT16 = "bfloat16"
 _TYPES = {
@@ -31,6 +31,7 @@ _TYPES = {
     **{f"{kind[0].upper()}{bits}": f"{kind}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32, 64)},
     "BOOL": "bool",
 }
+_SMALL, _MOST_INFLATED = 64 << 20, 100  # bytes that may inflate at will, and how far others may
 _LONGEST_HEADER = 100_000_000
 _DAMAGED = (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error, NotImplementedError)
 
@@ -75,7 +76,7 @@ def read_npy(path: Path) -> dict[str, Stored]:
     """
     try:
         with path.open("rb") as file:
-            return {path.stem: _npy_header(file, path, None)}
+            return {path.stem: _npy_header(file, path, None, path.stat().st_size)}
     except _DAMAGED as error:
         raise _no_numpy_file(path, error) from None
 
@@ -89,21 +90,25 @@ def read_npz(path: Path) -> dict[str, Stored]:
     found = {}
     try:
         with zipfile.ZipFile(path) as archive:
-            for member in archive.namelist():
-                name = member.removesuffix(".npy")
-                if name != member:
-                    with archive.open(member) as file:
-                        found[name] = _npy_header(file, path, name)
+            for info in archive.infolist():
+                name = info.filename.removesuffix(".npy")
+                if name != info.filename:
+                    if info.file_size > _SMALL and info.file_size > _MOST_INFLATED * info.compress_size:
+                        raise ValueError(f"'{name}' inflates to {info.file_size} bytes")
+                    with archive.open(info) as file:
+                        found[name] = _npy_header(file, path, name, info.file_size)
     except _DAMAGED as error:
         raise _no_numpy_file(path, error) from None
     return found
 
 
-def _npy_header(file: Any, path: Path, name: str | None) -> Stored:
+def _npy_header(file: Any, path: Path, name: str | None, size: int) -> Stored:
     # Versions 2 and 3 differ in the encoding of field names, and codes have no fields.
     old = np.lib.format.read_magic(file) == (1, 0)
     read = np.lib.format.read_array_header_1_0 if old else np.lib.format.read_array_header_2_0
     shape, _, dtype = read(file)
+    if math.prod(shape) * dtype.itemsize > size:
+        raise ValueError(f"an array {list(shape)} of {dtype} in {size} bytes")
     return Stored(tuple(shape), dtype.name, partial(_npy_values, path, name, dtype))
 
 
@@ -157,7 +162,7 @@ def _entries(header: bytes, path: Path) -> dict[str, tuple[str, tuple[int, ...],
     """The type and the shape of each tensor, and the first and the last place of its bytes in the data."""
     try:
         entries = {}
-        for name, entry in json.loads(header).items():
+        for name, entry in parse_json(header).items():
             if name != "__metadata__":
                 begin, end = map(int, entry["data_offsets"])
                 dtype = str(entry["dtype"])

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from pydantic import Field
+from torch import Tensor
 
 from unicode_cmg.checkpoints.folders import CONFIG_FILE, MODEL_FILES, UNUSED_FILE, WEIGHTS_FILE, model_folder
 from unicode_cmg.checkpoints.released.load import load_published
 from unicode_cmg.checkpoints.sums import SUMS_FILE, check_sums, write_sums
 from unicode_cmg.checkpoints.tensors import load_exactly, read_tensors, set_dtype, write_tensors
-from unicode_cmg.config import Config
+from unicode_cmg.config import Config, flat
 from unicode_cmg.errors import InputError
 from unicode_cmg.files import atomic_directory, disk_errors, read_json
 from unicode_cmg.model import Model, ReleasedOrigin
@@ -22,6 +24,7 @@ from unicode_cmg.registry import model_class
 from unicode_cmg.version import VERSION
 
 FORMAT_VERSION = 1
+_SMALL = 1 << 24  # values of a model that needs no care
 
 
 class Description(Config):
@@ -145,6 +148,7 @@ def load_folder(folder: Path, *, dtype: torch.dtype | None) -> Model:
     description = read_description(folder)
     where = folder / CONFIG_FILE
     tensors = read_tensors(folder / WEIGHTS_FILE)
+    _check_size(description, tensors, where=where)
     with torch.random.fork_rng(devices=[]):
         model = model_class(description.method, where=where).from_values(description.config, where=where)
     set_dtype(model, dtype, tensors)
@@ -152,10 +156,32 @@ def load_folder(folder: Path, *, dtype: torch.dtype | None) -> Model:
     if description.extra is not None and "released" in description.extra:
         origin = ReleasedOrigin.parse(description.extra["released"], where=where)
         model.origin = origin.with_unused(read_tensors(folder / UNUSED_FILE), dtype)
-    check_sums(
-        folder, (*MODEL_FILES, UNUSED_FILE)
-    )  # last, because other checks say more precisely what is wrong
+    check_sums(folder, (*MODEL_FILES, UNUSED_FILE))  # last: other checks say more precisely what is wrong
     return model
+
+
+def _check_size(description: Description, tensors: Mapping[str, Tensor], *, where: Path) -> None:
+    """Refuse a configuration whose model is far larger than the stored tensors, before it fills the memory.
+
+    Raises:
+        InputError: It is, so that the two cannot be of the same model.
+    """
+    sizes = sorted(v for v in flat(description.config).values() if isinstance(v, int) and v > 0)[-2:]
+    stored = sum(tensor.numel() for tensor in tensors.values())
+    if math.prod(sizes) <= max(_SMALL, 16 * stored):
+        return
+    try:
+        with torch.device("meta"):  # shapes without memory
+            model = model_class(description.method, where=where).from_values(description.config, where=where)
+    except (RuntimeError, NotImplementedError):  # finite scalars compute with values
+        return
+    needed = sum(tensor.numel() for tensor in model.state_dict().values())
+    if needed > max(_SMALL, 16 * stored):
+        raise InputError(
+            f"the model has {needed} values, and {stored} are stored",
+            where=where,
+            fix="its config.json may be of another model",
+        )
 
 
 def read_description(folder: Path) -> Description:

@@ -25,7 +25,9 @@ class CodebookConfig(Config):
         description="kind of quantizer: one MM-EMA codebook, residual MM-EMA codebooks in a row, or finite "
         "scalars",
     )
-    codebooks: int | None = Field(default=None, ge=2, description="`rvq`: number of residual codebooks")
+    codebooks: int | None = Field(
+        default=None, ge=2, le=256, description="`rvq`: number of residual codebooks"
+    )
     levels: tuple[int, ...] | None = Field(
         default=None, description="`fsq`: levels of each scalar; their product takes the place of `num_codes`"
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,11 +12,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from jaxtyping import Float32, Int64
+from pydantic import ConfigDict
 
+from unicode_cmg.config import Config
 from unicode_cmg.encoding.table import FORMAT_VERSION, METADATA_KEY
 from unicode_cmg.errors import InputError, unknown
+from unicode_cmg.files import check_regular, parse_json
 
 NO_CODE = -1
+_MOST_STEPS = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -78,6 +81,20 @@ class CodeTable:
         return grid
 
 
+class TableNotes(Config):
+    """What `encode_store` notes in the metadata of a table."""
+
+    model_config = ConfigDict(extra="allow")
+
+    modalities: tuple[str, ...]
+    code_layers: dict[str, int]
+    method: str
+    checkpoint: str
+    features: str
+    level: str | None
+    library_version: str
+
+
 def read_codes(path: str | Path) -> CodeTable:
     """Read a table that `encode_store` wrote, all of it; larger ones are better read with pyarrow.
 
@@ -86,47 +103,66 @@ def read_codes(path: str | Path) -> CodeTable:
     """
     path = Path(path)
     try:
+        check_regular(path)
         table = pq.read_table(path)
     except FileNotFoundError:
         raise InputError("no such file", where=path, fix="check the path") from None
-    except (pa.ArrowException, OSError) as error:
-        reason = str(error).splitlines()[0]
+    except (pa.ArrowException, OSError, ValueError, MemoryError, OverflowError) as error:
+        reason = (str(error) or "too large").splitlines()[0]
         raise InputError(f"not a readable Parquet file ({reason})", where=path) from None
     notes = _notes(table, path)
-    modalities, layers = tuple(notes["modalities"]), notes["code_layers"]
+    try:
+        return _code_table(table, notes)
+    except (pa.ArrowException, LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        what = f"its columns are not those of a table of codes ({str(error).splitlines()[0]})"
+        raise InputError(what, where=path, fix="write it again with 'unicode-cmg encode'") from None
+
+
+def _code_table(table: pa.Table, notes: TableNotes) -> CodeTable:
+    modalities, layers = notes.modalities, notes.code_layers
     clips = table.column("clip").combine_chunks().dictionary_encode()
     vector = None
     if "vector" in table.column_names:
         column = table.column("vector").combine_chunks()
         vector = column.flatten().to_numpy().reshape(len(table), column.type.list_size)
+    step = _integers(table.column("step"))
+    if step.size and not 0 <= step.min() <= step.max() < _MOST_STEPS:
+        raise ValueError(f"steps from {step.min()} to {step.max()}")
     return CodeTable(
         ids=tuple(clips.dictionary.to_pylist()),
         modalities=modalities,
         code_layers=layers,
         clip=_integers(clips.indices),
         modality=_positions(table.column("modality"), modalities),
-        step=_integers(table.column("step")),
+        step=step,
         code_layer=_positions(table.column("code_layer"), tuple(layers)),
         index=_integers(table.column("index")),
         vector=vector,
-        **{key: notes[key] for key in ("method", "checkpoint", "features", "level", "library_version")},
+        method=notes.method,
+        checkpoint=notes.checkpoint,
+        features=notes.features,
+        level=notes.level,
+        library_version=notes.library_version,
     )
 
 
-def _notes(table: pa.Table, path: Path) -> dict[str, Any]:
+def _notes(table: pa.Table, path: Path) -> TableNotes:
     """What the writer noted in the file."""
-    notes: dict[str, Any] = json.loads((table.schema.metadata or {}).get(METADATA_KEY.encode(), b"{}"))
-    found = notes.get("format_version")
+    where = f"{path}: metadata '{METADATA_KEY}'"
+    notes = parse_json((table.schema.metadata or {}).get(METADATA_KEY.encode(), b"{}"), where=where)
+    found = notes.get("format_version") if isinstance(notes, dict) else None
     if found != FORMAT_VERSION:
         raise InputError(
             "a Parquet file, but not a table of codes" if found is None else f"format version {found!r}",
             where=path,
             expected=f"what 'unicode-cmg encode' writes, format version {FORMAT_VERSION}",
         )
-    return notes
+    return TableNotes.parse(notes, where=where)
 
 
 def _integers(values: Any) -> Int64[np.ndarray, " rows"]:
+    if values.null_count:
+        raise ValueError("a value is missing or unknown")
     return np.asarray(values.to_numpy(), dtype=np.int64)
 
 

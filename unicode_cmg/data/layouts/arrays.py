@@ -18,6 +18,7 @@ from unicode_cmg.errors import InputError
 Pattern: TypeAlias = tuple[int | EllipsisType | None, ...]
 """A shape in which None stands for any length but zero, and a last `...` for one or more further axes."""
 
+_SMALL, _MOST_INFLATED = 16 << 20, 100  # bytes that may inflate at will, and how far others may
 _DAMAGE = (OSError, RuntimeError, KeyError, TypeError, ValueError, MemoryError)  # all that HDF5 raises
 
 
@@ -27,18 +28,31 @@ def _dataset(path: Path, key: str) -> Iterator[Any]:
         raise InputError("no such file", where=path, fix="check the data root")
     try:
         with h5py.File(path, "r") as file:
+            if isinstance(file.get(key, getlink=True), h5py.ExternalLink | h5py.SoftLink):
+                raise InputError(f"'{key}' is a link", where=path, expected="an array in this file")
             dataset = file.get(key)
             if not isinstance(dataset, h5py.Dataset):
                 keys = ", ".join(str(name) for name in file)
                 raise InputError(f"no array '{key}' among the keys {keys}", where=path)
             if dataset.dtype.kind not in "biuf":
                 raise InputError(f"values of type {dataset.dtype}", where=path, expected="numbers")
+            _check_stored(dataset, path)
             yield dataset
     except _DAMAGE as error:
         reason = "truncated" if "truncated" in str(error) else "not a readable HDF5 file"
         if isinstance(error, MemoryError):
             reason = f"more than the memory holds ({error})"
         raise InputError(reason, where=path, fix="download or write it again") from error
+
+
+def _check_stored(dataset: Any, path: Path) -> None:
+    """Refuse an array whose values lie in other files, or of which only a small part is stored."""
+    if dataset.is_virtual or dataset.external:
+        raise InputError("the values lie in other files", where=path, expected="an array in this file")
+    declared, stored = dataset.size * dataset.dtype.itemsize, dataset.id.get_storage_size()
+    if declared > _SMALL and declared > _MOST_INFLATED * stored:
+        what = f"the array {list(dataset.shape)} needs {declared} bytes, and {stored} are stored"
+        raise InputError(what, where=path, fix="download or write it again")
 
 
 def array_shape(path: Path, key: str, expected: Pattern | None = None) -> tuple[int, ...]:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from unicode_cmg.data.categories import avvp_classes
 from unicode_cmg.data.layouts.tables import data_folder, read_names, read_table, write_table
-from unicode_cmg.data.layouts.zips import STEPS, read_clips, write_clips, zip_folder
+from unicode_cmg.data.layouts.zips import STEPS, clip_zip, read_clips, write_clips, zip_folder
 from unicode_cmg.errors import InputError, unknown
 
 SPLITS = {"train": "AVVP_train.csv", "val": "AVVP_val_pd.csv", "test": "AVVP_test_pd.csv"}
@@ -65,7 +65,7 @@ class EventClips:
             InputError: A clip has no readable features, or their dimensions differ from the others'.
         """
         folder = self.feature_folders[modality]
-        return read_clips([folder / f"{clip_id(self.rows[modality][i].filename)}.zip" for i in rows])
+        return read_clips([clip_zip(folder, clip_id(self.rows[modality][i].filename)) for i in rows])
 
 
 def clip_id(filename: str) -> str:

@@ -25,7 +25,7 @@ from unicode_cmg.data.layouts.arrays import (
 )
 from unicode_cmg.data.layouts.ave import FEATURES, KEY, TEXT_MASK
 from unicode_cmg.data.layouts.retrieval_lists import LAYOUTS, Pair
-from unicode_cmg.data.layouts.zips import PaddedClips, read_padded, write_clips
+from unicode_cmg.data.layouts.zips import PaddedClips, clip_zip, read_padded, write_clips
 from unicode_cmg.errors import InputError, unknown
 from unicode_cmg.files import atomic_file
 
@@ -85,7 +85,7 @@ class RetrievalData:
         if modality == "text":
             return _read_words(self.table.parent, len(self.captions), rows, steps)
         folder = self.feature_folders[modality]
-        return read_padded([folder / f"{self.items[row]}.zip" for row in rows], steps)
+        return read_padded([clip_zip(folder, self.items[row]) for row in rows], steps)
 
 
 def read_retrieval(name: str, data_root: str | Path) -> RetrievalData:

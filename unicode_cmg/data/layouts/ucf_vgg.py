@@ -13,7 +13,7 @@ from jaxtyping import Float32, Int64
 from numpy.typing import NDArray
 
 from unicode_cmg.data.layouts.tables import check_class, data_folder, read_names, read_table, write_table
-from unicode_cmg.data.layouts.zips import read_clips, write_clips, zip_folder
+from unicode_cmg.data.layouts.zips import clip_zip, read_clips, write_clips, zip_folder
 from unicode_cmg.errors import InputError
 
 UCF_CLASSES, VGG_CLASSES = "UCF101sameVGGSound.txt", "VGGSoundsameUCF101.txt"
@@ -50,7 +50,7 @@ class UCFVGGSide:
         Raises:
             InputError: A clip has no readable features, or their dimensions differ from the others'.
         """
-        return read_clips([self.feature_folder / f"{self.clips[i].video_id}.zip" for i in rows])
+        return read_clips([clip_zip(self.feature_folder, self.clips[i].video_id) for i in rows])
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,7 +19,7 @@ from unicode_cmg.data.layouts.tables import (
     read_table,
     set_folder,
 )
-from unicode_cmg.data.layouts.zips import STEPS, read_clips, read_stored, zip_folder
+from unicode_cmg.data.layouts.zips import STEPS, clip_zip, read_clips, read_stored, zip_folder
 from unicode_cmg.errors import InputError
 
 SPLITS = ("train", "test", "val")  # the order in which the 40K list is put together
@@ -93,7 +93,7 @@ class AVELData:
         return np.stack(values)
 
     def _path(self, kind: str, clip: AVELClip) -> Path:
-        return zip_folder(self.folder, kind) / f"{clip.video_id}.zip"
+        return clip_zip(zip_folder(self.folder, kind), clip.video_id)
 
 
 def read_vggsound_avel(data_root: str | Path) -> AVELData:

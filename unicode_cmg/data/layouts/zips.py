@@ -21,11 +21,13 @@ from numpy.typing import NDArray
 
 from unicode_cmg.data.layouts.arrays import check_finite
 from unicode_cmg.errors import InputError
+from unicode_cmg.files import check_regular
 
 STEPS = 10
 """Seconds of a clip in AVE, AVVP, UCF101 <-> VGGSound and VGGSound-AVEL."""
 
 _MAX_BYTES = 1 << 30  # a clip of 10x7x7x512 in float64 is 2 MB; a file that unpacks to far more is no clip
+_SMALL, _MOST_INFLATED = 16 << 20, 100  # bytes that may inflate at will, and how far others may
 _FIXED_TIME = (1980, 1, 1, 0, 0, 0)  # equal clips make equal files
 _MAX_OPCODES = 200  # an array takes some 40, whatever its size; more would only serve to use up the memory
 
@@ -61,14 +63,14 @@ def read_clip(path: Path) -> Float32[np.ndarray, "time ..."]:
 def read_stored(path: Path) -> NDArray[Any]:
     """The array of a zip as it is, of any shape and dtype; errors as in `read_clip`."""
     try:
+        check_regular(path)
         with zipfile.ZipFile(path) as archive:
             members = [info for info in archive.infolist() if ".pkl" in info.filename]
             if not members:
                 raise InputError("no .pkl member in this zip", where=path)
-            if members[-1].file_size > _MAX_BYTES:
-                raise InputError(
-                    f"{members[-1].file_size} bytes unpacked", where=path, expected="one clip's features"
-                )
+            size, stored = members[-1].file_size, members[-1].compress_size
+            if size > _MAX_BYTES or (size > _SMALL and size > _MOST_INFLATED * stored):
+                raise InputError(f"{size} bytes unpacked", where=path, expected="one clip's features")
             content = archive.read(members[-1])
     except FileNotFoundError:
         raise InputError("no such file", where=path, fix="check the data root, or drop the clip") from None
@@ -132,6 +134,17 @@ def write_clips(folder: Path, clips: Mapping[str, NDArray[Any]]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name, values in clips.items():
         write_clip(folder / f"{name}.zip", values)
+
+
+def clip_zip(folder: Path, name: str) -> Path:
+    """The zip of a clip, whose name comes from a list of clips and must not lead out of the folder.
+
+    Raises:
+        InputError: It is not the name of a file.
+    """
+    if not name or name.startswith("..") or set(name) & set("/\\\0"):
+        raise InputError(f"the clip name {name!r}", where=folder, expected="the name of a file")
+    return folder / f"{name}.zip"
 
 
 def zip_folder(root: Path, kind: str) -> Path:

@@ -33,7 +33,7 @@ from unicode_cmg.data.store.rows import Rows
 from unicode_cmg.data.store.words import read_tokens, tokens_file
 from unicode_cmg.data.store.writer import PART_BYTES
 from unicode_cmg.errors import InputError, unknown
-from unicode_cmg.files import read_json
+from unicode_cmg.files import inside, read_json
 
 
 class _Index(Config):
@@ -85,6 +85,7 @@ class FeatureStore:
         if not (path / INDEX).is_file():
             what = f"no {INDEX} in this folder" if path.is_dir() else "no such folder"
             raise InputError(what, where=path, expected="a feature store")
+        inside(path, path / INDEX)
         index = _Index.parse(read_json(path / INDEX), where=path / INDEX)
         parts = tuple(Part.open(folder) for _, folder in part_folders(path))
         if not parts:

@@ -19,7 +19,7 @@ from pydantic import Field, PositiveInt
 
 from unicode_cmg.config import Config
 from unicode_cmg.errors import InputError
-from unicode_cmg.files import read_json, read_text, reading
+from unicode_cmg.files import check_regular, inside, read_json, read_text, reading
 
 INDEX, DESCRIPTION, IDS, CLIPS = "features.json", "part.json", "ids.txt", "clips.csv"
 NAME = "[A-Za-z0-9_-]+"  # of a modality: it names files
@@ -79,6 +79,8 @@ class Part:
             InputError: A file is missing, empty or truncated, or an array is not the described one.
         """
         found = _Description.parse(read_json(path / DESCRIPTION), where=path / DESCRIPTION)
+        for file in path.iterdir():
+            inside(path.parent, file)  # a link could lead to any file of the user
         ids = tuple(read_text(path / IDS).splitlines())
         if len(ids) != found.clips:
             expected = f"{found.clips}, one a line"
@@ -179,6 +181,7 @@ def _mapped(path: Path, shape: tuple[int, ...], dtype: str) -> NDArray[Any]:
         InputError: The file is missing, empty, truncated or no .npy file, or is not of this shape and dtype.
     """
     try:
+        check_regular(path)
         array = np.load(path, mmap_mode="c", allow_pickle=False)
     except FileNotFoundError:
         raise InputError("no such file", where=path, expected=f"an array {list(shape)} of {dtype}") from None

@@ -23,7 +23,7 @@ from unicode_cmg.data.layouts.avvp import EventClips, clip_id
 from unicode_cmg.encoding import CodeBatch, common_modalities, iterate_codes, layer_codes
 from unicode_cmg.encoding.stream import encode_batches
 from unicode_cmg.errors import InputError, unknown
-from unicode_cmg.files import atomic_file
+from unicode_cmg.files import atomic_file, csv_cell
 from unicode_cmg.inspect.codes.classes import ClassCounter
 from unicode_cmg.inspect.codes.codes_json import (
     CodeByClass,
@@ -341,6 +341,6 @@ def write_codes(model: Model, clips: Clips, to: str | Path, **options: Any) -> D
             rows = codes.rows()
             writer = csv.DictWriter(stream, list(rows[0]), lineterminator="\n")
             writer.writeheader()
-            writer.writerows(rows)
+            writer.writerows({key: csv_cell(value) for key, value in row.items()} for row in rows)
         draw_codes(codes, picture)
     return codes

@@ -81,7 +81,7 @@ class DCIDConfig(Config):
     num_codes: int = Field(default=400, ge=2, description="number of codes H of the codebook")
     heads: int = Field(default=4, ge=1, description="attention heads of the general encoders")
     transformer_layers: int = Field(
-        default=2, ge=1, description="number of transformer layers of each general encoder"
+        default=2, ge=1, le=256, description="number of transformer layers of each general encoder"
     )
     feedforward: int = Field(
         default=1024, ge=1, description="hidden width of the feed-forward networks of the general encoders"

@@ -39,7 +39,7 @@ class FCIDConfig(DCIDConfig):
         default=(), description="modalities that describe the clip as a whole (released: text)"
     )
     transformer_layers: int = Field(
-        default=1, ge=1, description="number of transformer layers of each general encoder"
+        default=1, ge=1, le=256, description="number of transformer layers of each general encoder"
     )
     level: Literal["segment", "clip"] = Field(
         default="segment",
