@@ -10,7 +10,7 @@ import pytest
 import tiny_sets
 from tiny_sets import Runs, append, edit, h5, one, pack, told, write_vggsound_avel
 
-from unicode_cmg.data.categories import category_table
+from unicode_cmg.data.categories import category_table, expected
 from unicode_cmg.data.check import available_checks, check_data
 from unicode_cmg.data.check.features import sample
 from unicode_cmg.data.layouts import (
@@ -118,7 +118,7 @@ def test_a_report_is_json_and_text(tmp_path: Path) -> None:
         ),
         (lambda p: write_clip(p, np.ones(10)), "BBBBBBBBBBB.zip: the array is [10]; expected [time, ...]"),
         (lambda p: write_clip(p, np.full((10, 5), np.nan)), "50 values are NaN or infinite"),
-        (lambda p: write_clip(p, np.ones((10, 7))), "a step is [5] in most clips, but not in 1 of 3 read"),
+        (lambda p: write_clip(p, np.ones((10, 7))), "a step is [5] in most clips, but not in 1 of 3: "),
     ],
 )
 def test_zips_that_cannot_be_used_are_problems(
@@ -141,12 +141,12 @@ def test_clips_of_another_length_and_spare_zips_are_told(tmp_path: Path) -> None
     one(
         told(report, "note"),
         "feature/audio/zip",
-        "1 of 3 read as a sample are not 10 steps long",
+        "1 of 3 clips read are not 10 steps long",
         "BBBBBBBBBBB",
     )
     one(told(report, "ok"), "feature/audio/zip: 3 of 3 clips; files without a row in the list: 1")
     one(told(report, "ok"), "feature/audio/zip: 7 to 10 steps of [5]")
-    one(told(report, "ok"), "eval_audio_checked_combined.csv: 30 seconds, 17 of them background")
+    one(told(report, "ok"), "eval_audio_checked_combined.csv: 30 seconds, 17 seconds of background")
 
 
 def test_only_all_reads_every_clip(tmp_path: Path) -> None:
@@ -159,13 +159,13 @@ def test_only_all_reads_every_clip(tmp_path: Path) -> None:
     )
     folder = tmp_path / "FlickrSoundNet/Data/feature/audio/zip"
     sampled = check_data("flickr-sound", tmp_path)
-    one(told(sampled, "ok"), "audio/zip: 2 steps of [3] (32 read as a sample)")
+    one(told(sampled, "ok"), "audio/zip: 2 steps of [3] (32 of 40 read; --all reads them all)")
     unread = sorted(set(range(40)) - set(sample(40)))
     assert len(unread) == 8
-    (folder / f"item {unread[0]:02d}.zip").write_bytes(b"")
+    (folder / f"item {unread[0]:02d}.zip").write_bytes(b"PK")
     assert check_data("flickr-sound", tmp_path).usable
     line = one(told(check_data("flickr-sound", tmp_path, every=True), "problem"), "audio/zip")
-    assert f"1 of 40 read cannot be used: item {unread[0]:02d}.zip: not a readable zip" in line
+    assert f"1 of 40 clips read cannot be used: item {unread[0]:02d}.zip: not a readable zip" in line
 
 
 def test_captions_and_their_words_are_looked_at(tmp_path: Path) -> None:
@@ -228,7 +228,7 @@ def test_a_full_pretraining_list_has_the_published_counts_and_an_early_upload_is
     file = tmp_path / "vggsound40k/vggsound-avel40k.csv"
     file.write_text("\n".join(["category,video_id,split", *avel_lines(1)]))
     report = check_data("vggsound-avel", tmp_path)
-    one(told(report, "ok"), "40801 clips, 24515 train, 8115 test, 8171 val, as published")
+    one(told(report, "ok"), "40801 clips, 24515 train, 8115 test, 8171 val, as many as published")
     notes = told(report, "note")
     one(notes, "videos that are also in AVE: 1 (000tr000000)")
     one(notes, "vggsoundCategories2Prompts.csv: not there")
@@ -250,7 +250,7 @@ def test_pretraining_lists_prompts_and_zips_are_looked_at(tmp_path: Path) -> Non
     notes, problems = told(report, "note"), told(report, "problem")
     one(notes, "2 classes, which are not the 141 published ones")
     one(notes, "classes without a clip: 1 (b)")
-    one(notes, "3 of 3 read as a sample are not 10 steps long")
+    one(notes, "3 of 3 clips read are not 10 steps long")
     one(told(report, "ok"), "2 sentences of 1 to 2 words")
     (problem,) = problems
     assert problem.startswith("vggsound40k/feature/video/zip: 1 of 3 clips have no zip: aaaaaaaaaa2;")
@@ -263,3 +263,39 @@ def test_pretraining_lists_prompts_and_zips_are_looked_at(tmp_path: Path) -> Non
     one(told(report, "problem"), "two sentences for one class")
     one(told(report, "note"), "clips listed twice: 1 (aaaaaaaaaa0)")
     one(told(report, "note"), "names that are not 11 characters long: 1 (short)")
+
+
+def test_empty_zips_are_seen_although_only_a_sample_is_read(tmp_path: Path) -> None:
+    items = [f"item {i:02d}" for i in range(40)]
+    clips = {
+        m: {item: np.random.default_rng(0).normal(size=(2, 3)) for item in items} for m in ("audio", "video")
+    }
+    write_retrieval("flickr-sound", tmp_path, clips, [(item, None) for item in items])
+    unread = sorted(set(range(40)) - set(sample(40)))[0]
+    (tmp_path / f"FlickrSoundNet/Data/feature/audio/zip/item {unread:02d}.zip").write_bytes(b"")
+    problem = one(told(check_data("flickr-sound", tmp_path), "problem"), "audio/zip")
+    assert f"1 of 40 zips are empty: item {unread:02d}.zip; download them again" in problem
+
+
+def test_a_hop_of_half_a_second_and_features_of_8_bits_are_noticed(tmp_path: Path) -> None:
+    folder = tiny_sets.avvp(tmp_path) / "feature/audio/zip"
+    for name in ("AAAAAAAAAAA", "BBBBBBBBBBB", "CCCCCCCCCCC"):
+        write_clip(
+            folder / f"{name}.zip", np.random.default_rng(0).integers(0, 256, (20, 5)).astype(np.uint8)
+        )
+    notes = told(check_data("avvp", tmp_path), "note")
+    one(notes, "audio/zip", "clips have twice the steps of their 10 seconds: is the hop 0.48 s?")
+    one(notes, "audio/zip", "whole numbers in 0..255 only: features of 8 bits")
+
+
+@pytest.mark.parametrize("test_list", [True, False])
+def test_a_list_of_another_split_does_not_pass_as_the_published_one(test_list: bool, tmp_path: Path) -> None:
+    names = [f"item {i}" for i in range(1045)]
+    if test_list:
+        known = expected("clotho")["names"]
+        names[: len(known)] = known
+    pairs = [(name, f"caption {k}") for name in names for k in range(5)]
+    write_retrieval("clotho", tmp_path, {"audio": {names[0]: np.ones((2, 3))}}, pairs)
+    notes = [note for note in told(check_data("clotho", tmp_path), "note") if "another split" in note]
+    assert len(notes) == (not test_list)
+    assert test_list or "6 of 6 items that the published test list has are absent (Santa Motor, " in notes[0]

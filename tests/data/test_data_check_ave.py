@@ -26,7 +26,7 @@ from unicode_cmg.data.layouts.ave import Annotation, write_ave
         ),
         (
             lambda d: edit(d / "visual_feature.h5", lambda x: x[[1, 4]].fill(0) or x[4].fill(np.inf)),
-            "NaN or infinite values in 1 of 6 rows read as a sample: row 4",
+            "NaN or infinite values in 1 of 6 rows read: row 4",
         ),
         (
             lambda d: h5(d / "text_feature.h5", np.zeros((5, 10, 4))),
@@ -98,8 +98,8 @@ def test_full_size_ave_has_the_published_counts(tmp_path: Path) -> None:
     assert report.usable
     fine, notes = told(report, "ok"), told(report, "note")
     one(fine, "28 classes, in the published order")
-    one(fine, "4143 clips, 4097 videos, as published")
-    one(fine, "train_order.h5: 3339 train, as published")
+    one(fine, "4143 clips, 4097 videos, as many as published")
+    one(fine, "train_order.h5: 3339 train, as many as published")
     one(notes, "videos with clips in train and in val: 10 (", "and 7 more), as published")
     one(notes, "videos with clips in train and in test: 8 (", "), as published")
     one(notes, "clips without any event, read as the first class: 1 (published 1)")

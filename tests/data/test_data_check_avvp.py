@@ -143,3 +143,36 @@ def test_what_the_ave_avvp_reader_would_refuse_is_a_problem(
 ) -> None:
     spoil(tiny_sets.ave_avvp(tmp_path))
     one(told(check_data("ave-avvp", tmp_path), "problem"), problem)
+
+
+def test_an_event_that_ends_before_it_begins_is_a_note(tmp_path: Path) -> None:
+    folder = tiny_sets.avvp(tmp_path)
+    append(folder / COMBINED, "AAAAAAAAAAA_70_80\t9\t0\tDog")
+    report = check_data("avvp", tmp_path)
+    assert report.usable
+    one(told(report, "note"), "events that end before they begin, and have no effect: 1", "from 9 to 0")
+
+
+def published_table(path: Path) -> None:
+    """A table of 1846 clips with the published numbers of labels, two clips listed twice, and odd rows."""
+    names = [f"{k:011d}_0_10" for k in range(1844)]
+    rows = [(name, "0", "9", "Speech") for name in names]  # a second of background each
+    rows[:12] = [(name, "0,9,4", "10,0,4", "Speech,Dog,Car") for name in names[:12]]
+    rows += [(name, "0.0", "10", "Speech") for name in names[:2]]
+    more = 22691 - 18460
+    for at in range(20, 20 + more // 9):
+        rows[at] = (names[at], "0,0", "9,9", "Speech,Dog")
+    rows[20 + more // 9] = (names[20 + more // 9], "0,0", f"9,{more % 9}", "Speech,Dog")
+    lines = ["filename\tonset\toffset\tevent_labels", *("\t".join(row) for row in rows)]
+    path.write_text("\n".join(lines) + "\n")
+
+
+def test_published_numbers_of_lines_seconds_and_labels_are_compared(tmp_path: Path) -> None:
+    folder = tiny_sets.avvp(tmp_path)
+    (folder / "data/AVVP_Categories.txt").write_text("\n".join(avvp_classes()) + "\n")
+    published_table(folder / COMBINED)
+    report = check_data("avvp", tmp_path)
+    one(told(report, "ok"), COMBINED, "1846 lines, 1844 clips, as many as published")
+    one(told(report, "ok"), COMBINED, "18460 seconds, 1832 seconds of background, 22691 labels, as many as")
+    append(folder / COMBINED, "AAAAAAAAAAA_70_80\t0\t1\tDog")
+    one(told(check_data("avvp", tmp_path), "note"), COMBINED, "18470 seconds (published 18460)")

@@ -159,7 +159,8 @@ TABLE = "AVVP_eval_audio_checked_combined.csv"
     [
         (line(TABLE, "X\t0\t3\tWhale"), "X: unknown class 'Whale'; expected one of Speech, Dog, Car"),
         (line(TABLE, "X\t0\t11\tDog"), "an event from 0 to 11"),
-        (line(TABLE, "X\t4\t3\tDog"), "an event from 4 to 3"),
+        (line(TABLE, "X\t0.5\t3\tDog"), "an event from 0.5 to 3; expected whole seconds in 0..10"),
+        (line(TABLE, "X\t-1\t3\tDog"), "an event from -1 to 3"),
         (line(TABLE, "X\tone\t3\tDog"), "an event from one to 3"),
         (line(TABLE, "X\t0,1\t3\tDog"), "lists of different length"),
         (line(TABLE, "X\t0"), "line 5: a row with too few columns"),
@@ -228,3 +229,16 @@ def test_ave_avvp_labels_that_do_not_fit_ave_are_refused(digits_root: Path, tmp_
     h5(tmp_path / "AVE_AVVP/data/ave_avvp_labels.h5", np.zeros((2000, 10, 13), np.float32))
     with pytest.raises(InputError, match=r"ave_avvp_labels.h5.*13\]; expected \[2000, 10, 9\]"):
         read_ave_avvp(tmp_path)
+
+
+def test_events_that_end_before_they_begin_and_whole_seconds_as_floating_point_are_read(avvp: Path) -> None:
+    # as published: six events of zero length, and one from 9 to 0
+    rows = ["filename\tonset\toffset\tevent_labels", "AAAAAAAAAAA_0_10\t0.0,9,4\t2.0,0,4\tSpeech,Dog,Car"]
+    (avvp / "data/AVVP_eval_audio_checked_combined.csv").write_text("\n".join(rows))
+    data = read_avvp(avvp)
+    assert [(e.onset, e.offset) for e in data.rows["audio"][0].events] == [(0, 2), (9, 0), (4, 4)]
+    labels = dict(zip(data.classes, data.labels["audio"][0].T, strict=False))
+    assert labels["Speech"].tolist() == [1, 1, 0, 0, 0, 0, 0, 0, 0, 0]
+    assert not labels["Dog"].any()
+    assert not labels["Car"].any()
+    assert data.labels["audio"][0, :, -1].sum() == 8

@@ -148,7 +148,8 @@ def _check_events(
                 report.compare(paths[form], counts, published.get(modality, {}).get(form, {}))
         if forms[0] in readings:
             events[modality] = readings[forms[0]]
-            _describe(report, events[modality], classes)
+            labels = published.get(modality, {}).get("labels", {}) if forms[0] else {}
+            _describe(report, events[modality], classes, labels)
         combined, single = readings.get(FORMS[0]), readings.get(FORMS[1])
         if combined and single and combined.rows != single.rows:
             report.note(combined.path, f"differs from the joined consecutive rows of {single.path.name}")
@@ -171,10 +172,20 @@ def _check_table(
     return [row for row in rows if row is not None]
 
 
-def _describe(report: CheckReport, events: Events, classes: tuple[str, ...]) -> None:
+def _describe(
+    report: CheckReport, events: Events, classes: tuple[str, ...], published: Mapping[str, int]
+) -> None:
     path, rows = events.path, events.rows
-    if empty := sum(event.onset == event.offset for row in rows for event in row.events):
+    lengths = [event.offset - event.onset for row in rows for event in row.events]
+    if empty := lengths.count(0):
         report.note(path, f"events that begin and end at the same second, and have no effect: {empty}")
+    reversed_ = [
+        f"{row.filename} from {event.onset} to {event.offset}"
+        for row in rows
+        for event in row.events
+        if event.offset < event.onset
+    ]
+    report.note_names(path, "events that end before they begin, and have no effect", reversed_)
     report.note_names(
         path,
         "clips listed twice, each time with some of their events",
@@ -185,8 +196,13 @@ def _describe(report: CheckReport, events: Events, classes: tuple[str, ...]) -> 
     report.note_names(path, "names that are a class", [name for name in events.names if name in classes])
     absent = set(classes) - {event.label for row in rows for event in row.events}
     report.note_names(path, "classes without an event", sorted(absent))
-    background = sum(float(event_labels(row.events, classes)[:, -1].sum()) for row in rows)
-    report.ok(path, f"{STEPS * len(rows)} seconds, {background:.0f} of them background")
+    labels = [event_labels(row.events, classes) for row in rows]
+    counts = {
+        "seconds": STEPS * len(rows),
+        "seconds of background": round(sum(float(label[:, -1].sum()) for label in labels)),
+        "labels": round(sum(float(label.sum()) for label in labels)),
+    }
+    report.compare(path, counts, published)
 
 
 def _check_sharing(

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Int64
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from unicode_cmg.data.check.report import CheckReport, parse_lines, shorten
@@ -40,9 +41,16 @@ def check_arrays(report: CheckReport, path: Path, modality: str, rows: int, step
         if values is None:
             return
         broken += [f"row {row}" for row in part[~np.isfinite(values).reshape(len(part), -1).all(1)]]
-    read = f"{len(chosen)} rows read{'' if report.every else ' as a sample'}"
+    every = len(chosen) == shape[0]
+    read = (
+        f"all {shape[0]} rows read"
+        if every
+        else f"{len(chosen)} of {shape[0]} rows read; --all reads them all"
+    )
     if broken:
-        report.problem(path, f"NaN or infinite values in {len(broken)} of {read}: {shorten(broken)}")
+        report.problem(
+            path, f"NaN or infinite values in {len(broken)} of {len(chosen)} rows read: {shorten(broken)}"
+        )
     else:
         report.ok(path, f"{list(shape)} {dtype}, {read}")
     _check_extractor(report, path, shape[2:], modality)
@@ -65,7 +73,7 @@ def check_clips(
         report.problem(folder, f"no such folder; expected {len(wanted)} zips, one for each clip")
         return
     with os.scandir(folder) as entries:
-        files = {entry.name for entry in entries}
+        files = {entry.name: entry.stat().st_size for entry in entries if entry.is_file()}
     present = [name for name in wanted if f"{name}.zip" in files]
     missing = [name for name in wanted if f"{name}.zip" not in files]
     if missing:
@@ -74,25 +82,41 @@ def check_clips(
             f"{len(missing)} of {len(wanted)} clips have no zip: {shorten(missing)};"
             " extract them, or drop their rows",
         )
+    empty = [f"{name}.zip" for name in present if not files[f"{name}.zip"]]
+    if empty:
+        report.problem(
+            folder, f"{len(empty)} of {len(present)} zips are empty: {shorten(empty)}; download them again"
+        )
+        present = [name for name in present if files[f"{name}.zip"]]
     if not present:
         return
-    unused = len(files) - len(present)
+    unused = len(files) - len(present) - len(empty)
     more = f"; files without a row in the list: {unused}" if unused else ""
     report.ok(folder, f"{len(present)} of {len(wanted)} clips{more}")
 
     chosen = present if report.every else [present[i] for i in sample(len(present))]
-    read = f"{len(chosen)} read" if report.every else f"{len(chosen)} read as a sample"
+    every = len(chosen) == len(present)
+    read = (
+        f"all {len(present)} read" if every else f"{len(chosen)} of {len(present)} read; --all reads them all"
+    )
+    quantized: list[bool] = []
     shapes, errors = parse_lines(
-        lambda _, name: read_clip(folder / f"{name}.zip").shape,
+        lambda _, name: _looked_at(read_clip(folder / f"{name}.zip"), quantized),
         tqdm(chosen, desc=f"{folder}", unit="clip", disable=None, leave=False),
         folder,
     )
     if errors:
         messages = shorten(errors, separator="; ")
-        report.problem(folder, f"{len(errors)} of {read} cannot be used: {messages}")
+        report.problem(folder, f"{len(errors)} of {len(chosen)} clips read cannot be used: {messages}")
     readable = {name: shape for name, shape in zip(chosen, shapes, strict=True) if shape is not None}
     if readable:
         _check_shapes(report, folder, readable, modality, steps, read)
+    if quantized and all(quantized):
+        report.note(
+            folder,
+            "whole numbers in 0..255 only: features of 8 bits, as AudioSet has them; the published ones are"
+            " not quantized",
+        )
 
 
 def _check_shapes(
@@ -107,7 +131,8 @@ def _check_shapes(
     odd = [f"{name}.zip {list(shape[1:])}" for name, shape in shapes.items() if shape[1:] != usual]
     if odd:
         report.problem(
-            folder, f"a step is {list(usual)} in most clips, but not in {len(odd)} of {read}: {shorten(odd)}"
+            folder,
+            f"a step is {list(usual)} in most clips, but not in {len(odd)} of {len(shapes)}: {shorten(odd)}",
         )
     report.ok(folder, f"{span(shape[0] for shape in shapes.values())} steps of {list(usual)} ({read})")
     _check_extractor(report, folder, usual, modality)
@@ -115,9 +140,28 @@ def _check_shapes(
     if odd:
         report.note(
             folder,
-            f"{len(odd)} of {read} are not {steps} steps long; they are cut, or padded with their last"
-            f" step: {shorten(odd)}",
+            f"{len(odd)} of {len(shapes)} clips read are not {steps} steps long; they are cut, or padded with"
+            f" their last step: {shorten(odd)}",
         )
+        _check_hop(report, folder, [shape[0] for shape in shapes.values()], steps or 0)
+
+
+def _check_hop(report: CheckReport, folder: Path, lengths: Sequence[int], seconds: int) -> None:
+    """Note clips with about two steps a second, as VGGish gives with a hop of half its window."""
+    twice = sum(2 * seconds - 1 <= length <= 2 * seconds + 1 for length in lengths)
+    if 2 * twice > len(lengths):
+        report.note(
+            folder,
+            f"{twice} of {len(lengths)} clips have twice the steps of their {seconds} seconds: is the hop"
+            " 0.48 s? Then the mean of two steps is about one second",
+        )
+
+
+def _looked_at(values: NDArray[np.float32], quantized: list[bool]) -> tuple[int, ...]:
+    """The shape of a clip; whether its values are of 8 bits is added to `quantized`."""
+    whole = bool((values == np.floor(values)).all()) and values.min() >= 0 and 1 < values.max() <= 255
+    quantized.append(bool(whole))
+    return values.shape
 
 
 def _check_extractor(report: CheckReport, where: Path, step: tuple[int, ...], modality: str) -> None:

@@ -100,7 +100,7 @@ class CheckReport:
         if different:
             self.note(where, stated)
         else:
-            self.ok(where, stated + (", as published" if set(counts) <= set(published) else ""))
+            self.ok(where, stated + (", as many as published" if set(counts) <= set(published) else ""))
 
     @property
     def usable(self) -> bool:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from unicode_cmg.data.categories import expected
 from unicode_cmg.data.check.features import check_arrays, check_clips, span
-from unicode_cmg.data.check.report import CheckReport, repeated
+from unicode_cmg.data.check.report import CheckReport, repeated, shorten
 from unicode_cmg.data.layouts.retrieval import RetrievalData, read_retrieval, read_words_mask, words_file
 from unicode_cmg.data.layouts.retrieval_lists import LAYOUTS
 
@@ -29,7 +29,13 @@ def check_retrieval(report: CheckReport, root: Path) -> None:
 
 
 def _check_list(report: CheckReport, data: RetrievalData) -> None:
-    report.compare(data.table, {"items": len(data.items)}, expected(data.name))
+    published = expected(data.name)
+    report.compare(data.table, {"items": len(data.items)}, published)
+    items = set(data.items)
+    absent = [name for name in published.get("names", ()) if name not in items]
+    if absent and len(items) == published["items"]:
+        what = f"{len(absent)} of {len(published['names'])} items that the published test list has are absent"
+        report.note(data.table, f"{what} ({shorten(absent)}): is this the list of another split?")
     pairs = LAYOUTS[data.name].read(data.table)
     entries = repeated(f"{item} {caption or ''}".strip() for item, caption in pairs)
     report.note_names(data.table, "entries that occur more than once", entries)

@@ -22,7 +22,7 @@ from unicode_cmg.data.layouts.arrays import (
     read_rows,
     write_array,
 )
-from unicode_cmg.data.layouts.tables import data_folder
+from unicode_cmg.data.layouts.tables import data_folder, whole_seconds
 from unicode_cmg.errors import InputError, unknown
 from unicode_cmg.files import read_text
 
@@ -177,9 +177,9 @@ def parse_annotation(line: str, steps: int, *, where: object) -> Annotation:
         InputError: It has another form, or its seconds are not in 0..`steps`.
     """
     parts = [part.strip() for part in line.split("&")]
-    if len(parts) != 5 or not (parts[0] and parts[1] and parts[3].isdecimal() and parts[4].isdecimal()):
+    start, end = (whole_seconds(parts[at]) if len(parts) == 5 else None for at in (3, 4))
+    if not (len(parts) == 5 and parts[0] and parts[1]) or start is None or end is None:
         raise InputError(f"the line '{line}'", where=where, expected="category&video id&quality&start&end")
-    start, end = int(parts[3]), int(parts[4])
     if not start <= end <= steps:
         raise InputError(
             f"an event from {start} to {end} in '{parts[1]}'", where=where, expected=f"seconds in 0..{steps}"
@@ -210,8 +210,10 @@ def write_ave(
 
 
 def read_order(path: Path, clips: int) -> Int64[np.ndarray, " rows"]:
-    """A list of distinct row numbers below `clips`."""
+    """A list of distinct row numbers below `clips`, whole numbers of any type."""
     rows = read_array(path, ORDER_KEY, (None,))
+    if rows.dtype.kind == "f" and (rows == np.floor(rows)).all():
+        rows = rows.astype(np.int64)
     if rows.dtype.kind not in "iu" or rows.min() < 0 or rows.max() >= clips:
         what = f"row numbers from {rows.min()} to {rows.max()}"
         raise InputError(what, where=path, expected=f"whole numbers in 0..{clips - 1}")

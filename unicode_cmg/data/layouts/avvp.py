@@ -13,7 +13,7 @@ from jaxtyping import Float32
 from numpy.typing import NDArray
 
 from unicode_cmg.data.categories import avvp_classes
-from unicode_cmg.data.layouts.tables import data_folder, read_names, read_table, write_table
+from unicode_cmg.data.layouts.tables import data_folder, read_names, read_table, whole_seconds, write_table
 from unicode_cmg.data.layouts.zips import STEPS, clip_zip, read_clips, write_clips, zip_folder
 from unicode_cmg.errors import InputError, unknown
 
@@ -140,7 +140,10 @@ def event_table(tables: Path, prefix: str, modality: str, form: str) -> Path:
 
 
 def parse_events(line: Sequence[str], classes: tuple[str, ...], *, where: object) -> tuple[Event, ...]:
-    """The events of one line; some published events begin and end at the same second and have no effect.
+    """The events of one line.
+
+    An event that ends when it begins, or before, has no effect: the published audio table has six of zero
+    length and one from 9 to 0.
 
     Raises:
         InputError: The lists differ in length, or an event has an unknown class or times outside 0..10.
@@ -154,10 +157,11 @@ def parse_events(line: Sequence[str], classes: tuple[str, ...], *, where: object
     for onset, offset, label in zip(onsets, offsets, labels, strict=True):
         if label not in classes:
             raise unknown("class", label, classes, where=where)
-        if not (onset.isdecimal() and offset.isdecimal() and int(onset) <= int(offset) <= STEPS):
+        start, end = whole_seconds(onset), whole_seconds(offset)
+        if start is None or end is None or max(start, end) > STEPS:
             what = f"an event from {onset} to {offset}"
-            raise InputError(what, where=where, expected=f"seconds in 0..{STEPS}")
-        events.append(Event(label, int(onset), int(offset)))
+            raise InputError(what, where=where, expected=f"whole seconds in 0..{STEPS}")
+        events.append(Event(label, start, end))
     return tuple(events)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -47,6 +48,12 @@ def read_table(path: Path, columns: Sequence[str]) -> list[tuple[str, ...]]:
     if not table:
         raise InputError("no row after the header line", where=path)
     return table
+
+
+def whole_seconds(text: str) -> int | None:
+    """The number in `text`, which may be written as floating point (`9.0`); None if it is not a whole one."""
+    match = re.fullmatch(r"(\d{1,9})(?:\.0*)?", text.strip())
+    return None if match is None else int(match[1])
 
 
 def write_table(
