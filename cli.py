@@ -508,9 +508,16 @@ def evaluate(
 ) -> None:
     """Train heads on one modality's codes, test them on another's."""
     from benchmarks.evaluation.evaluate import ALL, evaluate_all, file_name
-    from unicode_cmg.files import write_json
+    from unicode_cmg.files import check_writable, write_json
 
     several = ALL in (task, protocol)
+    if to is not None:
+        if to.exists() and to.is_dir() != several:
+            what, expected = (
+                ("a file", "a folder to write") if several else ("a folder", "a JSON file to write")
+            )
+            raise InputError(f"this is {what}", where=to, expected=expected)
+        check_writable(to / "results.json" if several else to)
     found = evaluate_all(
         _load(checkpoint),
         task,
@@ -547,7 +554,7 @@ def convert(
     to: Annotated[Path, typer.Option(help="Folder to write, or .pt file to write in the released layout.")],
     as_json: AsJson = False,
 ) -> None:
-    """Convert a released checkpoint to a model folder, or back.
+    """Convert a released checkpoint to a model folder, or back, or export the model of a run.
 
     Tensors keep their bits and types; optimizer states are dropped.
     """

@@ -7,7 +7,8 @@ from pathlib import Path
 from benchmarks.report.page import render
 from benchmarks.report.run_files import read_run, results_of
 from benchmarks.report.slots import run_slots
-from unicode_cmg.files import write_json, write_text
+from unicode_cmg.errors import InputError
+from unicode_cmg.files import check_writable, write_json, write_text
 
 RESULTS, PAGE = "results.json", "report.html"
 
@@ -28,7 +29,11 @@ def build_report(run: str | Path, *, features: str | Path | None = None) -> Path
     Raises:
         InputError: The folder is no run, one of its files is damaged, or it cannot be written to.
     """
+    for name in (RESULTS, PAGE):
+        if (Path(run) / name).is_dir():
+            raise InputError("this is a folder", where=Path(run) / name, expected="a file to write")
     files = read_run(Path(run), None if features is None else Path(features))
+    check_writable(files.path / PAGE)
     slots = run_slots(files)
     results = results_of(files, slots.to_json() if slots else None)
     page = render(files, results, slots)  # before anything is written

@@ -227,11 +227,28 @@ def _refused(source: Path, target: Path) -> str:
     return str(caught.value)
 
 
-def test_paths_of_one_layout_are_refused(tmp_path: Path) -> None:
-    save_pretrained(native("fcid"), tmp_path / "ours")
-    message = _refused(tmp_path / "ours", tmp_path / "other")
-    assert "ours: this is a model folder already" in message
-    assert message.endswith("end the target in .pt")
+def test_the_model_of_a_run_becomes_a_folder_of_its_own(tmp_path: Path) -> None:
+    save_pretrained(native("fcid"), tmp_path / "run/model", extra={"step": 7})
+    done = convert(tmp_path / "run", tmp_path / "mine")
+    assert (done.layout, done.method, done.dropped) == ("native", "fcid", ())
+    weights = [(tmp_path / folder / "model.safetensors").read_bytes() for folder in ("run/model", "mine")]
+    assert weights[0] == weights[1]
+    assert json.loads((tmp_path / "mine/config.json").read_text())["extra"]["step"] == 7
+    assert "this is the model itself" in _refused(tmp_path / "run", tmp_path / "run/model")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full/notes.txt").write_text("mine")
+    assert "holds other files ('notes.txt')" in _refused(tmp_path / "run", tmp_path / "full")
+
+
+def test_an_exported_model_keeps_what_it_was_read_from(tmp_path: Path) -> None:
+    convert(golden_file("dcid"), tmp_path / "model")
+    convert(tmp_path / "model", tmp_path / "copy")
+    convert(tmp_path / "copy", tmp_path / "back.pt")
+    convert(tmp_path / "model", tmp_path / "straight.pt")
+    assert (tmp_path / "back.pt").read_bytes() == (tmp_path / "straight.pt").read_bytes()
+
+
+def test_paths_that_cannot_be_converted_are_refused(tmp_path: Path) -> None:
     assert "this is a released checkpoint already" in _refused(golden_file("fcid"), tmp_path / "x.pt")
     assert "none.pt: no such file or folder" in _refused(tmp_path / "none.pt", tmp_path / "x")
     assert "there is no model here" in _refused(tmp_path, tmp_path / "x.pt")

@@ -23,7 +23,7 @@ from unicode_cmg.data.layouts.avvp import EventClips, clip_id
 from unicode_cmg.encoding import CodeBatch, common_modalities, iterate_codes, layer_codes
 from unicode_cmg.encoding.stream import encode_batches
 from unicode_cmg.errors import InputError, unknown
-from unicode_cmg.files import atomic_file, csv_cell
+from unicode_cmg.files import atomic_file, check_writable, csv_cell
 from unicode_cmg.inspect.codes.classes import ClassCounter
 from unicode_cmg.inspect.codes.codes_json import (
     CodeByClass,
@@ -330,6 +330,10 @@ def write_codes(model: Model, clips: Clips, to: str | Path, **options: Any) -> D
     to = Path(to)
     if to.exists() and not to.is_dir():
         raise InputError("this is a file", where=to, expected="a folder to write")
+    for name in (CODES_JSON, CODES_TABLE, CODES_PICTURE):
+        if (to / name).is_dir():
+            raise InputError("this is a folder", where=to / name, expected="a file to write")
+        check_writable(to / name)
     codes = describe_codes(model, clips, **options)
     with ExitStack() as files:
         text, table, picture = (

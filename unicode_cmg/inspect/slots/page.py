@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from unicode_cmg.data.store import FeatureStore
 from unicode_cmg.errors import InputError
-from unicode_cmg.files import atomic_file, write_text
+from unicode_cmg.files import atomic_file, check_writable, write_text
 from unicode_cmg.inspect.frames import png_uri
 from unicode_cmg.inspect.slots.figure import draw_slots
 from unicode_cmg.inspect.slots.matching import matched_slots
@@ -42,6 +42,9 @@ def write_slots(path: str | Path, store: FeatureStore, to: str | Path, **options
             where=to,
             expected=", ".join((_PAGE, *_FIGURES)),
         )
+    if to.is_dir():
+        raise InputError("this is a folder", where=to, expected="a file to write")
+    check_writable(to)
     found = matched_slots(path, store, **options)
     if kind == _PAGE:
         page, css = templates().get_template("slots.html.j2"), stylesheet("page.css", "slots.css")
