@@ -89,8 +89,10 @@ def quickstart(
         model = load_pretrained(trained.model, map_location=best_device())
         results = {
             "ave": evaluate(model, "ave", data, seeds=HEAD_SEEDS),
-            "ave-toc": evaluate(model, "ave", data, seeds=HEAD_SEEDS, toc=selection),
-            "ave-shuffled": evaluate(model, "ave", data, seeds=HEAD_SEEDS, permute_codes_seed=0),
+            "ave-toc": evaluate(model, "ave", data, seeds=HEAD_SEEDS, toc=selection, continuous=False),
+            "ave-shuffled": evaluate(
+                model, "ave", data, seeds=HEAD_SEEDS, permute_codes_seed=0, continuous=False
+            ),
         }
         for name, result in results.items():
             write_json(run / "evaluation" / f"{name}.json", result.to_json())

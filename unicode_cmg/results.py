@@ -54,14 +54,26 @@ class Timeline(Config):
 
 
 class ClipDetails(Config):
-    """Answers of heads that name one class a clip."""
+    """Answers of heads that name one class a clip, or one class a step."""
 
     kind: Literal["clips"] = "clips"
+    counted: Literal["clips", "steps"] = Field("clips", description="What has a class, and is counted.")
     confusion: tuple[tuple[int, ...], ...] = Field(
         description="Clips of each class (row) that were given each class (column), summed over the heads."
     )
     by_class: tuple[float | None, ...] = Field(
         description="Recall of each class in percent; none for a class without clips."
+    )
+
+
+class TagDetails(Config):
+    """Answers of heads that name any number of classes a clip."""
+
+    kind: Literal["tags"] = "tags"
+    present: tuple[int, ...] = Field(description="Number of clips that have each class.")
+    by_class: tuple[float | None, ...] = Field(
+        description="Average precision of each class in percent, mean over the heads; none for a class "
+        "without clips."
     )
 
 
@@ -79,8 +91,16 @@ class SecondDetails(Config):
     )
 
 
+Details = ClipDetails | SecondDetails | TagDetails
+"""The answers of the heads of one direction, class by class."""
+
+
 class Measure(Config):
-    """One measure of one direction, in percent; ranks of retrieval are places, from 1."""
+    """One measure of one direction, in percent.
+
+    Some are not, see `in_percent`: ranks of retrieval are places from 1, `R2` is a share of the variance, and
+    `MAE` has the unit of the number that is predicted.
+    """
 
     mean: float = Field(description="Mean over the seeds.")
     std: float | None = Field(
@@ -110,10 +130,23 @@ class DirectionResult(Measure):
         description="Epoch each head was taken from, counted from 1; none where no heads are."
     )
     others: dict[str, Measure] = Field({}, description="Further measures of the same heads, by name.")
-    details: ClipDetails | SecondDetails | None = Field(
+    shuffled: Measure | None = Field(
+        None,
+        description="The metric of the same heads where the codes of the target are renamed at random, "
+        "which leaves nothing that rests on shared codes; none where source and target are the same.",
+    )
+    continuous: Measure | None = Field(
+        None, description="The metric of heads that see what was quantized in place of the codes."
+    )
+    raw: Measure | None = Field(
+        None,
+        description="The metric of heads that see the features themselves; only where source and target are "
+        "the same, because modalities differ in their features.",
+    )
+    details: Details | None = Field(
         None,
         discriminator="kind",
-        description="The answers of the heads, class by class; none where no heads are.",
+        description="The answers of the heads, class by class; none without heads or classes.",
     )
 
 
@@ -152,6 +185,15 @@ class MergeSummary(Config):
     codebook_sha256: str
 
 
+def in_percent(measure: str) -> bool:
+    """Whether a measure of this name is a percentage.
+
+    >>> [in_percent(name) for name in ("accuracy", "R@10", "mean rank", "R2", "MAE")]
+    [True, True, False, False, False]
+    """
+    return measure not in ("R2", "MAE") and not measure.endswith("rank")
+
+
 class DataSummary(Config):
     """Where the clips came from."""
 
@@ -164,6 +206,9 @@ class DataSummary(Config):
     dropped: dict[str, int] = Field(
         description="Clips left out, by the same names: their video is in another split too, or was excluded "
         "by the caller."
+    )
+    notes: tuple[str, ...] = Field(
+        (), description="What else is to be known of the data: clips without label or modality, rare classes."
     )
 
 

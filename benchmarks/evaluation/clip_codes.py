@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Bool, Float, Int64, Shaped
 from torch import Tensor
 
-from benchmarks.evaluation.heads import LabelledCodes
+from benchmarks.evaluation.heads import LabelledCodes, LabelledVectors
 from unicode_cmg.batch import FeatureBatch
 from unicode_cmg.encoding.stream import BATCH_CLIPS, encode_batches
 from unicode_cmg.errors import InputError, unknown
@@ -30,6 +30,9 @@ class EncodedClips:
         mask: `[N, T]`, True where a step is real.
         rows: `[N]` rows of the data set, ascending.
         unquantized: For each code layer, `[N, T, D_k]`: what was quantized; empty unless it was asked for.
+        inputs: `[N, T', C]` the features of each step, of a grid their mean over it; None unless they were
+            asked for. T' is not T where the model gives a clip one code.
+        input_mask: `[N, T']`, True where a step of the features is real.
     """
 
     tables: tuple[Float[Tensor, "... _ _"], ...]
@@ -38,6 +41,8 @@ class EncodedClips:
     mask: Bool[Tensor, "clips time"]
     rows: Int64[np.ndarray, " clips"]
     unquantized: tuple[Float[Tensor, "clips time _"], ...] = ()
+    inputs: Float[Tensor, "clips steps channels"] | None = None
+    input_mask: Bool[Tensor, "clips steps"] | None = None
 
     def labelled(
         self, rows: Int64[np.ndarray, " some"], labels: Shaped[np.ndarray, " some *axes"]
@@ -46,13 +51,31 @@ class EncodedClips:
 
         Steps that are not real repeat the first real one.
         """
-        device = self.indices.device
-        where = torch.from_numpy(np.searchsorted(self.rows, rows)).to(device)
-        steps = torch.arange(self.mask.shape[1], device=device)
-        first = self.mask[where].int().argmax(dim=1, keepdim=True)
-        steps = torch.where(self.mask[where], steps, first)
-        indices = self.indices[where[:, None], steps]
-        return LabelledCodes(self.tables, indices, torch.from_numpy(labels).to(device))
+        where = self._places(rows)
+        indices = self.indices[where[:, None], _real_steps(self.mask[where])]
+        return LabelledCodes(self.tables, indices, torch.from_numpy(labels).to(where.device))
+
+    def labelled_unquantized(
+        self, rows: Int64[np.ndarray, " some"], labels: Shaped[np.ndarray, " some *axes"]
+    ) -> LabelledVectors:
+        """What was quantized, code layers side by side, in place of the codes."""
+        where = self._places(rows)
+        steps = _real_steps(self.mask[where])
+        parts = [part[where[:, None], steps].float() for part in self.unquantized]
+        return LabelledVectors(torch.cat(parts, dim=-1), torch.from_numpy(labels).to(where.device))
+
+    def labelled_inputs(
+        self, rows: Int64[np.ndarray, " some"], labels: Shaped[np.ndarray, " some *axes"]
+    ) -> LabelledVectors:
+        """The features themselves in place of the codes."""
+        if self.inputs is None or self.input_mask is None:
+            raise RuntimeError("the clips were not encoded with their inputs")
+        where = self._places(rows)
+        values = self.inputs[where[:, None], _real_steps(self.input_mask[where])]
+        return LabelledVectors(values, torch.from_numpy(labels).to(where.device))
+
+    def _places(self, rows: Int64[np.ndarray, " some"]) -> Int64[Tensor, " some"]:
+        return torch.from_numpy(np.searchsorted(self.rows, rows)).to(self.indices.device)
 
 
 def encode_clips(
@@ -64,6 +87,7 @@ def encode_clips(
     code_layers: Sequence[str] | None = None,
     *,
     with_unquantized: bool = False,
+    with_inputs: bool = False,
     source: Path | None = None,
 ) -> EncodedClips:
     """Encode clips in evaluation mode, without gradient, on the model's device.
@@ -76,6 +100,7 @@ def encode_clips(
         mask: `(modality, rows)` -> valid steps.
         code_layers: Which code layers, in the model's order; all of them by default.
         with_unquantized: Also return what was quantized, which takes the memory of a vector for each step.
+        with_inputs: Also return the features, with their mean over the grid if they have one.
         source: Where the features lie, to be named if they do not fit the model.
 
     Raises:
@@ -88,6 +113,9 @@ def encode_clips(
             row = int(batch[np.argmin(valid.any(axis=1))])
             raise InputError(f"row {row} has no valid {modality} step", expected="at least one")
         x = torch.from_numpy(features(modality, batch))
+        if with_inputs:
+            inputs.append(x.float().flatten(2, -2).mean(dim=2) if x.ndim > 3 else x.float())
+            input_masks.append(torch.from_numpy(valid))
         return FeatureBatch({modality: x}, {modality: torch.from_numpy(valid)})
 
     names = tuple(model.code_layers())
@@ -95,6 +123,8 @@ def encode_clips(
     codebooks = {name: book.detach().to(torch.float32) for name, book in model.codebooks().items()}
     tables = [CodeTable(codebooks.get(names[k])) for k in chosen]
     all_indices, masks, unquantized = [], [], []
+    inputs: list[Tensor] = []
+    input_masks: list[Tensor] = []
     batches = encode_batches(
         model,
         rows,
@@ -126,7 +156,15 @@ def encode_clips(
         mask=_of_equal_length(masks, real=False),
         rows=rows,
         unquantized=tuple(map(_of_equal_length, zip(*unquantized, strict=True))),
+        inputs=_of_equal_length(inputs).to(numbers.device) if with_inputs else None,
+        input_mask=_of_equal_length(input_masks, real=False).to(numbers.device) if with_inputs else None,
     )
+
+
+def _real_steps(mask: Bool[Tensor, "clips time"]) -> Int64[Tensor, "clips time"]:
+    """Each step, and in the place of one that is not real the first real one of its clip."""
+    steps = torch.arange(mask.shape[1], device=mask.device)
+    return torch.where(mask, steps, mask.int().argmax(dim=1, keepdim=True))
 
 
 def _of_equal_length(

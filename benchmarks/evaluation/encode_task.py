@@ -31,6 +31,7 @@ def encode_task(
     exclude: Collection[str] | str | Path = (),
     *,
     with_unquantized: bool = False,
+    continuous: bool = False,
 ) -> EncodedTask:
     """Read the clips and run the frozen encoder once for each modality.
 
@@ -39,6 +40,7 @@ def encode_task(
         task: Its data.
         rule: The protocol.
         with_unquantized: Also keep what was quantized.
+        continuous: Keep that and the features, for heads that see these in place of codes.
 
     Raises:
         InputError: A name is unknown, or the data is damaged or does not fit the model.
@@ -60,7 +62,8 @@ def encode_task(
             data.features,
             data.mask,
             seen,
-            with_unquantized=with_unquantized,
+            with_unquantized=with_unquantized or continuous,
+            with_inputs=continuous,
             source=data.source(modality),
         )
     used = {split: {m: len(r) for m, r in part.items()} for split, part in rows.items()}
@@ -84,6 +87,7 @@ def encode_task(
         code_layers=seen,
         codebooks={name: book.detach() for name, book in model.codebooks().items() if name in seen},
         head=rule.head,
+        continuous=continuous,
     )
 
 

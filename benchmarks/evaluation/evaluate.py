@@ -50,6 +50,7 @@ def evaluate(
     merge: Merge | Sequence[Merge] | None = None,
     permute_codes_seed: int | None = None,
     exclude: Collection[str] | str | Path = (),
+    continuous: bool = True,
 ) -> TaskResult:
     """Measure how well heads trained on one modality's codes do on another's.
 
@@ -84,6 +85,9 @@ def evaluate(
             Rows of a modality with itself are left alone.
         exclude: Ids of videos to leave out of every split, or a file with one a line, such as the `ids.txt`
             of the feature store the model was pretrained on.
+        continuous: Also train the same heads on what was quantized and, where source and target are the same,
+            on the features: what they reach beyond the heads on codes is the price of the codes. This takes
+            most of the time of an evaluation.
 
     Raises:
         InputError: A name is unknown, the data is damaged or does not fit the model, `toc` was made for
@@ -111,7 +115,16 @@ def evaluate(
         raise InputError(
             "toc_use is 'requantize', and there is no TOC selection", fix="give the selection, or 'auto'"
         )
-    encoded = encode_task(model, data, rule, directions, seen, exclude, with_unquantized=use == "requantize")
+    encoded = encode_task(
+        model,
+        data,
+        rule,
+        directions,
+        seen,
+        exclude,
+        with_unquantized=use == "requantize",
+        continuous=continuous and rule.head is not None,
+    )
     encoded = replace(
         encoded,
         seeds=tuple(seeds),

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from benchmarks.evaluation.heads import Heads, LabelledCodes
+from benchmarks.evaluation.heads import Heads, Labelled
 from benchmarks.evaluation.objectives import Objective
 from unicode_cmg.results import HeadConfig
 
@@ -32,13 +32,14 @@ class FittedHeads:
 
 
 def fit_heads(
-    train: LabelledCodes,
-    selection: Mapping[str, LabelledCodes],
+    train: Labelled,
+    selection: Mapping[str, Labelled],
     *,
     objective: Objective,
     classes: int,
     seeds: Sequence[int],
     config: HeadConfig,
+    hidden: int | None = None,
 ) -> dict[str, FittedHeads]:
     """Train one head per seed and keep, for each selection set, the epoch in which each head does best on it.
 
@@ -53,14 +54,14 @@ def fit_heads(
         classes: Number of classes.
         seeds: One head each: its initial weights and the order of its batches.
         config: How to train.
+        hidden: Width between the two maps of a head; that of a step by default.
 
     Returns:
         Name of the selection set -> heads.
     """
     device = train.labels.device
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-    dim = sum(table.shape[-1] for table in train.tables)
-    initial = Heads.initial(dim, objective.columns(classes), generators)
+    initial = Heads.initial(train.dim, objective.columns(classes), generators, hidden)
     heads = Heads(*(p.to(device).requires_grad_() for p in initial.parameters))
     extra = [p.requires_grad_() for p in objective.loss_parameters(heads)]
     optimizer = torch.optim.Adam([*heads.parameters, *extra], lr=config.lr, fused=True)
@@ -69,7 +70,7 @@ def fit_heads(
     for epoch in range(1, config.epochs + 1):
         orders = torch.stack([torch.randperm(len(train), generator=g) for g in generators]).to(device)
         for rows in torch.split(orders, config.batch_size, dim=1):
-            logits = objective.logits(heads, train.tables, train.indices[rows])
+            logits = objective.logits(heads, *train.seen(rows))
             loss = objective.training_losses(logits, train.labels[rows], extra).sum()
             optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
@@ -91,7 +92,7 @@ def fit_heads(
 def head_logits(
     objective: Objective,
     heads: Heads,
-    data: LabelledCodes,
+    data: Labelled,
     permutations: Sequence[Int64[Tensor, "heads _"]] | None = None,
 ) -> Float[Tensor, "heads clips *axes"]:
     """What each head says about all clips.
@@ -100,18 +101,18 @@ def head_logits(
         objective: What the heads learned.
         heads: Trained heads.
         data: Clips; their labels are not used.
-        permutations: For each code layer, what each head takes code i for: the control experiment of
-            `evaluate`.
+        permutations: Of codes, for each code layer, what each head takes code i for: the control
+            experiment of `evaluate`.
     """
     count = len(heads.class_bias)
     logits = []
-    for rows in torch.split(torch.arange(len(data), device=data.indices.device), _CLIPS_AT_ONCE):
-        indices = data.indices[rows].expand(count, -1, -1, -1)
+    for rows in torch.split(torch.arange(len(data), device=data.labels.device), _CLIPS_AT_ONCE):
+        tables, indices = data.seen_by_all(rows, count)
         if permutations is not None:
             columns = [column.flatten(1) for column in indices.unbind(dim=-1)]
             renamed = [p.gather(1, column) for p, column in zip(permutations, columns, strict=True)]
             indices = torch.stack(renamed, dim=-1).view_as(indices)
-        logits.append(objective.logits(heads, data.tables, indices))
+        logits.append(objective.logits(heads, tables, indices))
     return torch.cat(logits, dim=1)
 
 
@@ -122,12 +123,12 @@ class _Best:
         self._objective = objective
         self._parameters = [p.detach().clone() for p in heads.parameters]
         device, count = heads.class_bias.device, len(heads.class_bias)
-        self._value = torch.full((count,), -1.0, dtype=torch.float64, device=device)
+        self._value = torch.full((count,), -torch.inf, dtype=torch.float64, device=device)
         self._loss = torch.full((count,), torch.inf, device=device)
         self._epoch = torch.zeros(count, dtype=torch.int64, device=device)
 
     @torch.no_grad()
-    def update(self, heads: Heads, data: LabelledCodes, epoch: int) -> None:
+    def update(self, heads: Heads, data: Labelled, epoch: int) -> None:
         logits = head_logits(self._objective, heads, data)
         value = self._objective.choose(logits, data.labels)
         loss = self._objective.losses(logits, data.labels.expand(len(logits), *data.labels.shape))

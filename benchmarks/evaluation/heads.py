@@ -40,32 +40,91 @@ class LabelledCodes:
     def __len__(self) -> int:
         return len(self.labels)
 
+    @property
+    def dim(self) -> int:
+        """Numbers a head sees of a step."""
+        return sum(table.shape[-1] for table in self.tables)
+
+    def seen(self, rows: Int64[Tensor, "heads clips"]) -> tuple[Tables, Indices]:
+        """The clips that each head looks at."""
+        return self.tables, self.indices[rows]
+
+    def seen_by_all(self, rows: Int64[Tensor, " clips"], heads: int) -> tuple[Tables, Indices]:
+        """The same clips for every head."""
+        return self.tables, self.indices[rows].expand(heads, -1, -1, -1)
+
+
+@dataclass(frozen=True)
+class LabelledVectors:
+    """Clips of one modality as vectors that are not quantized, for the same heads.
+
+    Attributes:
+        values: `[N, T, D]`. A step that is not real repeats a real one of its clip.
+        labels: `[N, ...]` as of `LabelledCodes`.
+    """
+
+    values: Float[Tensor, "clips time dim"]
+    labels: Shaped[Tensor, " clips *axes"]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def dim(self) -> int:
+        """Numbers a head sees of a step."""
+        return self.values.shape[-1]
+
+    def seen(self, rows: Int64[Tensor, "heads clips"]) -> tuple[Tables, Indices]:
+        """The clips that each head looks at, as tables that hold each step of theirs once."""
+        steps = torch.arange(rows.shape[1] * self.values.shape[1], device=rows.device)
+        indices = steps.view(1, rows.shape[1], -1, 1).expand(len(rows), -1, -1, -1)
+        return (self.values[rows].flatten(1, 2),), indices
+
+    def seen_by_all(self, rows: Int64[Tensor, " clips"], heads: int) -> tuple[Tables, Indices]:
+        """The same clips for every head."""
+        (table,), indices = self.seen(rows[None])
+        return (table[0],), indices.expand(heads, -1, -1, -1)
+
+
+Labelled = LabelledCodes | LabelledVectors
+"""What heads learn on and are judged on."""
+
 
 @dataclass(frozen=True)
 class Heads:
     """S heads of two linear maps, one per seed as in the released code.
 
     Attributes:
-        hidden_weight: `[S, D, D]`, maps row vectors from the right.
-        hidden_bias: `[S, D]`.
-        class_weight: `[S, D, C]`.
+        hidden_weight: `[S, D, H]`, maps row vectors from the right.
+        hidden_bias: `[S, H]`.
+        class_weight: `[S, H, C]`.
         class_bias: `[S, C]`.
     """
 
-    hidden_weight: Float[Tensor, "heads dim dim"]
-    hidden_bias: Float[Tensor, "heads dim"]
-    class_weight: Float[Tensor, "heads dim columns"]
+    hidden_weight: Float[Tensor, "heads dim hidden"]
+    hidden_bias: Float[Tensor, "heads hidden"]
+    class_weight: Float[Tensor, "heads hidden columns"]
     class_bias: Float[Tensor, "heads columns"]
 
     @classmethod
-    def initial(cls, dim: int, columns: int, generators: Sequence[torch.Generator]) -> Heads:
-        """Heads initialised as `torch.nn.Linear` is, each from its own CPU generator."""
-        bound = 1 / math.sqrt(dim)
+    def initial(
+        cls, dim: int, columns: int, generators: Sequence[torch.Generator], hidden: int | None = None
+    ) -> Heads:
+        """Heads initialised as `torch.nn.Linear` is, each from its own CPU generator.
 
-        def draw(*shape: int) -> Tensor:
+        Args:
+            dim: Numbers of a step.
+            columns: Logits.
+            generators: One for each head.
+            hidden: Width between the two maps; `dim` by default.
+        """
+        width = dim if hidden is None else hidden
+
+        def draw(fan_in: int, *shape: int) -> Tensor:
+            bound = 1 / math.sqrt(fan_in)
             return torch.stack([torch.rand(shape, generator=g) * 2 * bound - bound for g in generators])
 
-        return cls(draw(dim, dim), draw(dim), draw(dim, columns), draw(columns))
+        return cls(draw(dim, dim, width), draw(dim, width), draw(width, width, columns), draw(width, columns))
 
     @property
     def parameters(self) -> tuple[Tensor, ...]:
@@ -73,6 +132,8 @@ class Heads:
 
     def clip_logits(self, tables: Tables, indices: Indices) -> Float[Tensor, "heads clips columns"]:
         """`max_t(x_t W1 + b1) W2 + b2`, one row a clip; each head looks at its own clips."""
+        if indices.shape[2] == 1:  # nothing to take the maximum of
+            return self.step_logits(tables, indices)[:, :, 0]
         pooled = _looked_up(tables, self.hidden_weight, indices).amax(dim=2) + self.hidden_bias[:, None]
         return torch.baddbmm(self.class_bias[:, None], pooled, self.class_weight)
 

@@ -47,6 +47,7 @@ class LocalizeEvents(Objective):
 
     metric: str = "f1_micro"
     clips_loss_parameters: bool = False
+    per_step = True
 
     def columns(self, classes: int) -> int:
         return classes + 1

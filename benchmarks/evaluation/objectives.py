@@ -14,7 +14,7 @@ from torch.nn import functional
 from benchmarks.evaluation.heads import Heads, Indices, Tables
 from benchmarks.evaluation.metrics import Weights, clip_accuracy
 from benchmarks.evaluation.predictions import clip_details
-from unicode_cmg.results import ClipDetails, SecondDetails
+from unicode_cmg.results import ClipDetails, Details
 
 Logits = Float[Tensor, "heads clips *axes"]
 Labels = Shaped[Tensor, " clips *_"]
@@ -33,10 +33,12 @@ class Objective(ABC):
     Attributes:
         metric: The measure that is reported first, and that chooses the epoch.
         clips_loss_parameters: Whether the gradient of `loss_parameters` is clipped as the heads' is.
+        per_step: Whether each step has labels, and not each clip.
     """
 
     metric: str
-    clips_loss_parameters: bool
+    clips_loss_parameters: bool = False
+    per_step: bool = False
 
     @abstractmethod
     def columns(self, classes: int) -> int:
@@ -90,8 +92,8 @@ class Objective(ABC):
         return {}
 
     @abstractmethod
-    def details(self, logits: Logits, labels: Labels, clips: Sequence[str]) -> ClipDetails | SecondDetails:
-        """What the heads say, class by class.
+    def details(self, logits: Logits, labels: Labels, clips: Sequence[str]) -> Details | None:
+        """What the heads say, class by class; None without classes.
 
         Args:
             logits, labels: As for `judge`.
@@ -111,7 +113,6 @@ class ClassifyClips(Objective):
     """
 
     metric = "accuracy"
-    clips_loss_parameters = False
 
     def columns(self, classes: int) -> int:
         return classes

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from benchmarks.markdown import markdown_table
 from benchmarks.printed_numbers import PrintedNumber, printed_beside
-from unicode_cmg.results import Evaluation, JointResult
+from unicode_cmg.results import Evaluation, JointResult, in_percent
 
 
 class TaskResult(Evaluation):
@@ -59,6 +59,7 @@ class TaskResult(Evaluation):
             yield f"merged: {', '.join(merged)}"
         if self.permute_codes_seed is not None:
             yield "CONTROL: the codes of the target modality are shuffled"
+        yield from (f"NOTE {note}" for note in self.data.notes)
         yield from (f"LEAK {leak}" for leak in self.leaks)
 
     def _directions(
@@ -66,16 +67,32 @@ class TaskResult(Evaluation):
     ) -> tuple[list[str], list[list[str]]]:
         """Header, and a row for each direction and each floor."""
         rows = []
+        shown = [
+            name
+            for name in ("shuffled", "continuous", "raw")
+            if any(getattr(row, name) is not None for row in self.directions)
+        ]
         for row, number in zip(self.directions, beside, strict=True):
-            cells = {"direction": f"{row.source} -> {row.target}", _title(row.metric): _decimal(row.mean)}
+            cells = {
+                "direction": f"{row.source} -> {row.target}",
+                _title(row.metric): _decimal(row.mean, row.metric),
+            }
             if self.seeds:
-                cells["std"] = _decimal(row.std)
+                cells["std"] = _decimal(row.std, row.metric)
             if self.bootstrap is not None:
-                interval = "-" if row.interval is None else f"{row.interval[0]:.1f} to {row.interval[1]:.1f}"
+                ends = row.interval or ()
+                interval = " to ".join(_decimal(end, row.metric) for end in ends) or "-"
                 cells[f"{self.bootstrap.percent:g} % interval"] = interval
-            cells |= {_title(name): _decimal(measure.mean) for name, measure in row.others.items()}
+            cells |= {_title(name): _decimal(measure.mean, name) for name, measure in row.others.items()}
+            without = {"shuffled": row.shuffled, "continuous": row.continuous, "raw": row.raw}
+            cells |= {
+                name: "-" if (measure := without[name]) is None else _decimal(measure.mean, row.metric)
+                for name in shown
+            }
             if self.majority is None:
-                cells["constant %"] = _decimal(row.constant)
+                cells[_title("constant") if in_percent(row.metric) else "constant"] = _decimal(
+                    row.constant, row.metric
+                )
             if printed:  # with the decimals of the paper: one, or for retrieval two
                 cells["printed"] = "-" if number is None else f"{number.value:.2f}".removesuffix("0")
             rows.append(cells | {"kind": row.kind})
@@ -98,10 +115,12 @@ def _joint(joint: JointResult) -> tuple[list[str], list[list[str]]]:
 
 
 def _title(name: str) -> str:
-    """The header of a measure; places in a ranking are no percentages."""
-    words = name.replace("_", " ")
-    return words if words.endswith("rank") else f"{words} %"
+    """The header of a measure, with its unit if that is percent."""
+    return name.replace("_", " ") + (" %" if in_percent(name) else "")
 
 
-def _decimal(value: float | None) -> str:
-    return "-" if value is None else f"{value:.1f}"
+def _decimal(value: float | None, measure: str = "") -> str:
+    """One decimal of percents and places; three digits of other numbers."""
+    if value is None:
+        return "-"
+    return f"{value:.1f}" if in_percent(measure) or measure.endswith("rank") else f"{value:.3g}"

@@ -10,17 +10,11 @@ import torch
 from jaxtyping import Float64, Int64
 from torch import Tensor
 
+from benchmarks.evaluation.direction_rows import code_permutations, direction_result, measure, measures_of
 from benchmarks.evaluation.directions import Direction
 from benchmarks.evaluation.metrics import means_over_clips
 from benchmarks.evaluation.ranking import Ranking, pooled, rank, released_ranks
-from benchmarks.evaluation.scoring import (
-    EncodedTask,
-    Scored,
-    code_permutations,
-    direction_result,
-    measure,
-    measures_of,
-)
+from benchmarks.evaluation.scoring import EncodedTask, Scored
 from unicode_cmg.results import DirectionResult
 
 _METRIC, _DEPTHS, _PLACE = "R@10", (10, 1, 5), "mean rank"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import combinations
 
@@ -14,23 +14,15 @@ from numpy import ndarray
 from torch import Tensor
 
 from benchmarks.evaluation.clip_codes import EncodedClips
+from benchmarks.evaluation.direction_rows import code_permutations, direction_result, measure, measures_of
 from benchmarks.evaluation.directions import Direction
 from benchmarks.evaluation.fitting import FittedHeads, fit_heads, head_logits
-from benchmarks.evaluation.heads import LabelledCodes
-from benchmarks.evaluation.metrics import Weights, bootstrap_intervals, mean_and_std, means_over_clips
-from benchmarks.evaluation.objectives import HeadMeasures, Labels, Logits
+from benchmarks.evaluation.heads import Labelled, LabelledCodes, LabelledVectors
+from benchmarks.evaluation.metrics import means_over_clips
+from benchmarks.evaluation.objectives import Labels, Logits
 from benchmarks.evaluation.protocols import HeadProtocol, Protocol
 from unicode_cmg.errors import InputError
-from unicode_cmg.results import (
-    Bootstrap,
-    ClipDetails,
-    DataSummary,
-    DirectionResult,
-    HeadConfig,
-    JointResult,
-    Measure,
-    SecondDetails,
-)
+from unicode_cmg.results import Bootstrap, DataSummary, DirectionResult, HeadConfig, JointResult, Measure
 
 _Judged = tuple[Logits, Labels]
 """What the heads of one direction say about the reported clips, and what is true of them."""
@@ -64,6 +56,8 @@ class EncodedTask:
         head: How heads are trained; None where there are none.
         permute_codes_seed: As for `evaluate`.
         bootstrap: How intervals are made; None for none.
+        continuous: Whether heads are also trained on what was quantized and on the features; `codes` has them
+            then.
     """
 
     rule: Protocol
@@ -81,6 +75,7 @@ class EncodedTask:
     head: HeadConfig | None = None
     permute_codes_seed: int | None = None
     bootstrap: Bootstrap | None = None
+    continuous: bool = False
 
     def score(self) -> Scored:
         """A row for each direction."""
@@ -93,7 +88,8 @@ class EncodedTask:
             InputError: Each step has labels, but the model gives a clip one code.
         """
         labels, codes = self.labels[split][modality], self.codes[modality]
-        if labels.ndim > 1 and codes.indices.shape[1] != labels.shape[1]:
+        per_step = isinstance(self.rule, HeadProtocol) and self.rule.objective.per_step
+        if per_step and codes.indices.shape[1] != labels.shape[1]:
             raise InputError(
                 f"the model has {codes.indices.shape[1]} code for a clip of {modality},"
                 f" but the task labels {labels.shape[1]} steps",
@@ -102,43 +98,131 @@ class EncodedTask:
             )
         return codes.labelled(self.rows[split][modality], labels)
 
+    def unquantized_clips(self, split: str, modality: str) -> LabelledVectors:
+        """The same clips as what was quantized in place of the codes."""
+        return self.codes[modality].labelled_unquantized(
+            self.rows[split][modality], self.labels[split][modality]
+        )
+
+    def input_clips(self, split: str, modality: str) -> LabelledVectors:
+        """The same clips as their features, each channel scaled to the spread of the training clips."""
+        rule = self.rule
+        if not isinstance(rule, HeadProtocol):
+            raise RuntimeError(f"protocol {rule.name} has no training clips")
+
+        def read(split: str) -> LabelledVectors:
+            rows, labels = self.rows[split][modality], self.labels[split][modality]
+            return self.codes[modality].labelled_inputs(rows, labels)
+
+        known, clips = read(rule.train).values, read(split)
+        mean, deviation = known.mean(dim=(0, 1)), known.flatten(0, 1).std(dim=0, correction=0)
+        return replace(clips, values=(clips.values - mean) / deviation.where(deviation > 0, 1.0))
+
 
 def head_scores(task: EncodedTask) -> Scored:
     """One row for each direction, from heads that learn on the source's codes."""
     rule = task.rule
     if not isinstance(rule, HeadProtocol) or task.head is None:
         raise RuntimeError(f"protocol {rule.name} has no heads; its task must override 'score'")
-    fitted: dict[Direction, FittedHeads] = {}
-    for source in dict.fromkeys(pair.source for pair in task.pairs):
-        fitted |= fit_source(task, source, rule, task.head)
     judged: dict[Direction, _Judged] = {}
     rows = []
-    for pair in task.pairs:
-        permutations = None
-        if pair.source != pair.target and task.permute_codes_seed is not None:
-            permutations = code_permutations(task.codes[pair.target], task.seeds, task.permute_codes_seed)
-        clips = task.clips(rule.report, pair.target)
-        logits = head_logits(rule.objective, fitted[pair].heads, clips, permutations)
-        judged[pair] = logits, clips.labels
-        rows.append(_row(task, pair, rule, fitted[pair].epochs, logits, clips.labels))
-    return Scored(tuple(rows), tuple(_joint(task, rule, judged)) if rule.select_on == "source" else ())
+    for source in dict.fromkeys(pair.source for pair in task.pairs):
+        fitted = fit_source(task, source, rule, task.head)
+        vectors = _on_vectors(task, source, rule, task.head)
+        for pair, found in fitted.items():
+            clips = task.clips(rule.report, pair.target)
+            renamed = None
+            if pair.source != pair.target:
+                seed = task.permute_codes_seed or 0
+                renamed = code_permutations(task.codes[pair.target], task.seeds, seed)
+            permutations = None if task.permute_codes_seed is None else renamed
+            logits = head_logits(rule.objective, found.heads, clips, permutations)
+            judged[pair] = logits, clips.labels
+            row = _row(task, pair, rule, found.epochs, logits, clips.labels)
+            others = {name: measures[pair] for name, measures in vectors.items() if pair in measures}
+            if renamed is not None and task.permute_codes_seed is None:
+                answers = head_logits(rule.objective, found.heads, clips, renamed)
+                others["shuffled"] = _metric(rule, answers, clips.labels)
+            rows.append(row.model_copy(update=others))
+    order = {pair: place for place, pair in enumerate(task.pairs)}
+    rows.sort(key=lambda row: order[Direction(row.source, row.target)])
+    joint = _joint(task, rule, {pair: judged[pair] for pair in task.pairs})
+    return Scored(tuple(rows), tuple(joint) if rule.select_on == "source" else ())
+
+
+Look = Callable[[str, str], Labelled]
+"""From a split and a modality to what heads see of its clips."""
 
 
 def fit_source(
-    task: EncodedTask, source: str, rule: HeadProtocol, head: HeadConfig
+    task: EncodedTask,
+    source: str,
+    rule: HeadProtocol,
+    head: HeadConfig,
+    look: Look | None = None,
+    *,
+    hidden: int | None = None,
+    pairs: Sequence[Direction] | None = None,
 ) -> dict[Direction, FittedHeads]:
-    """The heads of one source; they are trained once, and each direction has its own choice of the epoch."""
-    pairs = [pair for pair in task.pairs if pair.source == source]
+    """The heads of one source; they are trained once, and each direction has its own choice of the epoch.
+
+    Args:
+        task: The clips.
+        source: The modality they learn on.
+        rule: The protocol.
+        head: How they learn.
+        look: What they see of clips; the codes by default.
+        hidden: Width between the two maps of a head; that of a step by default.
+        pairs: Directions from this source; all of them by default.
+    """
+    look = look or task.clips
+    pairs = [pair for pair in task.pairs if pair.source == source] if pairs is None else pairs
     chooser = {pair: pair.source if rule.select_on == "source" else pair.target for pair in pairs}
     by_chooser = fit_heads(
-        task.clips(rule.train, source),
-        {m: task.clips(rule.select, m) for m in dict.fromkeys(chooser.values())},
+        look(rule.train, source),
+        {m: look(rule.select, m) for m in dict.fromkeys(chooser.values())},
         objective=rule.objective,
         classes=len(task.classes),
         seeds=task.seeds,
         config=head,
+        hidden=hidden,
     )
     return {pair: by_chooser[chooser[pair]] for pair in pairs}
+
+
+def _on_vectors(
+    task: EncodedTask, source: str, rule: HeadProtocol, head: HeadConfig
+) -> dict[str, dict[Direction, Measure]]:
+    """What the same heads reach without quantization, by the names of the fields of `DirectionResult`.
+
+    Heads on the features have the hidden width of those on the codes. As modalities differ in their features,
+    they are judged on their own modality alone.
+    """
+    if not task.continuous:
+        return {}
+    within = [pair for pair in task.pairs if pair == Direction(source, source)]
+    width = sum(part.shape[-1] for part in task.codes[source].unquantized)
+    looks: dict[str, tuple[Look, Sequence[Direction] | None]] = {
+        "continuous": (task.unquantized_clips, None),
+        "raw": (task.input_clips, within),
+    }
+    return {
+        name: {
+            pair: _metric(
+                rule,
+                head_logits(rule.objective, fitted.heads, clips := look(rule.report, pair.target)),
+                clips.labels,
+            )
+            for pair, fitted in fit_source(task, source, rule, head, look, hidden=width, pairs=pairs).items()
+        }
+        for name, (look, pairs) in looks.items()
+        if pairs is None or pairs
+    }
+
+
+def _metric(rule: HeadProtocol, logits: Logits, labels: Labels) -> Measure:
+    """The first measure alone, without interval."""
+    return measure(rule.objective.judge(logits, labels)[rule.objective.metric].tolist(), None, None)
 
 
 def _row(
@@ -184,64 +268,3 @@ def _joint(
                 yield JointResult(
                     source=source, targets=(first, second), clips=len(rows[0]), measures=measures
                 )
-
-
-def measures_of(
-    judged: Callable[[Weights | None], HeadMeasures],
-    bootstrap: Bootstrap | None,
-    clips: int,
-    device: torch.device,
-    constant: Mapping[str, float] | None = None,
-) -> dict[str, Measure]:
-    """Measures of the tested clips, with intervals.
-
-    Args:
-        judged: The measures of resamples with these weights, or for None those of the clips as they are.
-        bootstrap: How intervals are made; None for none.
-        clips: How many were tested.
-        device: Where `judged` computes.
-        constant: What a constant answer reaches, by the names of the measures.
-    """
-    intervals = {} if bootstrap is None else bootstrap_intervals(bootstrap, clips, judged, device)
-    return {
-        name: measure(values.tolist(), (constant or {}).get(name), intervals.get(name))
-        for name, values in judged(None).items()
-    }
-
-
-def measure(
-    per_seed: Sequence[float], constant: float | None, interval: tuple[float, float] | None
-) -> Measure:
-    """A measure from its values for each seed."""
-    mean, std = mean_and_std(per_seed)
-    return Measure(mean=mean, std=std, per_seed=tuple(per_seed), constant=constant, interval=interval)
-
-
-def direction_result(
-    pair: Direction,
-    metric: str,
-    measures: Mapping[str, Measure],
-    epochs: tuple[int, ...] = (),
-    details: ClipDetails | SecondDetails | None = None,
-) -> DirectionResult:
-    """The row of a direction: the metric first, the other measures beside it."""
-    return DirectionResult(
-        source=pair.source,
-        target=pair.target,
-        kind="same-modality" if pair.source == pair.target else "transfer",
-        metric=metric,
-        epochs_selected=epochs,
-        others={name: other for name, other in measures.items() if name != metric},
-        details=details,
-        **dict(measures[metric]),
-    )
-
-
-def code_permutations(clips: EncodedClips, seeds: Sequence[int], permute_seed: int) -> list[Tensor]:
-    """For each code layer, `[S, U]`: a random order of the codes in use for each head."""
-    device = clips.indices.device
-    generators = [torch.Generator().manual_seed(permute_seed * 1_000_003 + seed) for seed in seeds]
-    return [
-        torch.stack([torch.randperm(len(table), generator=g) for g in generators]).to(device)
-        for table in clips.tables
-    ]

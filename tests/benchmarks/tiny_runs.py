@@ -38,7 +38,7 @@ def model_of(task: str) -> TinyMethod:
 def run(task: str, root: Path, protocol: Any = "held-out", model: Any = None, **options: Any) -> TaskResult:
     """Evaluate with a head that learns fast."""
     head = {"head": _HEADS[task]} if task in _HEADS else {}
-    return evaluate(model or model_of(task), task, root, protocol, **{**head, **options})
+    return evaluate(model or model_of(task), task, root, protocol, **{"continuous": False, **head, **options})
 
 
 def copy_of(root: Path, to: Path) -> Path:
