@@ -446,11 +446,56 @@ def evaluate(
     task: Annotated[
         str,
         typer.Option(
-            metavar="ave|avvp|ave-avvp|ucf-vgg|retrieval|...|all",
-            help="Task; all stands for every task whose data are present.",
+            metavar="labels|ave|avvp|ave-avvp|ucf-vgg|retrieval|...|all",
+            help="Task; labels takes labels of your own; all stands for every task whose data are present.",
         ),
     ],
-    data: Annotated[Path, typer.Option(help="Folder of the data sets.")],
+    data: Annotated[
+        Path, typer.Option(help="Folder of the data sets; of labels, the folder of a feature store.")
+    ],
+    labels: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="CSV",
+            help="Of labels: table with a row for each clip.",
+            show_default="the columns of the store",
+        ),
+    ] = None,
+    label_column: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME|NAMES",
+            help="Of labels: column of the labels, or several columns of 0 and 1, separated by commas.",
+            show_default="label",
+        ),
+    ] = None,
+    kind: Annotated[
+        str | None,
+        typer.Option(
+            metavar="class|classes|steps|number",
+            help="Of labels: one class or several classes per clip, one class per step, or a number.",
+            show_default="as the values look",
+        ),
+    ] = None,
+    split_column: Annotated[
+        str | None,
+        typer.Option(
+            help="Of labels: column with train, val or test.",
+            show_default="split, if there is one; else drawn",
+        ),
+    ] = None,
+    group_column: Annotated[
+        str | None,
+        typer.Option(
+            help="Of labels: column of groups that stay in one split.", show_default="group, if there is one"
+        ),
+    ] = None,
+    id_column: Annotated[
+        str | None, typer.Option(help="Of labels: column of the clip ids in the table.", show_default="id")
+    ] = None,
+    split_seed: Annotated[
+        int | None, typer.Option(min=0, help="Of labels: seed of drawn splits.", show_default="0")
+    ] = None,
     toc_files: Annotated[
         list[str] | None,
         typer.Option(
@@ -478,13 +523,26 @@ def evaluate(
         ),
     ] = None,
     protocol: Annotated[
-        Literal["held-out", "paper", "paper-f1", "all"],
+        str,
         typer.Option(
+            metavar="held-out|paper|paper-f1|...|all",
             help="held-out: without leaks; paper, paper-f1: the released recipes, with a list of their leaks;"
-            " all: each of them."
+            " all: each of them.",
         ),
     ] = "held-out",
     seeds: Annotated[str, typer.Option(help="Seeds of the heads, separated by commas.")] = "0,1,2",
+    directions: Annotated[
+        str | None,
+        typer.Option(
+            metavar="A->B,...",
+            help="Directions, separated by commas: modality heads learn on -> modality they are tested on.",
+            show_default="all",
+        ),
+    ] = None,
+    continuous: Annotated[
+        bool,
+        typer.Option(help="Also train heads on features before quantization and on the input features."),
+    ] = True,
     exclude: Annotated[
         Path | None,
         typer.Option(
@@ -524,6 +582,17 @@ def evaluate(
         data,
         protocol,
         skipped=lambda name, why: console.say(f"{name}: skipped, {why}"),
+        task_options=console.given(
+            labels=labels,
+            label_column=None if label_column is None else console.names_in(label_column),
+            kind=kind,
+            split_column=split_column,
+            group_column=group_column,
+            id_column=id_column,
+            split_seed=split_seed,
+        ),
+        directions=None if directions is None else console.names_in(directions),
+        continuous=continuous,
         seeds=console.seeds_in(seeds),
         toc=_files(toc_files),
         toc_use=toc_use,

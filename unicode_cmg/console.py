@@ -82,6 +82,11 @@ def finish(result: Mapping[str, Any], text: str, as_json: bool) -> None:
     show(json.dumps(result, indent=2, ensure_ascii=False, allow_nan=False) if as_json else text)
 
 
+def given(**options: Any) -> dict[str, Any]:
+    """The options that were given: those that are not None."""
+    return {name: value for name, value in options.items() if value is not None}
+
+
 def names_in(text: str) -> list[str]:
     """The names in a text such as "audio, video"."""
     return [name for part in text.split(",") if (name := part.strip())]

@@ -77,6 +77,7 @@ def encode_task(
             fingerprint=data.fingerprint(),
             counts=_named(used, by_modality=differ),
             dropped=_named(dropped, by_modality=differ),
+            notes=data.remarks(),
         ),
         classes=data.classes,
         pairs=pairs,

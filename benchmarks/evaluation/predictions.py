@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Bool, Int64
+from jaxtyping import Bool, Float64, Int64
 from torch import Tensor
 
-from unicode_cmg.results import ClipDetails, Event, SecondDetails, Timeline
+from unicode_cmg.results import ClipDetails, Event, SecondDetails, TagDetails, Timeline
 
 TIMELINES = 6
 """How many clips a result shows second by second, evenly spread over those with an event."""
@@ -36,6 +36,22 @@ def clip_details(
             100.0 * right / total if total else None
             for right, total in zip(counts.diagonal().tolist(), clips.tolist(), strict=True)
         ),
+    )
+
+
+def tag_details(
+    precision: Float64[Tensor, "heads classes"], true: Bool[Tensor, "clips classes"]
+) -> TagDetails:
+    """How well clips of each class are ranked above the others.
+
+    Args:
+        precision: Average precision of each head and class, in 0..1; NaN for a class without clips.
+        true: The classes of each clip.
+    """
+    means = precision.mean(dim=0).tolist()
+    return TagDetails(
+        present=tuple(true.sum(dim=0).tolist()),
+        by_class=tuple(None if np.isnan(value) else 100.0 * value for value in means),
     )
 
 

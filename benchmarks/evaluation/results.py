@@ -75,22 +75,22 @@ class TaskResult(Evaluation):
         for row, number in zip(self.directions, beside, strict=True):
             cells = {
                 "direction": f"{row.source} -> {row.target}",
-                _title(row.metric): _decimal(row.mean, row.metric),
+                _title(row.metric): decimal(row.mean, row.metric),
             }
             if self.seeds:
-                cells["std"] = _decimal(row.std, row.metric)
+                cells["std"] = decimal(row.std, row.metric)
             if self.bootstrap is not None:
                 ends = row.interval or ()
-                interval = " to ".join(_decimal(end, row.metric) for end in ends) or "-"
+                interval = " to ".join(decimal(end, row.metric) for end in ends) or "-"
                 cells[f"{self.bootstrap.percent:g} % interval"] = interval
-            cells |= {_title(name): _decimal(measure.mean, name) for name, measure in row.others.items()}
+            cells |= {_title(name): decimal(measure.mean, name) for name, measure in row.others.items()}
             without = {"shuffled": row.shuffled, "continuous": row.continuous, "raw": row.raw}
             cells |= {
-                name: "-" if (measure := without[name]) is None else _decimal(measure.mean, row.metric)
+                name: "-" if (measure := without[name]) is None else decimal(measure.mean, row.metric)
                 for name in shown
             }
             if self.majority is None:
-                cells[_title("constant") if in_percent(row.metric) else "constant"] = _decimal(
+                cells[_title("constant") if in_percent(row.metric) else "constant"] = decimal(
                     row.constant, row.metric
                 )
             if printed:  # with the decimals of the paper: one, or for retrieval two
@@ -99,7 +99,7 @@ class TaskResult(Evaluation):
         header = list(rows[0])
         floors = {"chance": self.chance, "majority class": self.majority}
         return header, [list(cells.values()) for cells in rows] + [
-            [name, _decimal(value), *["-"] * (len(header) - 3), "floor"]
+            [name, decimal(value), *["-"] * (len(header) - 3), "floor"]
             for name, value in floors.items()
             if value is not None
         ]
@@ -110,7 +110,7 @@ def _joint(joint: JointResult) -> tuple[list[str], list[list[str]]]:
     units = dict.fromkeys(name.split()[0] for name in joint.measures)
     columns = dict.fromkeys(name.split()[1] for name in joint.measures)
     return ["by", *columns], [
-        [f"{unit}s", *(_decimal(joint.measures[f"{unit} {c}"].mean) for c in columns)] for unit in units
+        [f"{unit}s", *(decimal(joint.measures[f"{unit} {c}"].mean) for c in columns)] for unit in units
     ]
 
 
@@ -119,7 +119,7 @@ def _title(name: str) -> str:
     return name.replace("_", " ") + (" %" if in_percent(name) else "")
 
 
-def _decimal(value: float | None, measure: str = "") -> str:
+def decimal(value: float | None, measure: str = "") -> str:
     """One decimal of percents and places; three digits of other numbers."""
     if value is None:
         return "-"

@@ -21,7 +21,7 @@ from benchmarks.report.svg import (
     legend_of,
     series_colour,
 )
-from unicode_cmg.results import ClipDetails, DirectionResult
+from unicode_cmg.results import ClipDetails, Details, DirectionResult, TagDetails
 
 _SPREAD = 0.45
 _NEAR_THE_TOP = 70
@@ -60,11 +60,7 @@ def class_view(
         return None
     scores: _Scores = {(row.source, row.target): details.by_class for row, details in detailed}
     order = class_order(scores, len(classes))
-    measure = (
-        "percent of its clips that are recognised"
-        if isinstance(detailed[0][1], ClipDetails)
-        else "F1 over seconds, in percent"
-    )
+    measure = _measure(detailed[0][1])
     sources, targets = ([m for m in modalities if any(pair[k] == m for pair in scores)] for k in (0, 1))
     names = [classes[number].replace("_", " ") for number in order]
     values = [[by_class[number] for by_class in scores.values()] for number in order]
@@ -86,6 +82,15 @@ def class_view(
         [f"{source} → {target}" for source, target in scores],
         list(zip(names, values, strict=True)),
     )
+
+
+def _measure(details: Details) -> str:
+    """What the dots are."""
+    if isinstance(details, ClipDetails):
+        return f"percent of its {details.counted} that are recognised"
+    if isinstance(details, TagDetails):
+        return "average precision, in percent"
+    return "F1 over seconds, in percent"
 
 
 def class_order(scores: _Scores, classes: int) -> list[int]:

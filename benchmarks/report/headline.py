@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from benchmarks.evaluation.results import TaskResult
+from benchmarks.evaluation.results import TaskResult, decimal
 from benchmarks.report.transfer import TransferTable
-from unicode_cmg.results import DirectionResult
+from unicode_cmg.results import DirectionResult, in_percent
 
 _NOUNS = {"audio": "sounds", "video": "pictures", "text": "texts"}
 
@@ -41,12 +41,14 @@ def transfer_in_words(row: DirectionResult, chance: float | None) -> str:
     """
     floor, floor_name = (row.constant, "always the same answer") if chance is None else (chance, "chance")
     lowest = row.mean - 2 * (row.std or 0) if row.interval is None else row.interval[0]
+    percent = " %" if in_percent(row.metric) else ""
     claim = (
         f"recognises {row.mean:.1f} % of the {_noun(row.target)}"
         if row.metric == "accuracy"
-        else f"reaches {row.mean:.1f} % {row.metric.replace('f1', 'F1')} on {_noun(row.target)}"
+        else f"reaches {decimal(row.mean, row.metric)}{percent} {row.metric.replace('f1', 'F1')} on"
+        f" {_noun(row.target)}"
     )
-    compared = "" if floor is None else f" ({floor_name} {floor:.1f} %)"
+    compared = "" if floor is None else f" ({floor_name} {decimal(floor, row.metric)}{percent})"
     sentence = f"A classifier trained on {_noun(row.source)} {claim}{compared}."
     if floor is not None and lowest <= floor:
         return f"No transfer beyond {floor_name} is shown. {sentence}"

@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 from markupsafe import Markup
 
+from benchmarks.evaluation.results import decimal
 from benchmarks.report.classes import class_view, confusion_maps
 from benchmarks.report.codebook import contingency_maps, digit_cards, sharing_bars
 from benchmarks.report.curves import charts_of
@@ -19,7 +20,15 @@ from benchmarks.report.slots import RunSlots
 from benchmarks.report.svg import inline_svg, legend_of
 from benchmarks.report.tasks import RETRIEVAL, joint_rows, retrieval_rows, task_sections
 from benchmarks.report.timelines import timeline_views
-from benchmarks.report.transfer import TransferTable, spread, transfer_tables, variant
+from benchmarks.report.transfer import (
+    TransferTable,
+    full_scale,
+    spread,
+    transfer_tables,
+    unit,
+    variant,
+    without_codes,
+)
 from toc import CodebookError, CodeMerge, TOCSelection, draw_selection, load_codebook
 from toc.figure import draw_merge, mean_similarity
 from unicode_cmg.inspect.codes.usage import SHARED_FROM, SINGLE_ABOVE
@@ -27,7 +36,18 @@ from unicode_cmg.inspect.slots.page import stylesheet, templates
 
 _FUNCTIONS = (
     *(charts_of, class_view, confusion_maps, contingency_maps, digit_cards, duration, joint_rows, legend_of),
-    *(retrieval_rows, sharing_bars, spread, thousands, timeline_views, variant),
+    *(
+        decimal,
+        full_scale,
+        retrieval_rows,
+        sharing_bars,
+        spread,
+        thousands,
+        timeline_views,
+        unit,
+        variant,
+        without_codes,
+    ),
 )
 """What templates call."""
 

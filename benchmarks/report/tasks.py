@@ -15,6 +15,7 @@ _DATA_SETS = {
     "avvp": ("AVVP", "which events are in each second?"),
     "ave-avvp": ("AVE to AVVP", "trained on the events of one data set, tested on another"),
     "ucf-vgg": ("UCF101 and VGGSound", "seen in one data set, heard in another"),
+    "labels": ("Your labels", "what heads learn of them in one modality, tested in another"),
     "retrieval-clotho": ("Clotho", "find the sound to a caption"),
     "retrieval-coco": ("MSCOCO", "find the picture to a caption"),
     "retrieval-flickr-sound": ("FlickrSound", "find the picture to a sound"),

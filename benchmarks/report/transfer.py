@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from benchmarks.evaluation.results import TaskResult
+from benchmarks.evaluation.results import TaskResult, decimal
 from unicode_cmg.inspect.plain_text import aligned
-from unicode_cmg.results import DirectionResult, Measure
+from unicode_cmg.results import DirectionResult, Measure, in_percent
 
 
 class Score(NamedTuple):
@@ -23,9 +23,30 @@ class Score(NamedTuple):
     gain: float | None
 
 
-def spread(measure: Measure) -> str:
-    """The mean, and the standard deviation if there are several seeds."""
-    return f"{measure.mean:.1f}" + ("" if measure.std is None else f" ± {measure.std:.1f}")
+def spread(measure: Measure, name: str = "") -> str:
+    """The mean, and the standard deviation if there are several seeds, of a measure of this name."""
+    deviation = "" if measure.std is None else f" ± {decimal(measure.std, name)}"
+    return decimal(measure.mean, name) + deviation
+
+
+def unit(metric: str) -> str:
+    """What a measure is told in, as it follows its name."""
+    return " in percent" if in_percent(metric) else ""
+
+
+def full_scale(row: DirectionResult) -> float:
+    """The mean as a share of the best that is possible, within 0 and 1."""
+    return min(max(row.mean / (100 if in_percent(row.metric) else 1), 0.0), 1.0)
+
+
+def without_codes(row: DirectionResult) -> list[tuple[str, Measure]]:
+    """What the same heads reach with renamed codes, before quantization and on the features, by name."""
+    found = {
+        "codes shuffled": row.shuffled,
+        "before quantization": row.continuous,
+        "on the input features": row.raw,
+    }
+    return [(name, measure) for name, measure in found.items() if measure is not None]
 
 
 @dataclass(frozen=True)
@@ -57,7 +78,7 @@ class TransferTable:
         if first.chance is not None and first.majority is not None:
             return f"chance {first.chance:.1f}, always the most frequent class {first.majority:.1f}"
         constants = (
-            f"{row.source} -> {row.target} {row.constant:.1f}"
+            f"{row.source} -> {row.target} {decimal(row.constant, row.metric)}"
             for row in first.directions
             if row.kind == "transfer" and row.constant is not None
         )
@@ -122,10 +143,11 @@ def transfer_text(tables: Sequence[TransferTable]) -> str:
     parts = []
     for table in tables:
         seeds = len(table.results[0].seeds)
-        about = f"{table.metric} in %, mean ± std of {seeds} seeds"
+        name = table.results[0].directions[0].metric
+        about = f"{table.metric}{' in %' if in_percent(name) else ''}, mean ± std of {seeds} seeds"
         rows = [["trained on -> tested on", *(variant(result) for result in table.results)]]
         for pair in sorted(table.cells, key=lambda pair: pair[0] == pair[1]):
-            scores = [spread(score.row) for score in table.cells[pair]]
+            scores = [spread(score.row, name) for score in table.cells[pair]]
             rows.append([" -> ".join(pair), *scores, *[""] * (len(table.results) - len(scores))])
         heading = f"{table.task}, protocol {table.protocol}: {about}"
         parts.append("\n".join([heading, aligned(rows), table.floors]))

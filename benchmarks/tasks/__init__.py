@@ -10,6 +10,7 @@ from benchmarks.tasks.ave import AVETask
 from benchmarks.tasks.ave_avvp import AVEAVVPTask
 from benchmarks.tasks.avvp import AVVPTask
 from benchmarks.tasks.base import Task
+from benchmarks.tasks.labels import LabelsTask
 from benchmarks.tasks.retrieval import (
     ClothoTask,
     COCOTask,
@@ -26,7 +27,7 @@ GROUP = "unicode_cmg.tasks"
 """The group of entry points under which a package offers tasks: `NAME = "module:Class"`."""
 
 _RETRIEVAL: tuple[type[RetrievalTask], ...] = (ClothoTask, COCOTask, FlickrSoundTask, MSVDTask, ValorTask)
-_CLASSES: tuple[type[Task], ...] = (AVETask, AVVPTask, AVEAVVPTask, UCFVGGTask, *_RETRIEVAL)
+_CLASSES: tuple[type[Task], ...] = (AVETask, AVVPTask, AVEAVVPTask, UCFVGGTask, *_RETRIEVAL, LabelsTask)
 _OURS = {task.name: task for task in _CLASSES}
 
 
@@ -113,7 +114,7 @@ def task_class(name: str) -> type[Task]:
     raise InputError(
         f"unknown task '{name}'",
         expected=f"one of {', '.join(available_tasks())}",
-        fix=did_you_mean(name, available_tasks()),
+        fix=f"{did_you_mean(name, available_tasks())} 'labels' takes data and labels of your own",
     )
 
 

@@ -107,9 +107,7 @@ class Task(ABC):
         return np.array(found, dtype=np.int64)
 
     @abstractmethod
-    def labels(
-        self, modality: str, rows: Rows
-    ) -> Int64[np.ndarray, " rows"] | Float[np.ndarray, "rows time columns"]:
+    def labels(self, modality: str, rows: Rows) -> Shaped[np.ndarray, "rows ..."]:
         """What is true of each clip, as the objective of the protocols takes it."""
 
     @abstractmethod
@@ -149,6 +147,10 @@ class Task(ABC):
         features = self.features(modality, rows)
         yield f"{modality}{features.shape}"
         yield features
+
+    def remarks(self) -> tuple[str, ...]:
+        """What is to be known of the data, as sentences; nothing, unless a task says otherwise."""
+        return ()
 
     def score(self, encoded: EncodedTask) -> Scored:
         """One row for each direction: by heads on the codes, unless a task judges codes by another rule."""

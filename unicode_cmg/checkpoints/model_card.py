@@ -14,7 +14,7 @@ from unicode_cmg.checkpoints.released import LAYOUTS
 from unicode_cmg.checkpoints.tensors import state_fingerprint
 from unicode_cmg.errors import InputError
 from unicode_cmg.model import Model
-from unicode_cmg.results import DirectionResult, Evaluation, read_evaluations
+from unicode_cmg.results import DirectionResult, Evaluation, in_percent, read_evaluations
 
 LIBRARY = "unicode-cmg"
 _TAGS = ("model_hub_mixin", "multimodal", "unified-codebook")
@@ -98,7 +98,7 @@ def _index(evaluation: Evaluation) -> list[EvalResult]:
             dataset_config=_heading(evaluation),  # rows of one type and config are merged
             dataset_args={"protocol": evaluation.protocol, "seeds": list(evaluation.seeds)},
             metric_type=row.metric,
-            metric_name=f"{row.metric.replace('_', ' ')} %, {_direction(row)}",
+            metric_name=f"{row.metric.replace('_', ' ')}{' %' * in_percent(row.metric)}, {_direction(row)}",
             metric_value=row.mean,
         )
         for row in evaluation.directions
