@@ -32,7 +32,7 @@ def test_the_table_shows_every_measure_and_the_constant_answer(result_of: Result
     header, _, row, *_ = [line for line in result.table().splitlines() if line.startswith("|")]
     assert [cell.strip() for cell in header.split("|")[1:-1]] == [
         *("direction", "f1 micro %", "std", "95 % interval", "f1 macro %", "precision micro %"),
-        *("recall micro %", "f1 segment %", "f1 event %", "constant %", "kind"),
+        *("recall micro %", "f1 segment %", "f1 event %", "shuffled", "constant %", "kind"),
     ]
     assert f" {result.directions[0].constant:.1f} " in row
     assert len(row) == len(header)
