@@ -358,9 +358,18 @@ def toc(
     variant: Annotated[
         str,
         typer.Option(
-            metavar="paper|released|...", help="Definition of the scores: the papers' or the released code's."
+            metavar="corrected|paper|released|...",
+            help="Definition of the scores: ours, the papers' or the released code's; the last two never"
+            " subtract the mean.",
         ),
-    ] = "paper",
+    ] = "corrected",
+    center: Annotated[
+        Literal["auto", "true", "false"] | None,
+        typer.Option(
+            help="Score the codebook less its mean codeword; auto: if its offset share is above 0.2.",
+            show_default="auto, or that of the variant",
+        ),
+    ] = None,
     codebook: Annotated[
         str | None,
         typer.Option(metavar="NAME", help="Codebook to refine, or all.", show_default="the only one"),
@@ -370,7 +379,8 @@ def toc(
 ) -> None:
     """Refine a codebook without training.
 
-    Keeps the dimensions that tell its codes apart; writes toc.json, codebook.npy and toc.png.
+    Keeps the dimensions that tell its codes apart; writes toc.json, codebook.npy and toc.png. To merge codes
+    instead, see toc merge.
     """
     from toc import CodebookError, find_codebooks
     from toc.outputs import ALL, refine
@@ -383,7 +393,8 @@ def toc(
         if to is None:
             raise InputError("--to is missing", expected="a folder to write", fix="only --list needs none")
         amount = console.dimensions_in(keep)
-        refined = refine(found, to, codebook, n_dims=amount, lam=lam, variant=variant)
+        centered = {"true": True, "false": False}.get(center or "", center)
+        refined = refine(found, to, codebook, n_dims=amount, lam=lam, center=centered, variant=variant)
     except CodebookError as error:
         raise InputError(str(error)) from error
     values = [each.to_json() for each in refined]

@@ -12,6 +12,8 @@ from toc._shapes import Float
 
 _BLOCK_VALUES = 1 << 17  # float64 values of one block: 1 MiB, so that a block stays in the cache
 
+_ROUNDING = 1e-12  # differences of this share of a code's length are rounding errors of float64
+
 
 class CodebookError(ValueError):
     """A codebook, or an option of a function of this package, is wrong; the message is one line."""
@@ -44,9 +46,14 @@ def as_codebook(values: ArrayLike) -> Float[np.ndarray, "codes dim"]:
 
 
 def blocks(
-    codes: Float[np.ndarray, "codes dim"], normalize: bool, at_least: int = 1
+    codes: Float[np.ndarray, "codes dim"],
+    normalize: bool,
+    at_least: int = 1,
+    minus: Float[np.ndarray, " dim"] | None = None,
 ) -> Iterator[Float[np.ndarray, "block dim"]]:
     """Consecutive blocks of at least `at_least` rows as new float64 arrays; scaled to unit length if asked.
+
+    `minus` is subtracted before. A code that is equal to it up to rounding has no direction and stays zero.
 
     Raises:
         CodebookError: A code is not finite, or it is zero and has to be scaled to unit length.
@@ -61,7 +68,12 @@ def blocks(
             large = np.isfinite(block[row]).all()
             fault = "is too large to be squared; scale it down" if large else "holds NaN or infinity"
             raise CodebookError(f"code {start + row} of the codebook {fault}")
-        if normalize:
+        if minus is not None:
+            block -= minus
+            lengths = np.sqrt(np.vecdot(block, block))
+            lengths[lengths <= _ROUNDING * norms] = np.inf
+            block *= (1 / lengths if normalize else np.isfinite(lengths))[:, None]
+        elif normalize:
             if not norms.all():
                 code = start + int(np.argmin(norms))
                 raise CodebookError(
@@ -69,6 +81,19 @@ def blocks(
                 )
             block *= 1 / norms[:, None]
         yield block
+
+
+def mean_and_offset(codes: Float[np.ndarray, "codes dim"]) -> tuple[Float[np.ndarray, " dim"], float]:
+    """The mean codeword, and its squared length as a share of the mean squared length of the codewords.
+
+    Raises:
+        CodebookError: A code is not finite.
+    """
+    mean, square = np.zeros(codes.shape[1]), 0.0
+    for block in blocks(codes, normalize=False):
+        mean += block.sum(axis=0) / len(codes)
+        square += float(np.vdot(block, block)) / len(codes)
+    return mean, min(1.0, float(mean @ mean) / square) if square else 0.0
 
 
 def codebook_sha256(codebook: ArrayLike) -> str:

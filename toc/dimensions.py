@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 
 from toc._shapes import Float, Int64
-from toc.arrays import CodebookError, blocks
-from toc.scores import TOCScores
+from toc.arrays import CodebookError, blocks, mean_and_offset
+from toc.scores import AUTO, TOCScores
 
-AUTO = "auto"
 ONLY_BEST = "1:0"
 _PRODUCT_ROWS = 512  # with smaller blocks, most of the time goes into reading and writing the sum of products
 
@@ -145,8 +144,9 @@ def effective_dims(codes: Float[np.ndarray, "codes dim"], scores: TOCScores, nor
     if spread == 0:
         return 1.0
     count, dim = codes.shape
-    mean = sum((block.sum(axis=0) for block in blocks(codes, normalize)), np.zeros(dim)) / count
-    centred = ((block - mean) / spread for block in blocks(codes, normalize, _PRODUCT_ROWS))
+    minus = mean_and_offset(codes)[0] if scores.centered else None
+    mean = sum((block.sum(axis=0) for block in blocks(codes, normalize, minus=minus)), np.zeros(dim)) / count
+    centred = ((block - mean) / spread for block in blocks(codes, normalize, _PRODUCT_ROWS, minus))
     if count < dim:  # the Gram matrix has the same eigenvalues and is smaller
         rows = np.concatenate(list(centred))
         products = rows @ rows.T

@@ -59,7 +59,7 @@ def draw_selection(codebook: ArrayLike, selection: TOCSelection, path: str | Pat
     shown = f"{total} codes" if len(codes) == total else f"{len(codes)} of {total} codes"
     figure.suptitle(
         f"TOC keeps {len(selection.indices)} of {selection.n_dims} dimensions of {selection.layer}"
-        f"  ({shown}, {selection.variant}, λ = {selection.lam:g})",
+        f"  ({shown}, {selection.variant}{', centred' * selection.scores.centered}, λ = {selection.lam:g})",
         color=_INK,
     )
     _draw_similarities(figure, [figure.add_subplot(grid[0, column]) for column in range(2)], codes, selection)

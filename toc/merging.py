@@ -13,8 +13,8 @@ from numpy.typing import ArrayLike
 
 from toc._shapes import Float, Int64
 from toc.arrays import CodebookError, as_codebook, codebook_sha256
-from toc.dimensions import AUTO
 from toc.json_files import library_versions, read_record, write_record
+from toc.scores import AUTO
 from toc.ward import best_size, cut, height_ratios, is_weak, judged, variance_within, ward_tree
 
 FILE_NAME = "merge.json"

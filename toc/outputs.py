@@ -13,12 +13,11 @@ import numpy as np
 
 from toc.arrays import CodebookError
 from toc.codebooks import FoundCodebooks, NamedCodebook
-from toc.dimensions import AUTO
 from toc.figure import draw_merge, draw_selection, mean_similarity
 from toc.json_files import RecordT
 from toc.merging import FILE_NAME as MERGE
 from toc.merging import CodeMerge, merge_codes
-from toc.scores import VARIANTS
+from toc.scores import AUTO, VARIANTS
 from toc.selection import FILE_NAME as SELECTION
 from toc.selection import TOCSelection, optimize
 
@@ -51,7 +50,9 @@ class Refined:
         """One line for people."""
         kept = f"{len(self.selection.indices)} of {self.selection.n_dims} dimensions kept"
         similarity = f"mean cosine similarity of codes {self.before:z.3f} before, {self.after:z.3f} after"
-        return f"{self.selection.layer}: {kept}; {similarity}; {self.file}"
+        scores = self.selection.scores
+        offset = f"offset share {scores.offset_share:.2f}" + (", mean subtracted" if scores.centered else "")
+        return f"{self.selection.layer}: {kept}; {offset}; {similarity}; {self.file}"
 
 
 def refine(
@@ -61,7 +62,8 @@ def refine(
     *,
     n_dims: int | float | str = 0.5,
     lam: float | None = None,
-    variant: str = "paper",
+    center: bool | str | None = None,
+    variant: str = "corrected",
 ) -> list[Refined]:
     """Optimize codebooks of a checkpoint and write the results; if one codebook fails, nothing is written.
 
@@ -72,13 +74,14 @@ def refine(
             `folder`.
         n_dims: See `optimize`.
         lam: See `optimize`. None stands for the value of the variant, or for the default of `optimize`.
+        center: See `toc_scores`. None stands for the value of the variant, or for `"auto"`.
         variant: A name in `VARIANTS`.
 
     Raises:
         CodebookError: As `FoundCodebooks.load`, `optimize` and `write_outputs`; the variant is unknown or has
-            another lam, or the names of two codebooks give the same folder.
+            another lam or center, or the names of two codebooks give the same folder.
     """
-    options = _options(lam, variant)
+    options = _options(variant, lam=lam, center=center)
 
     def select(codebook: NamedCodebook) -> TOCSelection:
         return optimize(codebook.vectors, n_dims, **options, layer=codebook.name)
@@ -223,12 +226,12 @@ def _written(folder: Path, write: Callable[[Path], None], files: Sequence[str]) 
     return folder / files[-1]
 
 
-def _options(lam: float | None, variant: str) -> dict[str, Any]:
+def _options(variant: str, **given: float | bool | str | None) -> dict[str, Any]:
     if variant not in VARIANTS:
         raise CodebookError(f"unknown variant '{variant}'; expected one of {', '.join(VARIANTS)}")
     options = dict(VARIANTS[variant])
-    if lam is None:
-        return options
-    if options.setdefault("lam", lam) != lam:
-        raise CodebookError(f"the variant '{variant}' has lam = {options['lam']:g}; leave lam out")
+    for name, value in given.items():
+        if value is not None and options.setdefault(name, value) != value:
+            fixed = options[name] if isinstance(options[name], bool) else f"{options[name]:g}"
+            raise CodebookError(f"the variant '{variant}' has {name} = {fixed}; leave {name} out")
     return options

@@ -13,9 +13,9 @@ from numpy.typing import ArrayLike
 
 from toc._shapes import Bool, Shaped
 from toc.arrays import CodebookError, as_codebook, codebook_sha256
-from toc.dimensions import AUTO, ONLY_BEST, choose_dims, how_many, parse_ratio
+from toc.dimensions import ONLY_BEST, choose_dims, how_many, parse_ratio
 from toc.json_files import library_versions, read_record, write_record
-from toc.scores import VARIANTS, TOCScores, check_options, toc_scores
+from toc.scores import AUTO, VARIANTS, TOCScores, check_options, toc_scores
 
 FILE_NAME = "toc.json"
 _FORMAT_VERSION = 1
@@ -34,6 +34,8 @@ class TOCSelection:
         divisor: Divisor of the sum over pairs.
         ddof: 0 for the biased variance, 1 for the unbiased one.
         ratio: Best to worst dimensions among the kept ones, `"1:0"` for the best alone.
+        center: Whether the mean codeword was to be subtracted first; of `"auto"`, `scores.centered` says
+            what came out.
         layer: Name of the codebook in its model.
         n_codes: H, the number of codes.
         codebook_sha256: Fingerprint of the codebook, see `codebook_sha256`.
@@ -48,6 +50,7 @@ class TOCSelection:
     divisor: str
     ddof: int
     ratio: str
+    center: bool | str
     layer: str
     n_codes: int
     codebook_sha256: str
@@ -69,12 +72,12 @@ class TOCSelection:
     def variant(self) -> str:
         """The name of its options in `VARIANTS`, or `"custom"` for any other combination.
 
-        A variant that fixes `lam` takes precedence over one that does not.
+        Of several, the one that fixes most options is named.
         """
         options = {name: getattr(self, name) for name in _OPTIONS}
-        defaults = {"lam": self.lam, "ratio": ONLY_BEST}
+        defaults = {"lam": self.lam, "ratio": ONLY_BEST, "center": self.center}
         matching = [name for name, fixed in VARIANTS.items() if {**defaults, **fixed} == options]
-        return max(matching, key=lambda name: "lam" in VARIANTS[name], default="custom")
+        return max(matching, key=lambda name: len(VARIANTS[name]), default="custom")
 
     def select(self, values: Shaped[np.ndarray, "... dim"]) -> Shaped[np.ndarray, "... kept"]:
         """The kept dimensions of the last axis, best first.
@@ -134,6 +137,8 @@ class TOCSelection:
             "indices": list(self.indices),
             "variant": self.variant,
             **{name: getattr(self, name) for name in _OPTIONS},
+            "centered": self.scores.centered,
+            "offset_share": self.scores.offset_share,
             "scores": {
                 "score": self.scores.score.tolist(),
                 "similarity": self.scores.similarity.tolist(),
@@ -158,7 +163,9 @@ class TOCSelection:
             selection = cls(
                 indices=tuple(index(k) for k in values["indices"]),
                 scores=TOCScores(
-                    **{name: np.array(values["scores"][name], dtype=np.float64) for name in _SCORE_NAMES}
+                    **{name: np.array(values["scores"][name], dtype=np.float64) for name in _SCORE_NAMES},
+                    offset_share=float(values["offset_share"]),
+                    centered=bool(values["centered"]),
                 ),
                 asked=values["asked"],
                 lam=float(values["lam"]),
@@ -166,6 +173,7 @@ class TOCSelection:
                 divisor=str(values["divisor"]),
                 ddof=index(values["ddof"]),
                 ratio=str(values["ratio"]),
+                center=values["center"],
                 layer=str(values["layer"]),
                 n_codes=index(values["n_codes"]),
                 codebook_sha256=str(values["codebook_sha256"]),
@@ -188,7 +196,7 @@ class TOCSelection:
             raise CodebookError("not a TOC selection: its indices do not fit its scores")
         if not np.isfinite(scores).all():
             raise CodebookError("not a TOC selection: its scores are not finite")
-        check_options(self.lam, self.divisor, self.ddof)
+        check_options(self.lam, self.divisor, self.ddof, self.center)
         parts = sum(parse_ratio(self.ratio))
         size = len(kept) if self.asked == AUTO else how_many(self.asked, self.n_dims)
         if not kept or len(kept) != size // parts * parts:
@@ -198,7 +206,7 @@ class TOCSelection:
 
 
 _SCORE_NAMES = ("similarity", "variance", "score")
-_OPTIONS = ("lam", "normalize", "divisor", "ddof", "ratio")
+_OPTIONS = ("lam", "normalize", "divisor", "ddof", "ratio", "center")
 
 
 def optimize(
@@ -210,6 +218,7 @@ def optimize(
     divisor: str = "H^2",
     ddof: int = 0,
     ratio: str = ONLY_BEST,
+    center: bool | str = AUTO,
     layer: str = "layer0",
 ) -> TOCSelection:
     """Training-free optimization of a codebook (FCID paper, section 4.1; TOC paper, section 4.1).
@@ -224,6 +233,8 @@ def optimize(
         ddof: See `toc_scores`.
         ratio: Ratio of best to worst dimensions among the kept ones. The papers keep the best only; `"3:1"`
             and `"1:1"` reproduce some of the released scripts, see `best_and_worst_dims`.
+        center: See `toc_scores`. It decides which dimensions are kept; `select` returns them as they are, and
+            evaluation shows heads the codewords less their mean.
         layer: Name of the codebook in its model, which is written to the record.
 
     Raises:
@@ -234,7 +245,7 @@ def optimize(
     (1, 2)
     """
     codes = as_codebook(codebook)
-    scores = toc_scores(codes, lam, normalize, divisor=divisor, ddof=ddof)
+    scores = toc_scores(codes, lam, normalize, divisor=divisor, ddof=ddof, center=center)
     indices = choose_dims(codes, scores, n_dims, normalize, ratio)
     return TOCSelection(
         indices=tuple(indices.tolist()),
@@ -245,6 +256,7 @@ def optimize(
         divisor=divisor,
         ddof=ddof,
         ratio=ratio,
+        center=center,
         layer=layer,
         n_codes=len(codes),
         codebook_sha256=codebook_sha256(codes),

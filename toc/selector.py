@@ -30,6 +30,7 @@ class TOCSelector(SelectorMixin, BaseEstimator):  # type: ignore[misc]  # scikit
         divisor: See `toc.optimize`.
         ddof: See `toc.optimize`.
         ratio: See `toc.optimize`.
+        center: See `toc_scores`.
 
     Attributes:
         scores_: `TOCScores` of all dimensions.
@@ -50,6 +51,7 @@ class TOCSelector(SelectorMixin, BaseEstimator):  # type: ignore[misc]  # scikit
         divisor: str = "H^2",
         ddof: int = 0,
         ratio: str = "1:0",
+        center: bool | str = "auto",
     ) -> None:
         self.n_dims = n_dims
         self.lam = lam
@@ -57,6 +59,7 @@ class TOCSelector(SelectorMixin, BaseEstimator):  # type: ignore[misc]  # scikit
         self.divisor = divisor
         self.ddof = ddof
         self.ratio = ratio
+        self.center = center
 
     def fit(self, X: Any, y: object = None) -> TOCSelector:
         """Score the dimensions of a codebook and choose the kept ones.
@@ -70,7 +73,9 @@ class TOCSelector(SelectorMixin, BaseEstimator):  # type: ignore[misc]  # scikit
         """
         # toc_scores checks the values; its errors name the code.
         codes = validate_data(self, X, dtype=None, ensure_all_finite=False, ensure_min_samples=0)
-        self.scores_ = toc_scores(codes, self.lam, self.normalize, divisor=self.divisor, ddof=self.ddof)
+        self.scores_ = toc_scores(
+            codes, self.lam, self.normalize, divisor=self.divisor, ddof=self.ddof, center=self.center
+        )
         self.indices_ = choose_dims(codes, self.scores_, self.n_dims, self.normalize, self.ratio)
         return self
 

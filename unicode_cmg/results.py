@@ -167,6 +167,7 @@ class TOCSummary(Config):
     n_dims: int
     lam: float
     variant: str
+    centered: bool = Field(description="Whether the codebook less its mean codeword was scored.")
     codebook_sha256: str
     use: Literal["slice", "requantize"] = Field(
         description="Whether heads use the kept dimensions of the codes, or codes are chosen again in them."

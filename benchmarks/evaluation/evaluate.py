@@ -254,6 +254,7 @@ def _toc_summary(selection: TOCSelection, use: Use) -> TOCSummary:
         n_dims=selection.n_dims,
         lam=selection.lam,
         variant=selection.variant,
+        centered=selection.scores.centered,
         codebook_sha256=selection.codebook_sha256,
         use=use,
     )

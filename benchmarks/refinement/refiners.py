@@ -105,7 +105,14 @@ class TOCRefiner(Refiner):
 
     refiner: Literal["toc"]
     lam: float = Field(default=0.3, ge=0, le=1, description="weight of the variance against the similarity")
-    variant: str = Field(default="paper", description="scores as in the papers, or as in a released script")
+    variant: str = Field(
+        default="corrected", description="definition of the scores: ours, the papers', or a released script's"
+    )
+    center: bool | Literal["auto"] | None = Field(
+        default=None,
+        description="score the codebook less its mean codeword; auto: where a common offset would decide; "
+        "by default as the variant says, or auto",
+    )
     use: Use = Field(
         default="slice", description="look at the kept dimensions of the codes, or choose codes anew in them"
     )
@@ -123,6 +130,8 @@ class TOCRefiner(Refiner):
 
     def views(self, layer: CodeLayer) -> list[list[LayerView]]:
         options = {"lam": self.lam, **VARIANTS[self.variant]}
+        if self.center is not None:
+            options["center"] = self.center
         with codebook_errors(f"code layer {layer.name}"):
             selections = [optimize(layer.codewords, size, layer=layer.name, **options) for size in self.keep]
         return [[view_of(selection, self.use, layer.codebook)] for selection in selections]

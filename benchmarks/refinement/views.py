@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -47,16 +47,22 @@ class KeptDims(LayerView):
 
     Attributes:
         dims: The kept ones, ascending, so that keeping all of them changes nothing.
+        minus: `[D]` what is subtracted from codewords before heads see them; None for nothing.
     """
 
     dims: Int64[ndarray, " kept"]
+    minus: Float[Tensor, " dim"] | None = field(default=None, kw_only=True)
 
     @property
     def width(self) -> int:
         return len(self.dims)
 
+    def kept(self, vectors: Float[Tensor, "rows dim"]) -> Float[Tensor, "rows width"]:
+        """The kept dimensions, with nothing subtracted."""
+        return vectors[:, torch.from_numpy(self.dims).to(vectors.device)]
+
     def vectors(self, codewords: Float[Tensor, "codes dim"]) -> Float[Tensor, "codes width"]:
-        return codewords[:, torch.from_numpy(self.dims).to(codewords.device)]
+        return self.kept(codewords if self.minus is None else codewords - self.minus.to(codewords))
 
 
 class NewCodes(LayerView):
@@ -93,9 +99,9 @@ class Requantized(KeptDims, NewCodes):
         batches are those of the encoder, because how a product is rounded can depend on its shape.)
         """
         inputs = clips.unquantized[layer]
-        book = self.vectors(self.codebook)
+        book = self.kept(self.codebook)
         found = [
-            squared_distances(self.vectors(part.flatten(0, 1)).to(book), book).argmin(-1)
+            squared_distances(self.kept(part.flatten(0, 1)).to(book), book).argmin(-1)
             for part in torch.split(inputs, BATCH_CLIPS)
         ]
         return torch.cat(found).view(inputs.shape[:2])
@@ -215,9 +221,14 @@ def match_selections(
 
 
 def view_of(selection: TOCSelection, use: Use, codebook: Float[Tensor, "codes dim"]) -> KeptDims:
-    """What heads see of a code layer through a selection."""
+    """What heads see of a code layer through a selection; of a centred one, codewords less their mean.
+
+    A linear head could subtract the mean by itself, but it does not learn to (docs/results, TOC).
+    """
     dims = np.flatnonzero(selection.mask).astype(np.int64)
-    return KeptDims(dims) if use == "slice" else Requantized(dims, codebook.detach())
+    book = codebook.detach()
+    minus = book.mean(dim=0) if selection.scores.centered else None
+    return KeptDims(dims, minus=minus) if use == "slice" else Requantized(dims, book, minus=minus)
 
 
 @contextmanager

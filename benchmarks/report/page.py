@@ -97,6 +97,9 @@ def _toc_section(run: RunFiles, selection: TOCSelection) -> tuple[str, Markup | 
         selection.check(codebook)
     except CodebookError as error:
         return f"TOC keeps {kept}. No picture: {error}.", None
+    if selection.scores.centered:
+        share = selection.scores.offset_share
+        kept += f" after subtraction of their mean, which holds {share:.0%} of their squared length"
     before, after = mean_similarity(codebook), mean_similarity(selection.select(codebook))
     sentence = (
         f"TOC keeps {kept}: the mean cosine similarity between two codes goes from {before:.3f} to "

@@ -19,7 +19,7 @@ from toc import TOCSelection
 from unicode_cmg.console import dimensions_in
 
 CODES = np.random.default_rng(0).normal(0.3, 1, size=(10, 8)).astype(np.float32)
-SUMMARY = r"{name}: {kept} of 8 dimensions kept; mean cosine similarity of codes "
+SUMMARY = "{name}: {kept} of 8 dimensions kept; offset share 0."
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +65,7 @@ def test_a_run_is_refined_to_a_number_or_a_fraction_of_its_dimensions(
     assert done.out.startswith(SUMMARY.format(name="layer0", kept=kept))
     assert len(done.out.splitlines()) == 1
     selection = TOCSelection.load(tmp_path / "toc")
-    assert (len(selection.indices), selection.lam, selection.variant) == (kept, 0.3, "paper")
+    assert (len(selection.indices), selection.lam, selection.variant) == (kept, 0.3, "corrected")
     assert np.load(tmp_path / "toc" / "codebook.npy").shape == (6, kept)
     assert (tmp_path / "toc" / "toc.png").read_bytes().startswith(b"\x89PNG")
 
@@ -172,7 +172,7 @@ def test_bad_codes_are_refused(command, tmp_path: Path, codes: np.ndarray, says:
         (["--keep", "0.0"], "n_dims is 0.0"),
         (["--keep", "most"], "--keep: cannot read 'most'; expected a number such as 128 or 0.5, or auto"),
         (["--lam", "nan"], "lam"),
-        (["--variant", "best"], "unknown variant 'best'; expected one of paper, released"),
+        (["--variant", "best"], "unknown variant 'best'; expected one of corrected, paper, released"),
         (["--variant", "released-similarity", "--lam", "0.5"], "has lam = 0; leave lam out"),
         (["--codebook", "code"], "no codebook 'code'; did you mean 'codes'?"),
         (["--codebook", "codes.0"], "no codebook 'codes.0'"),
@@ -247,3 +247,16 @@ def test_all_refines_what_is_only_likely_to_be_a_codebook_too(command, tmp_path:
         "my_codebooks.0",
         "my_codebooks.1",
     ]
+
+
+@pytest.mark.slow
+def test_the_mean_is_subtracted_where_it_would_decide_or_as_asked(command, tmp_path: Path) -> None:
+    np.save(tmp_path / "codes.npy", CODES + 4)
+    for arguments, centered in (((), True), (("--center", "false"), False), (("--variant", "paper"), False)):
+        done = command("toc", tmp_path / "codes.npy", "--to", tmp_path / "toc", *arguments)
+        assert (", mean subtracted" in done.out) == centered
+        assert json.loads((tmp_path / "toc" / "toc.json").read_text())["centered"] == centered
+    refused = command(
+        "toc", tmp_path / "codes.npy", "--to", tmp_path / "toc", "--variant", "released", "--center", "true"
+    )
+    assert "the variant 'released' has center = False; leave center out" in refused.error

@@ -63,14 +63,14 @@ def test_dimensions_that_all_codes_share_are_dropped(normalize: bool) -> None:
     rng = np.random.default_rng(0)
     codes = rng.normal(size=(4000, 8)) @ rng.normal(size=(8, 40))  # few directions, as trained ones
     codes[:, [3, 17, 30]] += 10
-    kept = optimize(codes, "auto", normalize=normalize).indices
+    kept = optimize(codes, "auto", normalize=normalize, center=False).indices
     assert sorted({*range(40)} - {*kept}) == [3, 17, 30]
 
 
 def test_codes_that_differ_alike_in_every_direction_keep_every_dimension() -> None:
     codes = np.concatenate([np.eye(6), -np.eye(6)])
     codes[:, 2] += 3
-    selection = optimize(codes, "auto", normalize=False)
+    selection = optimize(codes, "auto", normalize=False, center=False)
     assert np.count_nonzero(selection.scores.score > 0) == 5
     assert len(selection.indices) == 6
 
@@ -79,7 +79,7 @@ def test_an_offset_common_to_all_dimensions_leaves_as_many_as_the_codes_need() -
     codes = np.random.default_rng(0).normal(size=(400, 40))
     codes[:, 5:] *= 0.01
     codes += 10 - codes.mean(axis=0)
-    selection = optimize(codes, "auto", normalize=False)
+    selection = optimize(codes, "auto", normalize=False, center=False)
     assert (selection.scores.score < 0).all()
     assert sorted(selection.indices) == [0, 1, 2, 3, 4]
 

@@ -45,7 +45,8 @@ def test_the_columns_of_the_refined_codebook_are_the_kept_dimensions_best_first(
     assert refined.before == pytest.approx(similarity(CODES), abs=1e-12)
     assert refined.after == pytest.approx(similarity(CODES[:, list(selection.indices)]), abs=1e-12)
     assert refined.summary().startswith(
-        f"top: 4 of 6 dimensions kept; mean cosine similarity of codes {refined.before:.3f} before"
+        f"top: 4 of 6 dimensions kept; offset share {selection.scores.offset_share:.2f}, mean subtracted;"
+        f" mean cosine similarity of codes {refined.before:.3f} before"
     )
     assert refined.to_json()["mean_similarity"] == {"before": refined.before, "after": refined.after}
 
@@ -85,7 +86,9 @@ def test_a_variant_sets_the_options_and_leaves_lam_free_or_not(tmp_path: Path, b
     assert refined.selection.variant == "released-3:1"
     with pytest.raises(CodebookError, match="'released-similarity' has lam = 0; leave lam out"):
         refine(found, tmp_path / "out", "top", lam=0.3, variant="released-similarity")
-    with pytest.raises(CodebookError, match="unknown variant 'mine'; expected one of paper, released"):
+    with pytest.raises(
+        CodebookError, match="unknown variant 'mine'; expected one of corrected, paper, released"
+    ):
         refine(found, tmp_path / "out", "top", variant="mine")
 
 

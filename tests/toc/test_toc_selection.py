@@ -48,7 +48,9 @@ def test_a_ratio_that_keeps_nothing_is_refused(best: int, worst: int) -> None:
 
 def test_the_record_holds_what_was_asked_and_what_came_out() -> None:
     codes = codebook()
-    selection = optimize(codes, 4, 0.2, normalize=False, divisor="H(H-1)", ddof=1, layer="layer1")
+    selection = optimize(
+        codes, 4, 0.2, normalize=False, divisor="H(H-1)", ddof=1, center=False, layer="layer1"
+    )
     assert selection.indices == tuple(best_dims(selection.scores.score, 4).tolist())
     assert np.flatnonzero(selection.mask).tolist() == sorted(selection.indices)
     assert (selection.lam, selection.layer, selection.n_dims, selection.n_codes) == (0.2, "layer1", 10, 20)

@@ -120,6 +120,7 @@ def test_a_table_comes_out_if_asked_for(library: str) -> None:
 def test_the_selector_works_in_a_pipeline_and_is_cloned_with_its_settings() -> None:
     assert make_pipeline(StandardScaler(), TOCSelector(2)).fit_transform(codebook()).shape == (30, 2)
     settings = {"n_dims": "auto", "lam": 0.7, "ratio": "3:1", "normalize": False, "divisor": "H^2", "ddof": 1}
+    settings["center"] = True
     assert clone(TOCSelector(**settings)).get_params() == settings
 
 

@@ -49,9 +49,10 @@ def test_the_record_names_its_variant_and_keeps_it_on_disk(variant: str, tmp_pat
 
 def test_a_variant_that_does_not_fix_lam_leaves_it_free() -> None:
     codes = np.random.default_rng(0).normal(size=(20, 8))
-    assert optimize(codes, lam=0.9).variant == "paper"
+    assert optimize(codes, lam=0.9).variant == "corrected"
+    assert optimize(codes, lam=0.9, center=False).variant == "paper"
     assert optimize(codes, lam=0.9, **VARIANTS["released"]).variant == "released"
-    assert optimize(codes, lam=0.0).variant == "paper"
+    assert optimize(codes, lam=0.0).variant == "corrected"
     assert optimize(codes, ratio="3:1").variant == "custom"
     assert optimize(codes, ddof=1).variant == "custom"
 

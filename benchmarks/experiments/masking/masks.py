@@ -72,7 +72,7 @@ def kept_dims(share: float) -> int:
 
 def automatic_dims(codebook: Float[Tensor, "codes dim"]) -> int:
     """Number of dimensions that TOC keeps with `n_dims="auto"`."""
-    return len(optimize(codebook.numpy(), "auto").indices)
+    return len(optimize(codebook.numpy(), "auto", **VARIANTS["paper"]).indices)
 
 
 def measure_masked(

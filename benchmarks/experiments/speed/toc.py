@@ -105,7 +105,7 @@ def _forms(codes: Float[np.ndarray, "codes dim"]) -> list[Form]:
     part = f", extrapolated from {rows} of {count} rows" if rows < count else ""
     forms = [
         Form("toc_scores", lambda: toc_scores(codes, **VARIANTS["released"])),
-        Form("toc_scores, codes of unit length", lambda: toc_scores(codes)),
+        Form("toc_scores, codes of unit length", lambda: toc_scores(codes, **VARIANTS["paper"])),
         Form(f"loop over pairs{part}", lambda: by_the_loop(codes, rows), rows / count, in_numpy=False),
     ]
     return [*forms, Form("H x H matrices", lambda: by_matrices(codes))] if count <= _MOST_CODES else forms

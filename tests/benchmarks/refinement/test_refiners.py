@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -57,6 +58,19 @@ def test_toc_keeps_what_toc_selects(lam: float, variant: str) -> None:
         expected = optimize(layer.codebook.numpy(), size, **options).indices  # type: ignore[arg-type]
         assert dims(view) == sorted(expected)
         assert not isinstance(view, Requantized)
+
+
+@pytest.mark.parametrize("center", [None, True, False, "auto"])
+def test_toc_centres_as_asked_and_by_default_where_an_offset_would_decide(center: bool | str | None) -> None:
+    layer = material()
+    layer = replace(layer, codebook=layer.codebook + torch.tensor([0.0] * 5 + [9.0] * 5))
+    asked = {} if center is None else {"center": center}
+    ((view,),) = refiner(refiner="toc", keep=5, **asked).views(layer)
+    expected = optimize(layer.codewords, 5, center="auto" if center is None else center)
+    assert expected.scores.centered == (center is not False)
+    assert dims(view) == sorted(expected.indices)
+    ((paper,),) = refiner(refiner="toc", keep=5, variant="paper").views(layer)
+    assert dims(paper) == [0, 1, 2, 3, 4]
 
 
 def test_toc_can_be_asked_to_requantize() -> None:
@@ -148,7 +162,7 @@ def test_sizes_are_those_of_toc_of_every_refiner() -> None:
         ({"refiner": "toc", "keep": 4, "lam": 2}, "less than or equal to 1"),
         (
             {"refiner": "toc", "keep": 4, "variant": "mine"},
-            "unknown variant 'mine'; expected one of paper, released",
+            "unknown variant 'mine'; expected one of corrected, paper",
         ),
         ({"refiner": "toc", "keep": 4, "draws": 3}, "unknown key 'refine.x.toc.draws'"),
         (

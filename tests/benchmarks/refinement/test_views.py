@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.evaluation.clip_codes import EncodedClips, encode_clips
-from benchmarks.refinement.views import KeptDims, Projected, Requantized, refined
-from toc import requantize
+from benchmarks.refinement.views import KeptDims, Projected, Requantized, refined, view_of
+from toc import optimize, requantize
 from unicode_cmg.methods import method_class
 
 SIZES = {"dim": 8, "num_codes": 36, "heads": 2, "transformer_layers": 1, "feedforward": 16}
@@ -65,6 +66,20 @@ def test_requantizing_in_all_dimensions_gives_the_codes_of_the_encoder(name: str
     )
     assert all(torch.equal(a, b) for a, b in zip(seen.tables, encoded.tables, strict=True))
     assert min(len(used) for used in seen.used) > 3, "a few codes only: the case would not tell"
+
+
+@pytest.mark.parametrize("use", ["slice", "requantize"])
+def test_of_a_centred_selection_heads_see_codewords_less_their_mean_and_steps_keep_their_codes(use) -> None:
+    _, encoded, _ = encoded_by("dcid")
+    book = 0.1 * torch.randn(36, 8, generator=torch.Generator().manual_seed(0)) + 5
+    for center in (False, "auto"):
+        selection = optimize(book.numpy(), 3, center=center)
+        view = view_of(selection, use, book)
+        plain = view_of(replace(selection, scores=replace(selection.scores, centered=False)), use, book)
+        shift = book.mean(dim=0)[view.dims] if center == "auto" else 0
+        torch.testing.assert_close(view.vectors(book), book[:, view.dims] - shift)
+        if use == "requantize":
+            assert torch.equal(view.numbers(encoded, 0), plain.numbers(encoded, 0))
 
 
 @pytest.mark.parametrize("name", ["dcid", "dcid with residual codebooks", "hdcid"])
