@@ -129,7 +129,14 @@ def evaluation(rng: np.random.Generator, kept: int | None = None, shuffled: bool
                     "epochs_selected": [20, 22, 25],
                 }
             )
-    toc = {"code_layer": "layer0", "kept": kept, "n_dims": DIM, "lam": 0.3, "variant": "paper"}
+    toc = {
+        "code_layer": "layer0",
+        "kept": kept,
+        "n_dims": DIM,
+        "lam": 0.3,
+        "variant": "paper",
+        "centered": False,
+    }
     return {
         "task": "ave",
         "protocol": "held-out",

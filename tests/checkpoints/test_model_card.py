@@ -80,7 +80,7 @@ def test_the_numbers_of_a_run_enter_text_and_model_index(model: Method[Any], tmp
     toc = [
         {
             **{"code_layer": "layer0", "kept": 4, "n_dims": 8, "lam": 0.3},
-            **{"variant": "paper", "codebook_sha256": "0" * 64, "use": "slice"},
+            **{"variant": "paper", "centered": False, "codebook_sha256": "0" * 64, "use": "slice"},
         }
     ]
     written(folder / "ave-toc.json", evaluation(model, toc=toc, protocol="paper", leaks=["tested on train"]))

@@ -13,7 +13,7 @@ ABOUT_ARRAYS = PAGE[: PAGE.index("## Command line")]
 def test_the_examples_about_arrays_run_one_after_another() -> None:
     names: dict[str, object] = {}
     blocks = re.findall(r"^```python\n(.*?)^```", ABOUT_ARRAYS, flags=re.DOTALL | re.MULTILINE)
-    assert len(blocks) == 4
+    assert len(blocks) == 5
     for block in blocks:
         exec(compile(block, "toc.md", "exec"), names)
     assert names["refined"].shape == (400, 128)  # type: ignore[attr-defined]
