@@ -24,7 +24,7 @@ from benchmarks.experiments.masking.masks import (
     reconstruction_error,
 )
 from benchmarks.experiments.masking.vqvae import CODES, DIM, VQVAE, Settings
-from toc import optimize, toc_scores
+from toc import VARIANTS, optimize, toc_scores
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +108,7 @@ def test_errors_are_those_of_the_masked_codebooks(codebook: torch.Tensor) -> Non
     (entry,) = (
         entry for entry in measure_masked(model, images, made.indices, [40], seed=3) if entry.fill == "mean"
     )
-    kept = list(optimize(codebook.numpy(), 40).indices)
+    kept = list(optimize(codebook.numpy(), 40, **VARIANTS["paper"]).indices)
     codes = codebook.mean(dim=0).repeat(CODES, 1)
     codes[:, kept] = codebook[:, kept]
     by_hand = model.decoder(codes[made.indices].permute(0, 3, 1, 2)) + 0.5
