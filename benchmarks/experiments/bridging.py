@@ -1,8 +1,8 @@
 """Do modalities align that never occur together, and what do missing ones cost? On clips of eight kinds.
 
-Each clip is of one kind; a step of a modality is the vector of its kind plus noise. A code stands for the kind
-that chose it most often in the source modality, on one half of the held-out clips; the table shows for how
-many steps of the target modality that is right, on the other half. Chance is 12.5 %.
+Each clip is of one kind; a step of a modality is the vector of its kind plus noise. A code stands for the
+kind that chose it most often in the source modality, on one half of the held-out clips; the table shows for
+how many steps of the target modality that is right, on the other half. Chance is 12.5 %.
 
 Run: python -m benchmarks.experiments.bridging --seeds 0,1,2
 """
