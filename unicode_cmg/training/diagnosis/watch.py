@@ -164,9 +164,10 @@ def course_of(
 
 def sample_findings(config: PretrainConfig, method: Method[Any], store: FeatureStore) -> list[Finding]:
     """What a few clips tell of the features to train on."""
+    standardized = bool(getattr(config.method.settings, "standardize", False))  # a setting of our methods
     numbers = sum(math.prod(store.modalities[m]) for m in method.modalities)
     batch = store.batch(_evenly(config, store, _SAMPLE // numbers), modalities=method.modalities)
-    return list(feature_findings(batch, standardized=False))
+    return list(feature_findings(batch, standardized=standardized))
 
 
 def model_figures(
