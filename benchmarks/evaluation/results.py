@@ -49,7 +49,10 @@ class TaskResult(Evaluation):
         if len(self.code_layers) < len(self.checkpoint.code_layers):
             yield f"codes: {', '.join(self.code_layers)} of {', '.join(self.checkpoint.code_layers)}"
         if self.toc is not None:
-            kept = (f"{t.code_layer} {t.kept} of {t.n_dims} dimensions" for t in self.toc)
+            kept = (
+                f"{t.code_layer} {t.kept} of {t.n_dims} dimensions" + ", mean subtracted" * t.centered
+                for t in self.toc
+            )
             anew = ", codes chosen anew in them" if self.toc[0].use == "requantize" else ""
             yield f"TOC: {', '.join(kept)}{anew}"
         if self.merge is not None:
