@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -22,19 +24,32 @@ class CodebookError(ValueError):
         super().__init__(" ".join(message.split()))
 
 
+def without_torch(values: Any) -> Any:
+    """A tensor of torch as an array: detached, on the CPU, bfloat16 as float32. All else is left as it is."""
+    torch = sys.modules.get("torch")  # without it there is no tensor
+    if torch is None or not isinstance(values, torch.Tensor):
+        return values
+    plain = values.detach().cpu()
+    return (plain.float() if plain.dtype == torch.bfloat16 else plain).numpy()
+
+
 def as_codebook(values: ArrayLike) -> Float[np.ndarray, "codes dim"]:
     """`values` as an array, refused unless it is `[H, D]` floats with H >= 2 and D >= 1.
+
+    Tensors of torch are taken too, also parameters, and `[1, H, D]` as vector-quantize-pytorch stores it.
 
     Raises:
         CodebookError: It is something else. The values themselves are not checked here.
     """
     try:
-        codes = np.asarray(values)
+        codes = np.asarray(without_torch(values))
     except (TypeError, ValueError, RuntimeError) as error:
         raise CodebookError(f"the codebook cannot be read as an array ({error})") from None
     if codes.dtype.kind != "f":
         kind = "integers: code indices?" if codes.dtype.kind in "iub" else f"dtype {codes.dtype}"
         raise CodebookError(f"the codebook holds {kind}; expected floats [codes, dimensions]")
+    if codes.ndim == 3 and len(codes) == 1:
+        codes = codes[0]
     if codes.ndim != 2:
         raise CodebookError(f"the codebook has shape {list(codes.shape)}; expected [codes, dimensions]")
     if len(codes) < 2 or codes.shape[1] < 1:

@@ -6,11 +6,13 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from sklearn import get_config
 from sklearn.base import BaseEstimator
 from sklearn.feature_selection import SelectorMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from toc._shapes import Bool
+from toc.arrays import CodebookError, without_torch
 from toc.dimensions import choose_dims
 from toc.scores import toc_scores
 
@@ -65,14 +67,16 @@ class TOCSelector(SelectorMixin, BaseEstimator):  # type: ignore[misc]  # scikit
         """Score the dimensions of a codebook and choose the kept ones.
 
         Args:
-            X: `[H, D]` codebook of floats.
+            X: `[H, D]` codebook of floats: an array, a table, or a tensor of torch.
             y: Ignored.
 
         Raises:
             CodebookError: As `toc.optimize`.
         """
         # toc_scores checks the values; its errors name the code.
-        codes = validate_data(self, X, dtype=None, ensure_all_finite=False, ensure_min_samples=0)
+        codes = without_torch(X)
+        codes = codes[0] if getattr(codes, "ndim", 2) == 3 and len(codes) == 1 else codes
+        codes = validate_data(self, codes, dtype=None, ensure_all_finite=False, ensure_min_samples=0)
         self.scores_ = toc_scores(
             codes, self.lam, self.normalize, divisor=self.divisor, ddof=self.ddof, center=self.center
         )
@@ -87,8 +91,11 @@ class TOCSelector(SelectorMixin, BaseEstimator):  # type: ignore[misc]  # scikit
 
         Returns:
             `[..., kept]`, in the order of the input.
+
+        Raises:
+            CodebookError: X has more than two axes, and the output was asked for as a table.
         """
-        return _by_rows(super().transform, X)
+        return self._by_rows(super().transform, X)
 
     def inverse_transform(self, X: Any) -> Any:
         """Restore all dimensions, with zeros in the dropped ones.
@@ -99,7 +106,7 @@ class TOCSelector(SelectorMixin, BaseEstimator):  # type: ignore[misc]  # scikit
         Returns:
             `[..., D]`.
         """
-        return _by_rows(super().inverse_transform, X)
+        return self._by_rows(super().inverse_transform, X)
 
     def _get_support_mask(self) -> Bool[np.ndarray, " dim"]:
         check_is_fitted(self)
@@ -107,10 +114,17 @@ class TOCSelector(SelectorMixin, BaseEstimator):  # type: ignore[misc]  # scikit
         mask[self.indices_] = True
         return mask
 
-
-def _by_rows(function: Callable[[Any], Any], values: Any) -> Any:
-    """Apply `function`, which takes two axes, to an array with any number of leading axes."""
-    if getattr(values, "ndim", 2) <= 2:
-        return function(values)
-    *leading, last = values.shape
-    return np.asarray(function(np.reshape(values, (-1, last)))).reshape(*leading, -1)
+    def _by_rows(self, function: Callable[[Any], Any], values: Any) -> Any:
+        """Apply `function`, which takes two axes, to an array with any number of leading axes."""
+        values = without_torch(values)
+        if getattr(values, "ndim", 2) <= 2:
+            return function(values)
+        container = getattr(self, "_sklearn_output_config", {}).get("transform")
+        container = container or get_config()["transform_output"]
+        if container != "default":
+            raise CodebookError(
+                f"a table of {container} has two axes, and the vectors have {values.ndim}; reshape them to"
+                " [rows, dimensions], or use set_output(transform='default')"
+            )
+        *leading, last = values.shape
+        return np.asarray(function(np.reshape(values, (-1, last)))).reshape(*leading, -1)

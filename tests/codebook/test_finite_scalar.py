@@ -145,3 +145,13 @@ def test_every_setting_of_the_configuration_reaches_the_codebook(rule: str) -> N
     )
     assert all(getattr(made, name) == value for name, value in values.items())
     assert rule == "corrected" or made.revive_noise == noise
+
+
+@pytest.mark.parametrize("levels", [(256, 256, 3), (10**9,), (8,) * 400])
+def test_levels_that_make_too_many_codes_are_refused_before_anything_is_built(
+    levels: tuple[int, ...],
+) -> None:
+    with pytest.raises(InputError, match="a product of at most 65536, the number of codes"):
+        FiniteScalar(levels, 6)
+    with pytest.raises(InputError, match=r"makes more than 65536 codes \(their product\)"):
+        CodebookConfig.parse({"quantizer": "fsq", "levels": list(levels)}, where="mine.yaml")

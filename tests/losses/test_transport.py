@@ -289,3 +289,11 @@ def test_without_pot_the_command_that_installs_it_is_named(
     with pytest.raises(InputError, match=r"pip install 'unicode-cmg\[transport\]'"):
         distances(normal(1, 1, 1), None, normal(1, 1, 1), None)
     assert sliced(normal(1, 1, 1), None, normal(1, 1, 1), None).isfinite().all()
+
+
+def test_entropic_says_when_it_has_not_converged() -> None:
+    generator = torch.Generator().manual_seed(0)
+    x, y = (30 * torch.randn(3, 6, 4, generator=generator) for _ in range(2))
+    with pytest.warns(UserWarning, match=r"not converged after 20 iterations.*the entropy 0\.1 is small"):
+        entropic_distances(x, None, y, None, iterations=20)
+    entropic_distances(x, None, y, None, entropy=float((x - y).square().sum(-1).mean()) / 10)  # no warning

@@ -8,6 +8,8 @@ import sys
 import numpy as np
 import pyarrow
 import pytest
+import sklearn
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.base import BaseEstimator, clone
@@ -19,7 +21,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from toc import VARIANTS, CodebookError, TOCSelector, best_dims, toc_scores
+from toc import VARIANTS, CodebookError, TOCSelector, best_dims, optimize, toc_scores
 from toc.figure import mean_similarity
 
 _REFUSED = "whole numbers and objects are no codebook: they are indices, or hold them"
@@ -115,6 +117,37 @@ def test_a_table_comes_out_if_asked_for(library: str) -> None:
     )
     selector = TOCSelector(3).set_output(transform=library).fit(frame)
     assert list(selector.transform(frame).columns) == selector.get_feature_names_out().tolist()
+
+
+@pytest.mark.parametrize(
+    "tensor",
+    [
+        torch.nn.Parameter(torch.arange(24.0).reshape(6, 4)),
+        torch.arange(24.0).reshape(6, 4).bfloat16(),
+        torch.arange(24.0).reshape(1, 6, 4),
+        torch.nn.Parameter(torch.arange(24.0).reshape(1, 6, 4).bfloat16()),
+    ],
+    ids=["a parameter", "bfloat16", "one head", "all at once"],
+)
+def test_tensors_are_taken_as_they_are_in_a_model(tensor: torch.Tensor) -> None:
+    plain = np.arange(24.0).reshape(6, 4)
+    assert optimize(tensor, 2).indices == optimize(plain, 2).indices
+    selector = TOCSelector(2).fit(tensor)
+    assert selector.indices_.tolist() == list(optimize(plain, 2).indices)
+    vectors = torch.randn(3, 5, 4, requires_grad=True)
+    kept = selector.transform(vectors)
+    np.testing.assert_array_equal(kept, vectors.detach().numpy()[..., selector.get_support()])
+    assert selector.inverse_transform(torch.from_numpy(kept)).shape == (3, 5, 4)
+
+
+def test_a_table_of_three_axes_is_refused() -> None:
+    selector = TOCSelector(2).fit(np.random.default_rng(0).normal(size=(6, 4))).set_output(transform="pandas")
+    with pytest.raises(
+        CodebookError, match=r"a table of pandas has two axes, and the vectors have 3; reshape"
+    ):
+        selector.transform(np.ones((2, 3, 4)))
+    with sklearn.config_context(transform_output="pandas"), pytest.raises(CodebookError, match="a table"):
+        TOCSelector(2).fit(np.random.default_rng(0).normal(size=(6, 4))).transform(np.ones((2, 3, 4)))
 
 
 def test_the_selector_works_in_a_pipeline_and_is_cloned_with_its_settings() -> None:

@@ -290,3 +290,20 @@ def test_two_processes_cannot_train_in_one_folder(store: Path, tmp_path: Path) -
     ):
         fit(tiny_config(store), tmp_path / "run", resume="auto", progress=False)
     fit(tiny_config(store), tmp_path / "run", resume="auto", progress=False)
+
+
+def test_fewer_epochs_than_a_run_has_train_nothing_and_its_config_stays(
+    store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    result = fit(tiny_config(store, training__epochs=2), tmp_path / "run", progress=False)
+    before = {file: file.read_bytes() for file in (tmp_path / "run" / "config.yaml", result.metrics)}
+    again = fit(tiny_config(store, training__epochs=1), tmp_path / "run", resume="auto")
+    assert again.steps == result.steps
+    assert {file: file.read_bytes() for file in before} == before
+    said = capsys.readouterr()
+    half = result.steps // 2
+    assert f"the run has {result.steps} steps, the configuration asks for {half}: nothing to train" in (
+        said.out + said.err
+    )
+    fit(tiny_config(store, training__epochs=3), tmp_path / "run", resume="auto", progress=False)
+    assert "epochs: 3" in (tmp_path / "run" / "config.yaml").read_text()

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Literal
 
 from pydantic import Field, model_validator
 
-from unicode_cmg.codebook.finite_scalar import FiniteScalar
+from unicode_cmg.codebook.finite_scalar import MOST_GRID_POINTS, FiniteScalar
 from unicode_cmg.codebook.quantizer import Quantizer
 from unicode_cmg.codebook.released_rule import ReleasedSharedCodebook
 from unicode_cmg.codebook.residual import ResidualCodebook
@@ -63,6 +64,11 @@ class CodebookConfig(Config):
                 )
         if self.levels is not None and (not self.levels or min(self.levels) < 3):
             raise ValueError(f"'levels' is {list(self.levels)}; give one or more, each at least 3")
+        if self.levels is not None and math.prod(self.levels) > MOST_GRID_POINTS:
+            raise ValueError(
+                f"'levels' is {list(self.levels)}, which makes more than {MOST_GRID_POINTS} codes (their"
+                " product); give fewer or smaller ones"
+            )
         return self
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -21,6 +22,9 @@ from unicode_cmg.codebook.quantizer import (
 )
 from unicode_cmg.errors import InputError
 
+MOST_GRID_POINTS = 1 << 16
+"""Most codes that finite scalars may make, as in Mentzer et al. 2023: each step is compared with all."""
+
 
 class FiniteScalar(Quantizer):
     """FSQ of Mentzer et al. 2023 (TOC paper, table 2) over vector-quantize-pytorch.
@@ -35,7 +39,7 @@ class FiniteScalar(Quantizer):
         dim: Width D of features and codes.
 
     Raises:
-        InputError: A level is below 3, or there is none.
+        InputError: A level is below 3, there is none, or their product is above `MOST_GRID_POINTS`.
     """
 
     def __init__(self, levels: Sequence[int], dim: int) -> None:
@@ -44,6 +48,9 @@ class FiniteScalar(Quantizer):
             raise InputError(
                 f"levels are {list(levels)}", where="FiniteScalar", expected="one or more, each at least 3"
             )
+        if math.prod(levels) > MOST_GRID_POINTS:
+            expected = f"a product of at most {MOST_GRID_POINTS}, the number of codes"
+            raise InputError(f"levels are {list(levels)}", where="FiniteScalar", expected=expected)
         from vector_quantize_pytorch import FSQ  # here, because it takes seconds that others need not wait
 
         self.fsq = FSQ(levels=list(levels), dim=dim)

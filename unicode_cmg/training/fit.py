@@ -131,11 +131,16 @@ def fit(
         features = sample_findings(config, method, store)  # refuses NaN before anything is written
         tensorboard = run / TENSORBOARD if training.tensorboard else None
         log = MetricsLog(run / METRICS, after_step=loop.step, tensorboard=tensorboard)
-        write_text(run / CONFIG, yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))
+        if loop.step < loop.total or not (run / CONFIG).is_file():  # else it tells how the run was trained
+            write_text(run / CONFIG, yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))
         prepare(run, step=loop.step)
         loop.counts.write(run / DATA)
         shown = Progress(progress, total=loop.total, unit="step", done=loop.step)
         shown.say(loop.counts.summary())
+        if loop.step > loop.total:
+            shown.say(
+                f"the run has {loop.step} steps, the configuration asks for {loop.total}: nothing to train"
+            )
         watch = Watch(loop.course(), run, callbacks, shown.say)
         watch.start(features, log.kept)
         try:
