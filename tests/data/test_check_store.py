@@ -82,10 +82,10 @@ def test_damage_is_a_problem_with_its_file(
 
 
 def test_what_a_killed_writer_left_is_noted(store: Path) -> None:
-    (store / ".part-abc").mkdir()
+    (store / ".part.partial-abc").mkdir()
     report = check_feature_store(store)
     assert report.usable
-    assert "killed: 1 (.part-abc)" in report.text()
+    assert "killed: 1 (.part.partial-abc)" in report.text()
 
 
 def test_constant_clips_are_noted(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ def check_store(report: CheckReport, path: Path) -> None:
         part = report.attempt(Part.open, folder)
         if part is not None:
             _check_part(report, part, first=number == 0)
-    unfinished = [entry.name for entry in path.iterdir() if entry.name.startswith(".part-")]
+    unfinished = [entry.name for entry in path.iterdir() if entry.name.startswith(".part.")]
     report.note_names(path, "folders of writers that are at work or were killed", unfinished)
     store = report.attempt(FeatureStore.open, path)
     if store is None or not report.usable:

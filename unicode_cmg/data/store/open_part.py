@@ -5,16 +5,16 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
-import shutil
-import tempfile
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from typing import BinaryIO, TextIO
 
 import numpy as np
 from jaxtyping import Bool
 
+from unicode_cmg._scratch import scratch
 from unicode_cmg.data.store.blocks import Block
 from unicode_cmg.data.store.part import CLIPS, DESCRIPTION, IDS
 from unicode_cmg.data.store.words import tokens_file
@@ -31,7 +31,8 @@ class OpenPart:
 
     def __init__(self, store: Path, kind: tuple[frozenset[str], tuple[str, ...]]) -> None:
         self.kind, self.bytes = kind, 0
-        self.folder = Path(tempfile.mkdtemp(dir=store, prefix=".part-"))
+        self._held = ExitStack()
+        self.folder = self._held.enter_context(scratch(store / "part", folder=True))
         self.ids: list[str] = []
         self._features: dict[str, _FeatureFile] = {}
         self._words: dict[str, BinaryIO] = {}
@@ -83,7 +84,7 @@ class OpenPart:
     def discard(self) -> None:
         """Remove the hidden folder, if it was not renamed."""
         self._close()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        self._held.close()
 
     def _close(self) -> None:
         for file in (*self._words.values(), *(part.stream for part in self._features.values()), self._table):
