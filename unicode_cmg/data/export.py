@@ -18,7 +18,7 @@ from unicode_cmg.data.store import FeatureStore
 from unicode_cmg.files import atomic_directory, check_replaceable, write_json, write_text
 
 MARKER = "unicode-cmg.json"
-_GROUP_BYTES = 16 << 20
+_GROUP_BYTES = 4 << 20
 _FILE_BYTES = 500 << 20
 _UNKNOWN = "none"  # the split of clips without one
 
@@ -103,8 +103,9 @@ def _write_split(
     count = -(-len(rows) // a_file)
     names = [f"{split}-{number:05d}-of-{count:05d}.parquet" for number in range(count)]
     words = {name: list(store.tokens(name)) for name in store.tokenized}
+    texts = [field.name for field in schema if pa.types.is_string(field.type)]
     for number, name in enumerate(names):
-        with pq.ParquetWriter(folder / name, schema, compression="zstd") as writer:
+        with pq.ParquetWriter(folder / name, schema, compression="zstd", use_dictionary=texts) as writer:
             for table in _tables(store, rows[number * a_file : (number + 1) * a_file], group, schema, words):
                 writer.write_table(table)
     return names
