@@ -32,7 +32,7 @@ class OpenPart:
     def __init__(self, store: Path, kind: tuple[frozenset[str], tuple[str, ...]]) -> None:
         self.kind, self.bytes = kind, 0
         self._held = ExitStack()
-        self.folder = self._held.enter_context(scratch(store / "part", folder=True))
+        self.folder = self._held.enter_context(scratch(store / "part"))
         self.ids: list[str] = []
         self._features: dict[str, _FeatureFile] = {}
         self._words: dict[str, BinaryIO] = {}

@@ -1,0 +1,42 @@
+"""The page on one's own data can be followed word for word."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from places import DOCS
+
+import cli
+
+PAGE = (DOCS / "guide/own-data.md").read_text(encoding="utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", PAGE, flags=re.DOTALL | re.MULTILINE)
+
+
+@pytest.mark.slow
+def test_own_data_go_from_files_to_a_report(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for script in blocks("python"):
+        exec(compile(script, "own-data.md", "exec"), {})
+    printed = []
+    for line in "".join(blocks("sh")).splitlines():
+        command, *target = line.split(" > ")
+        capfd.readouterr()
+        assert cli.run(shlex.split(command)[1:]) == 0, line
+        out = capfd.readouterr().out
+        printed.append(out)
+        for file in target:
+            Path(file.strip()).write_text(out, encoding="utf-8")
+    shown = blocks("text")
+    assert printed[0] == shown[0]
+    assert printed[1] == shown[1]
+    assert Path("runs/mine/report.html").is_file()
+    assert Path("extracted/part-00000/clips.csv").read_text() == "id,label\na,rain\nb,rain\nc,rain\n"
+    assert cli.run(["data", "import", "parquet", "--to", "copy"]) == 0
