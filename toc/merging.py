@@ -19,7 +19,7 @@ from toc.ward import best_size, cut, height_ratios, is_weak, judged, variance_wi
 
 FILE_NAME = "merge.json"
 _FORMAT_VERSION = 1
-_MEND = "give the number of codes (--codes K)"
+_MEND = "give the number of codes (toc merge --codes K)"
 _MOST_CODES = 20_000  # their pairs take 1.6 GB, twice
 
 

@@ -33,7 +33,7 @@ class Refined:
         file: Its `toc.json`.
         selection: Its content.
         before: Mean cosine similarity between two codes in all dimensions; lower is more distinct.
-        after: The same in the kept dimensions.
+        after: The same in the kept dimensions, less the mean codeword if it was subtracted.
     """
 
     file: Path
@@ -89,7 +89,8 @@ def refine(
     refined = []
     for target, codebook, selection in _of_each(found, Path(folder), name, select):
         codes = codebook.vectors.astype(np.float64)
-        before, after = mean_similarity(codes), mean_similarity(selection.select(codes))
+        seen = codes - codes.mean(axis=0) if selection.scores.centered else codes
+        before, after = mean_similarity(codes), mean_similarity(selection.select(seen))
         refined.append(Refined(write_outputs(target, codebook, selection), selection, before, after))
     return refined
 

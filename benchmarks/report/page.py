@@ -100,7 +100,8 @@ def _toc_section(run: RunFiles, selection: TOCSelection) -> tuple[str, Markup | 
     if selection.scores.centered:
         share = selection.scores.offset_share
         kept += f" after subtraction of their mean, which holds {share:.0%} of their squared length"
-    before, after = mean_similarity(codebook), mean_similarity(selection.select(codebook))
+    seen = codebook - codebook.mean(axis=0) if selection.scores.centered else codebook
+    before, after = mean_similarity(codebook), mean_similarity(selection.select(seen))
     sentence = (
         f"TOC keeps {kept}: the mean cosine similarity between two codes goes from {before:.3f} to "
         f"{after:.3f}. Nothing was trained for it, and which code a step gets does not change; the "
