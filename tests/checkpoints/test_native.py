@@ -22,6 +22,7 @@ from unicode_cmg import available_methods, load_pretrained, save_pretrained
 from unicode_cmg.checkpoints import checkpoint_folders, newest_checkpoint
 from unicode_cmg.checkpoints.native import write_model
 from unicode_cmg.checkpoints.sums import write_sums
+from unicode_cmg.checkpoints.tensors import read_tensors
 from unicode_cmg.errors import InputError
 from unicode_cmg.methods import method_class
 
@@ -338,3 +339,26 @@ def test_the_public_names_are_there_and_importing_them_does_not_load_torch() -> 
         "sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_folder_of_the_cache_of_the_hub_and_the_name_of_a_model_there(
+    model: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = tmp_path / "models--user--name"
+    save_pretrained(model, cache / "snapshots" / "c0ffee")
+    (cache / "refs").mkdir()
+    (cache / "refs" / "main").write_text("c0ffee\n")
+    assert load_pretrained(cache).name == model.name
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match="hf download user/name --local-dir name"):
+        load_pretrained("user/name")
+
+
+def test_a_pointer_of_git_lfs_is_named(tmp_path: Path) -> None:
+    (tmp_path / "model.safetensors").write_text(
+        "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\n"
+    )
+    with pytest.raises(
+        InputError, match="a Git LFS pointer, not the file itself; fetch the file: git lfs pull"
+    ):
+        read_tensors(tmp_path / "model.safetensors")

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from unicode_cmg.checkpoints.sums import SUMS_FILE, check_sums
 from unicode_cmg.errors import InputError
-from unicode_cmg.files import read_json
+from unicode_cmg.files import read_json, read_text
 
 MODEL_FILES = CONFIG_FILE, WEIGHTS_FILE = "config.json", "model.safetensors"
 UNUSED_FILE = "released.safetensors"
@@ -96,16 +96,25 @@ def check_checkpoint(folder: Path, *, model_only: bool = False) -> None:
 def model_folder(path: Path) -> Path:
     """The folder with the model's files that `path` stands for.
 
+    A folder `models--user--name` of the Hub's cache stands for the snapshot that its `refs/main` names.
+
     Raises:
         InputError: There is none.
     """
     if not path.exists():
-        raise InputError("no such folder", where=path, fix="check the path")
+        fix = "check the path"
+        if re.fullmatch(r"[\w.-]+/[\w.-]+", str(path)) and not path.parent.exists():
+            command = f"hf download {path} --local-dir {path.name}"
+            fix = f"for a model of the Hugging Face Hub, download it first: {command}"
+        raise InputError("no such folder", where=path, fix=fix)
     if not path.is_dir():
         raise InputError(
             "this is a file", where=path, expected=f"a folder with {CONFIG_FILE} and {WEIGHTS_FILE}"
         )
-    for folder in (path, path / "model"):
+    reference = path / "refs" / "main"
+    main = read_text(reference).strip() if (path / "snapshots").is_dir() and reference.is_file() else ""
+    snapshot = path / "snapshots" / main if re.fullmatch(r"[0-9a-f]+", main) else path
+    for folder in (path, path / "model", snapshot):
         if (folder / CONFIG_FILE).is_file():
             return folder
     checkpoint = whole_checkpoint(path, model_only=True)

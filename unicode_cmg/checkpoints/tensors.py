@@ -51,6 +51,11 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         with reading(path), safe_open(path, framework="pt", device="cpu") as file:
             return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a mapping
     except SafetensorError as error:
+        with reading(path), path.open("rb") as opened:
+            if opened.read(23) == b"version https://git-lfs":
+                raise InputError(
+                    "a Git LFS pointer, not the file itself", where=path, fix="fetch the file: git lfs pull"
+                ) from None
         raise InputError(
             f"not a whole safetensors file ({error})",
             where=path,
