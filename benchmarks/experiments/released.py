@@ -25,7 +25,7 @@ _DIRECTIONS = (("video", "audio"), ("audio", "video"), ("video", "video"), ("aud
 def _recorded(name: str, seconds: float, *accuracies: tuple[float, float, float, float]) -> list[Outcome]:
     """The recorded percentages V->A, A->V, V->V, A->A of each pretraining seed of one released method."""
     return [
-        Outcome(name, seed, seconds, {"ave": dict(zip(_DIRECTIONS, values, strict=True))}, None)
+        Outcome(name, seed, seconds, {"ave": dict(zip(_DIRECTIONS, values, strict=True))})
         for seed, values in enumerate(accuracies)
     ]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -19,6 +19,13 @@ def sweep(
     ],
     data: Annotated[
         Path | None, typer.Option(help="Folder of the data sets and of the feature store 'pretrain'.")
+    ] = None,
+    recipe: Annotated[
+        Literal["default", "hard", "reference"] | None,
+        typer.Option(
+            help="Recipe of the embedded digits, for rows without data of their own.",
+            show_default="that of the file",
+        ),
     ] = None,
     to: Annotated[
         Path | None,
@@ -41,6 +48,7 @@ def sweep(
         rows,
         to=to,
         data=data,
+        recipe=recipe,
         seeds=None if seeds is None else seeds_in(seeds),
         workers=workers,
         threads=threads,

@@ -6,17 +6,43 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
 from benchmarks.refinement import Choice, RefineSection, check_choices
-from benchmarks.sweep.rows import Read, Row, SavedRow, TrainedRow
+from benchmarks.sweep.rows import Read, Row, RowData, SavedRow, TrainedRow
 from unicode_cmg.config import Config, load_yaml
 from unicode_cmg.errors import InputError
 from unicode_cmg.results import HeadConfig
 
+Recipe = Literal["default", "hard", "reference"]
 _READ: Read = {"": ()}
+
+
+class DataChoice(Config):
+    """Data of some rows of a sweep, in place of those of the whole sweep."""
+
+    digits: Recipe | None = Field(default=None, description="use the embedded digits, drawn by this recipe")
+    folder: str | None = Field(
+        default=None, description="folder of the data of the tasks, relative to the sweep file"
+    )
+    store: str = Field(
+        default="pretrain",
+        description="feature store to pretrain on, relative to the folder of the data; `.` is that folder",
+    )
+    tasks: tuple[str, ...] | None = Field(
+        default=None, description="tasks to evaluate on; default: those of the sweep"
+    )
+    options: dict[str, Any] = Field(
+        default={}, description="what these tasks take beside the folder, such as `label_column: class`"
+    )
+
+    @model_validator(mode="after")
+    def _one_place(self) -> DataChoice:
+        if (self.digits is None) == (self.folder is None):
+            raise ValueError("expected either 'digits' or 'folder'")
+        return self
 
 
 class Option(Config):
@@ -27,6 +53,9 @@ class Option(Config):
         description="another configuration, relative to the sweep file; default: that of the sweep",
     )
     set: tuple[str, ...] = Field(default=(), description="changes to the configuration, as for `--set`")
+    data: DataChoice | None = Field(
+        default=None, description="other data than those of the sweep; on at most one axis"
+    )
     read: Read = Field(
         default=_READ,
         description="table rows that each run gives: suffix of the row's name -> code layers that heads see; "
@@ -97,9 +126,10 @@ class SweepConfig(RefineSection):
         default=None, description="the pretraining configuration, relative to the sweep file"
     )
     set: tuple[str, ...] = Field(default=(), description="changes for all runs, as for `--set`")
-    digits: Literal["default", "reference"] | None = Field(
+    digits: Recipe | None = Field(
         default=None,
-        description="use the embedded digits, drawn by this recipe; null: `--data` names a folder",
+        description="use the embedded digits, drawn by this recipe, or by that of `--recipe`; null: `--data` "
+        "names a folder",
     )
     axes: tuple[dict[str, Option], ...] = Field(
         default=(), description="what varies: for each axis, name of an option -> the option"
@@ -108,9 +138,9 @@ class SweepConfig(RefineSection):
         default={}, description="name of a row -> models to evaluate, which the sweep does not train"
     )
     tasks: tuple[str, ...] = Field(default=("ave",), min_length=1, description="tasks to evaluate on")
-    directions: tuple[str, ...] = Field(
+    directions: tuple[str, ...] | None = Field(
         default=("video->audio", "audio->video", "video->video", "audio->audio"),
-        description="modality a head is trained on -> modality it is tested on",
+        description="modality a head is trained on -> modality it is tested on; null: all of each task",
     )
     report: Literal["val", "test"] = Field(
         default="test", description="split of the numbers: val to choose settings, test to report them"
@@ -191,13 +221,21 @@ def _trained_row(sweep: SweepConfig, folder: Path, combination: Sequence[tuple[s
     names, options = zip(*combination, strict=True)
     configs = [option.config for option in options if option.config is not None]
     reads = [option.read for option in options if option.read != _READ]
-    if len(configs) > 1 or len(reads) > 1:
-        where = f"sweep row '{', '.join(names)}'"
-        raise InputError("two axes give a 'config' or a 'read'", where=where, expected="at most one axis")
+    data = [option.data for option in options if option.data is not None]
+    for key, given in (("config", configs), ("read", reads), ("data", data)):
+        if len(given) > 1:
+            where = f"sweep row '{', '.join(names)}'"
+            raise InputError(f"two axes give a '{key}'", where=where, expected="at most one axis")
     return TrainedRow(
         name=", ".join(names),
         read=(*reads, _READ)[0],
         options=names,
         config=folder / (*configs, str(sweep.config))[0],
         overrides=(*sweep.set, *(change for option in options for change in option.set)),
+        data=_row_data(data[0], folder) if data else RowData(),
     )
+
+
+def _row_data(choice: DataChoice, folder: Path) -> RowData:
+    place = None if choice.folder is None else folder / choice.folder
+    return RowData(choice.digits, place, choice.store, choice.tasks, choice.options)

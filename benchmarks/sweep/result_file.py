@@ -10,7 +10,7 @@ from benchmarks.refinement import ALL, RefinedResult, Refiner, Size
 from unicode_cmg.errors import InputError
 from unicode_cmg.files import read_json, write_json
 
-_FORMAT_VERSION = 3
+_FORMAT_VERSION = 4
 
 
 class ResultFile:
@@ -26,7 +26,7 @@ class ResultFile:
 
     Attributes:
         seconds: Wall-clock time of pretraining; None where that happened elsewhere.
-        same_code: `read` -> see `Outcome`.
+        figures: `read` -> what was measured of the codes of its first code layer.
 
     Raises:
         InputError: It holds a run with other settings.
@@ -41,7 +41,7 @@ class ResultFile:
         if completed(values.get("settings", settings)) != settings:
             raise InputError("holds a run with other settings", where=file.parent, fix="choose another --to")
         self.seconds: float | None = values.get("seconds")
-        self.same_code: dict[str, float | None] = values.get("same_code", {})
+        self.figures: dict[str, dict[str, float]] = values.get("figures", {})
         self._file, self._settings = file, dict(settings)
         self._results: list[dict[str, Any]] = values.get("results", [])
 
@@ -68,7 +68,7 @@ class ResultFile:
             if _key(settings, row.asked) not in known:
                 entry = {"read": read, "task": task, "refiner": settings, "row": row.model_dump(mode="json")}
                 self._results.append(entry)
-        values = {"settings": self._settings, "seconds": self.seconds, "same_code": self.same_code}
+        values = {"settings": self._settings, "seconds": self.seconds, "figures": self.figures}
         write_json(self._file, {"format_version": _FORMAT_VERSION, **values, "results": self._results})
 
     def rows(self, read: str, task: str, refiners: Mapping[str, Refiner]) -> list[RefinedResult]:

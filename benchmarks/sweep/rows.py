@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,16 +19,37 @@ Read = Mapping[str, tuple[str, ...]]
 
 
 @dataclass(frozen=True)
+class RowData:
+    """Where the data of a row are, if they are not those of the sweep.
+
+    Attributes:
+        digits: Recipe of the embedded digits.
+        folder: Folder of the data of the tasks.
+        store: The feature store to pretrain on, relative to the folder of the data.
+        tasks: Tasks; None for those of the sweep.
+        options: What the tasks take beside the folder.
+    """
+
+    digits: str | None = None
+    folder: Path | None = None
+    store: str = "pretrain"
+    tasks: tuple[str, ...] | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Row(ABC):
     """Models that give one row of a table, or one for each selection of code layers.
 
     Attributes:
         name: Of the row.
         read: Which code layers the heads see.
+        data: Data of this row alone.
     """
 
     name: str
     read: Read
+    data: RowData = field(default=RowData(), kw_only=True)
 
     @property
     def folder(self) -> str:
@@ -60,7 +81,7 @@ class Row(ABC):
 
         Args:
             run: Its number.
-            data: Folder of the data sets; the model is pretrained on the feature store `pretrain` in it.
+            data: Folder of the data sets; the model is pretrained on the feature store in it.
             folder: Folder of the run.
 
         Raises:
@@ -114,7 +135,7 @@ class TrainedRow(Row):
         return load_pretrained(trained.model), trained.seconds
 
     def _seeded(self, seed: int, data: Path) -> PretrainConfig:
-        return self.pretraining(f"data.store={data / 'pretrain'}", f"training.seed={seed}")
+        return self.pretraining(f"data.store={data / self.data.store}", f"training.seed={seed}")
 
 
 def _identity(config: PretrainConfig) -> dict[str, Any]:

@@ -8,19 +8,19 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from benchmarks.evaluation.encode_task import encode_task
 from benchmarks.refinement import ALL, RefinedResult, chosen, compare
+from benchmarks.sweep.code_figures import Figures, measure_codes
 from benchmarks.sweep.config import SweepConfig
 from benchmarks.sweep.result_file import ResultFile
 from benchmarks.sweep.rows import Row
 from benchmarks.tasks import read_task
 from unicode_cmg.console import show
-from unicode_cmg.data import LabelledClips
 from unicode_cmg.errors import InputError, unknown
-from unicode_cmg.inspect import describe_codes
 from unicode_cmg.model import Model
 
 
@@ -33,8 +33,8 @@ class Outcome:
         seed: Pretraining seed, or number of the checkpoint.
         seconds: Wall-clock time of pretraining alone; None where that happened elsewhere.
         scores: Task -> (source, target) -> percent with all dimensions, mean over the seeds of the heads.
-        same_code: Percent of event seconds in which audio and video have the same code of the row's first
-            code layer; None where that was not measured.
+        figures: Percent of what `figures_of` tells of the row's first code layer; empty where nothing was
+            measured.
         refined: Task -> all dimensions, every refinement and every choice.
     """
 
@@ -42,7 +42,7 @@ class Outcome:
     seed: int
     seconds: float | None
     scores: Mapping[str, Mapping[tuple[str, str], float]]
-    same_code: float | None
+    figures: Figures = field(default_factory=dict)
     refined: Mapping[str, Sequence[RefinedResult]] = field(default_factory=dict)
 
 
@@ -52,6 +52,7 @@ def run_sweep(
     *,
     to: Path,
     data: Path | None = None,
+    recipe: str | None = None,
     seeds: Sequence[int] | None = None,
     workers: int = 1,
     threads: int = 1,
@@ -66,6 +67,8 @@ def run_sweep(
         to: Folder of the runs.
         data: Folder of the data sets; models are pretrained on the feature store `pretrain` in it. None: the
             embedded digits that the sweep names, which are written under `to` once.
+        recipe: Recipe of the embedded digits instead of that of the sweep; not for rows with data of their
+            own.
         seeds: Pretraining seeds instead of those of the sweep.
         workers: Processes at a time; 1: all in this process.
         threads: Threads of each process.
@@ -73,9 +76,11 @@ def run_sweep(
     Raises:
         InputError: A folder holds another run, or the data does not fit.
     """
-    data = data or _digits(sweep.digits, to)
+    if data is not None and recipe is not None:
+        raise InputError("both a folder of data and a recipe", where="--data", fix="leave one of them out")
+    places = {row.name: _place(row, data, recipe or sweep.digits, to) for row in rows}
     jobs = [
-        partial(_outcomes, sweep, row, run, data, to / row.folder / f"seed-{run}", threads)
+        partial(_outcomes, sweep, row, run, *places[row.name], to / row.folder / f"seed-{run}", threads)
         for row in rows
         for run in row.runs(sweep.seeds if seeds is None else seeds)
     ]
@@ -87,8 +92,11 @@ def run_sweep(
     return [outcome for number in sorted(outcomes) for outcome in outcomes[number]]
 
 
-def _digits(recipe: str | None, to: Path) -> Path:
-    """The folder of the embedded digits, which are written once."""
+def _place(row: Row, data: Path | None, recipe: str | None, to: Path) -> tuple[Path, str | None]:
+    """The folder of the data of a row, and the recipe of the embedded digits, which are written once."""
+    if row.data.folder is not None or (row.data.digits is None and data is not None):
+        return row.data.folder or data or to, None
+    recipe = row.data.digits or recipe
     if recipe is None:
         raise InputError("no data", where="--data", expected="the folder of the data sets")
     root = to / f"data-{recipe}"
@@ -96,7 +104,7 @@ def _digits(recipe: str | None, to: Path) -> Path:
         from unicode_cmg.data.digits import write_digits
 
         write_digits(root, recipe=recipe, seed=0)
-    return root
+    return root, recipe
 
 
 def _finished(
@@ -118,29 +126,30 @@ def _finished(
 
 
 def _outcomes(
-    sweep: SweepConfig, row: Row, run: int, data: Path, folder: Path, threads: int
+    sweep: SweepConfig, row: Row, run: int, data: Path, recipe: str | None, folder: Path, threads: int
 ) -> list[Outcome]:
     """The table rows that one run gives; what its result file lacks is measured first."""
     settings = {
         **row.identity(run, data),
         **sweep.model_dump(mode="json", include={"head", "head_seeds", "directions"}),
+        "digits": recipe,
+        "options": dict(row.data.options),
     }
+    tasks = row.data.tasks or sweep.tasks
     results = ResultFile(folder / f"result-{sweep.report}.json", settings, row.completed)
-    if any(
-        results.missing(read, task, sweep.refine) is not None for read in row.read for task in sweep.tasks
-    ):
+    if any(results.missing(read, task, sweep.refine) is not None for read in row.read for task in tasks):
         threads_before = torch.get_num_threads()
         torch.set_num_threads(threads)
         try:
             model, seconds = row.model(run, data, folder)
             results.seconds = results.seconds or seconds
             for read, layers in row.read.items():
-                _measure(model, read, layers, results, sweep, data)
+                _measure(model, read, layers, results, sweep, tasks, data, row.data.options)
         finally:
             torch.set_num_threads(threads_before)
     outcomes = []
     for read in row.read:
-        refined = {task: results.rows(read, task, sweep.refine) for task in sweep.tasks}
+        refined = {task: results.rows(read, task, sweep.refine) for task in tasks}
         outcomes.append(
             Outcome(
                 row=row.label(read),
@@ -150,7 +159,7 @@ def _outcomes(
                     task: {(r.source, r.target): r.mean for r in found if r.refinement == ALL}
                     for task, found in refined.items()
                 },
-                same_code=results.same_code.get(read),
+                figures=results.figures.get(read, {}),
                 refined={task: [*found, *chosen(found, sweep.choose)] for task, found in refined.items()},
             )
         )
@@ -158,7 +167,14 @@ def _outcomes(
 
 
 def _measure(
-    model: Model, read: str, wanted: Sequence[str], results: ResultFile, sweep: SweepConfig, data: Path
+    model: Model,
+    read: str,
+    wanted: Sequence[str],
+    results: ResultFile,
+    sweep: SweepConfig,
+    tasks: Sequence[str],
+    data: Path,
+    options: Mapping[str, Any],
 ) -> None:
     """Measure and keep, task by task, what the results lack of the code layers `wanted`, named `read`.
 
@@ -171,11 +187,13 @@ def _measure(
         if not found:
             raise unknown("code layer", name, known, where="sweep: read")
     layers = tuple(k for k in known if any(k in found for found in meant.values()))
-    for task in sweep.tasks:
+    if read not in results.figures:
+        results.figures[read] = measure_codes(model, data, sweep.report, layers[0])
+    for task in tasks:
         refiners = results.missing(read, task, sweep.refine)
         if refiners is None:
             continue
-        opened = read_task(task, data)
+        opened = read_task(task, data, **options)
         encoded = encode_task(
             model,
             opened,
@@ -185,16 +203,6 @@ def _measure(
             with_unquantized=any(refiner.requantizes for refiner in refiners.values()),
         )
         rows = compare(encoded, refiners, sweep.head_seeds, sweep.head)
-        if (
-            results.same_code.get(read) is None
-            and "ave" in sweep.tasks
-            and {"audio", "video"} <= set(model.modalities)
-        ):
-            clips = LabelledClips.open(data, sweep.report)
-            codes = describe_codes(
-                model, clips, code_layer=layers[0], modalities=["audio", "video"], nearest=0
-            )
-            results.same_code[read] = 100 * (codes.event_agreement[0].steps or 0.0)
         results.add(read, task, rows, refiners)
 
 

@@ -39,6 +39,7 @@ class RefinedRow:
 def refined_rows(outcomes: Sequence[Outcome], task: str) -> list[RefinedRow]:
     """Every refinement and size of one task, all dimensions first, in the order of the sweep."""
     found = []
+    outcomes = [outcome for outcome in outcomes if task in outcome.refined]
     for row in dict.fromkeys(outcome.row for outcome in outcomes):
         runs = [_transfers(o.refined[task]) for o in outcomes if o.row == row]
         whole = [statistics.fmean(r.mean for r in run[ALL, None]) for run in runs]
@@ -110,7 +111,7 @@ def curves(rows: Sequence[Row], outcomes: Sequence[Outcome], layout: Layout, tas
         task: Its name.
     """
     scores: dict[str, dict[int, float]] = {}
-    for outcome in outcomes:
+    for outcome in (o for o in outcomes if task in o.scores):
         scores.setdefault(outcome.row, {})[outcome.seed] = transfer(outcome.scores[task])
     trained = {row.options: row for row in rows if isinstance(row, TrainedRow)}
     points: dict[str, list[Point]] = {}
@@ -118,7 +119,8 @@ def curves(rows: Sequence[Row], outcomes: Sequence[Outcome], layout: Layout, tas
         base = trained[layout.base(options)]
         option = options[layout.over]
         for read in row.read:
-            values = scores[row.label(read)]
+            if (values := scores.get(row.label(read))) is None:
+                continue  # a row with tasks of its own
             others = {} if base is row else scores.get(base.label(read), {})
             gains = tuple(value - others[seed] for seed, value in values.items() if seed in others)
             name = ", ".join([*layout.curve(options), *([read] if read else [])])

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from benchmarks.markdown import markdown_table
 from benchmarks.refinement import ALL
+from benchmarks.sweep.code_figures import SAME_CODE, in_columns
 from benchmarks.sweep.config import PlotConfig, SweepConfig
 from benchmarks.sweep.rows import Row
 from benchmarks.sweep.runs import Outcome
@@ -32,6 +33,10 @@ REFINEMENTS = pa.schema(
 """Columns of the long table: row of the sweep, run and task, and the fields of `RefinedResult`."""
 
 
+_Column = tuple[str, tuple[str, str]]
+_WIDEST = 12  # columns of scores
+
+
 def mean_std(values: Sequence[float], digits: int = 1, *, signed: bool = False) -> str:
     """`mean ± sample standard deviation`; of differences, the mean with its sign."""
     spread = f" ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else ""
@@ -39,14 +44,33 @@ def mean_std(values: Sequence[float], digits: int = 1, *, signed: bool = False) 
 
 
 def outcome_table(outcomes: Sequence[Outcome]) -> str:
-    """One line a row: for each task and direction the mean over pretraining seeds, ± their deviation."""
-    columns = [
-        (task, direction) for task, by_direction in outcomes[0].scores.items() for direction in by_direction
-    ]
-    several = len(outcomes[0].scores) > 1
-    shared = any(o.same_code is not None for o in outcomes)
+    """One line a row: for each task and direction the mean over pretraining seeds, ± their deviation.
+
+    Rows of other tasks or directions have a table of their own. Where one table would be too wide to read,
+    each task has one.
+    """
+    parts: dict[tuple[_Column, ...], list[Outcome]] = {}
+    for o in outcomes:
+        columns = tuple((task, pair) for task, by_direction in o.scores.items() for pair in by_direction)
+        parts.setdefault(columns, []).append(o)
+    tables = []
+    for columns, part in parts.items():
+        tasks = list(dict.fromkeys(task for task, _ in columns))
+        if len(columns) <= _WIDEST:
+            tables.append(_score_table("", columns, part, several=len(tasks) > 1))
+        else:
+            for name in tasks:
+                own = [column for column in columns if column[0] == name]
+                tables.append(_score_table(name, own, part, several=False))
+    return "\n".join(tables)
+
+
+def _score_table(
+    title: str, columns: Sequence[_Column], outcomes: Sequence[Outcome], *, several: bool
+) -> str:
+    shared = any(SAME_CODE in o.figures for o in outcomes)
     header = [
-        "",
+        title,
         "seeds",
         *(f"{task + ' ' if several else ''}{s[0].upper()}->{t[0].upper()}" for task, (s, t) in columns),
         *(["same code"] if shared else []),
@@ -56,13 +80,29 @@ def outcome_table(outcomes: Sequence[Outcome]) -> str:
     for name in dict.fromkeys(o.row for o in outcomes):
         runs = [o for o in outcomes if o.row == name]
         cells = [mean_std([o.scores[task][direction] for o in runs]) for task, direction in columns]
-        same = [o.same_code for o in runs if o.same_code is not None]
+        same = [o.figures[SAME_CODE] for o in runs if SAME_CODE in o.figures]
         if shared:
             cells.append(mean_std(same) if same else "not measured")
         seconds = [o.seconds for o in runs if o.seconds is not None]
         cells.append(f"{statistics.median(seconds):.0f}" if seconds else "not measured")
         lines.append([name, str(len(runs)), *cells])
     return markdown_table(header, lines)
+
+
+def figure_table(outcomes: Sequence[Outcome]) -> str:
+    """One line a row: what its codes tell, mean over pretraining seeds, ± their deviation.
+
+    Same codes are those of event seconds. All but these are means over the modalities and, of the specific
+    features, over the parts of the method; `table.csv` has every single one.
+    """
+    found = [(o.row, in_columns(o.figures)) for o in outcomes]
+    columns = list(dict.fromkeys(column for _, figures in found for column in figures))
+    lines = []
+    for name in dict.fromkeys(o.row for o in outcomes):
+        runs = [figures for row, figures in found if row == name]
+        given = ([figures[c] for figures in runs if c in figures] for c in columns)
+        lines.append([name, *(mean_std(values) if values else "-" for values in given)])
+    return markdown_table(["", *columns], lines) if columns else ""
 
 
 def outcome_csv(outcomes: Sequence[Outcome]) -> str:
@@ -75,8 +115,10 @@ def outcome_csv(outcomes: Sequence[Outcome]) -> str:
             writer.writerows(
                 map(csv_cell, [o.row, o.seed, task, s, t, value]) for (s, t), value in by_direction.items()
             )
-        if o.same_code is not None:
-            writer.writerow(map(csv_cell, [o.row, o.seed, "same code", "audio", "video", o.same_code]))
+        for name, value in o.figures.items():
+            kind, _, of = name.partition(", ")
+            source, _, target = of.partition("-")
+            writer.writerow(map(csv_cell, [o.row, o.seed, kind, source, target, value]))
         if o.seconds is not None:
             writer.writerow(map(csv_cell, [o.row, o.seed, "seconds", "", "", o.seconds]))
     return text.getvalue()
@@ -100,9 +142,9 @@ def refinement_lines(outcomes: Sequence[Outcome]) -> pa.Table:
 def gain_tables(outcomes: Sequence[Outcome]) -> str:
     """For each task: points above all dimensions by share of kept dimensions, then sizes that were found."""
     parts = []
-    for task in outcomes[0].refined:
+    for task in dict.fromkeys(task for o in outcomes for task in o.refined):
         rows = refined_rows(outcomes, task)
-        metric = next(iter(outcomes[0].refined[task])).metric.replace("_", " ")
+        metric = next(o.refined[task] for o in outcomes if task in o.refined)[0].metric.replace("_", " ")
         shares = sorted({r.share for r in rows if r.share is not None and r.refinement != ALL})
         if shares:
             header = ["", "", *(f"{100 * share:.3g} %" for share in shares)]
@@ -162,8 +204,9 @@ def save_outcomes(
     """Write the tables and figures of a sweep into a folder, and print the tables.
 
     Args:
-        to: The folder. `table.md` and `.csv` hold the outcomes; `refinements.md`, `.csv` and `.parquet` and a
-            figure for each task what the refinements gain; `curves.md` and a figure for each task the curves.
+        to: The folder. `table.md` and `.csv` hold the outcomes; `codes.md` what the codes tell;
+            `refinements.md`, `.csv` and `.parquet` and a figure for each task what the refinements gain;
+            `curves.md` and a figure for each task the curves.
         outcomes: Of the runs.
         sweep: Says whether there are refinements and a plot; None: neither.
         rows: Of the sweep.
@@ -180,13 +223,13 @@ def save_outcomes(
             pyarrow.csv.write_csv(lines, path)
         with atomic_file(to / "refinements.parquet") as path:
             pq.write_table(lines, path)
-        for task in outcomes[0].refined:
+        for task in dict.fromkeys(task for o in outcomes for task in o.refined):
             draw_gains(refined_rows(outcomes, task), task, to / f"refinements-{task}.png")
         write_text(to / "refinements.md", tables := gain_tables(outcomes))
         show(f"\n{tables}\nwritten to {to / 'refinements.md'}, .csv and .parquet, and refinements-*.png")
     if sweep is not None and (layout := sweep.layout()) is not None:
         parts = []
-        for task in outcomes[0].scores:
+        for task in dict.fromkeys(task for o in outcomes for task in o.scores):
             found = curves(rows, outcomes, layout, task)
             parts.append(curve_tables(found, layout.plot, task))
             draw_curves(found, layout.plot, task, to / f"curves-{task}.png")

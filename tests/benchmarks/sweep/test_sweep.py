@@ -172,9 +172,9 @@ def test_a_users_mistake_is_one_line_and_exit_code_two(
 def test_the_table_gives_mean_and_sample_deviation_over_pretraining_seeds() -> None:
     direction = ("video", "audio")
     outcomes = [
-        Outcome("a", 0, 10.0, {"ave": {direction: 50.0}}, 20.0),
-        Outcome("a", 1, 30.0, {"ave": {direction: 54.0}}, None),
-        Outcome("b", 0, 5.0, {"ave": {direction: 1.0}}, None),
+        Outcome("a", 0, 10.0, {"ave": {direction: 50.0}}, {"same code, audio-video": 20.0}),
+        Outcome("a", 1, 30.0, {"ave": {direction: 54.0}}),
+        Outcome("b", 0, 5.0, {"ave": {direction: 1.0}}),
     ]
     lines = outcome_table(outcomes).splitlines()
     assert lines[2] == "| a | 2 | 52.0 ± 2.8 | 20.0 | 20 |"

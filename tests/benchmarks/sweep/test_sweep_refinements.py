@@ -143,11 +143,11 @@ def test_a_refinement_is_known_by_its_settings_and_size(tmp_path: Path) -> None:
     assert kept.missing("", "ave", {}) == {}
     asked = refiners(TOC={"refiner": "toc", "keep": [4, "auto"]})
     assert kept.missing("", "ave", asked) == asked
-    kept.same_code[""] = 70
+    kept.figures[""] = {"dead codes": 70.0}
     kept.add("", "ave", [row(), row("TOC", 4), row("TOC", "auto")], asked)
     again = ResultFile(file, settings)
     assert again.missing("", "ave", asked) is None
-    assert again.same_code == {"": 70}
+    assert again.figures == {"": {"dead codes": 70.0}}
     more = refiners(other={"refiner": "toc", "keep": [1, 4]}, similar={"refiner": "toc", "keep": 4, "lam": 0})
     assert again.missing("", "ave", more) == {
         **refiners(other={"refiner": "toc", "keep": 1}, similar={"refiner": "toc", "keep": 4, "lam": 0})
@@ -176,7 +176,7 @@ def test_results_of_another_version_are_refused(tmp_path: Path) -> None:
 def outcome(seed: int, whole: float, *refined: RefinedResult) -> Outcome:
     rows = [row(mean=whole - 10), row(mean=whole + 10, source="audio", target="video")]
     rows += [row(mean=0.0, target="video"), *refined]
-    return Outcome("net", seed, 1.0, {"ave": {}}, None, {"ave": rows})
+    return Outcome("net", seed, 1.0, {"ave": {}}, {}, {"ave": rows})
 
 
 OUTCOMES = [

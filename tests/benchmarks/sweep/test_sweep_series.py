@@ -29,7 +29,7 @@ def row(*options: str, read: tuple[str, ...] = ("",)) -> TrainedRow:
 
 def outcome(name: str, seed: int, there: int, back: int) -> Outcome:
     scores = {("video", "audio"): float(there), ("audio", "video"): float(back), ("video", "video"): 0.0}
-    return Outcome(name, seed, 1.0, {"ave": scores, "avvp": scores}, None)
+    return Outcome(name, seed, 1.0, {"ave": scores, "avvp": scores})
 
 
 ROWS: list[Row] = [row(a, b) for a in ("none", "extra") for b in ("all", "few")]
