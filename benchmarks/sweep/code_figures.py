@@ -65,6 +65,7 @@ def in_columns(figures: Figures) -> dict[str, float]:
     grouped: dict[str, list[float]] = {}
     for name, value in figures.items():
         kind, _, of = name.partition(", ")
-        column = f"{kind} {'-'.join(m[0].upper() for m in of.split('-'))}" if kind == "same code" else kind
+        pair = "-".join(m[:1].upper() for m in of.split("-"))
+        column = f"{kind} {pair}" if kind.startswith("same code") else kind
         grouped.setdefault(column, []).append(value)
     return {column: statistics.fmean(values) for column, values in grouped.items()}

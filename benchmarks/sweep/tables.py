@@ -217,6 +217,9 @@ def save_outcomes(
     write_text(to / "table.md", table)
     write_text(to / "table.csv", outcome_csv(outcomes))
     show(f"\n{table}\nwritten to {to / 'table.md'} and table.csv")
+    if figures := figure_table(outcomes):
+        write_text(to / "codes.md", figures)
+        show(f"\n{figures}\nwritten to {to / 'codes.md'}")
     if sweep is not None and sweep.refine:
         lines = refinement_lines(outcomes)
         with atomic_file(to / "refinements.csv") as path:
