@@ -90,6 +90,14 @@ def test_the_page_shows_every_direction_of_every_evaluation(full_run: Path, page
                 assert f"{row['mean']:.1f} ± {row['std']:.1f}" in page.text
 
 
+def test_the_page_says_whether_codes_are_of_seconds_and_features_disentangled(page: Page) -> None:
+    text = page.text[page.text.index("Does a code belong to its second") :]
+    for number in ("87.5 %", "25.0 %", "31.2 %", "50.0 %"):  # background, same code there, own, another
+        assert number in text[: text.index("disentangled?")]
+    for number in ("81.8 %", "40.0 %", "7.2 %"):
+        assert number in text[text.index("disentangled?") :]
+
+
 def test_the_page_counts_the_codes(full_run: Path, page: Page) -> None:
     codes = json.loads((full_run / "codes" / "codes.json").read_text())["codes"]
     unused = sum(not any(code["counts"].values()) for code in codes)
