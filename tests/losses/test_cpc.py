@@ -164,11 +164,63 @@ def test_steps_are_drawn_from_one_to_two_before_the_end() -> None:
 
 
 def test_drawn_steps_repeat_under_the_same_generator() -> None:
+    first, again, other = (make().draw_step(99, torch.Generator().manual_seed(seed)) for seed in (0, 0, 1))
+    assert first == again != other
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_without_a_step_the_loss_is_the_mean_over_all_that_could_be_drawn(masked: bool) -> None:
     cpc = make()
-    x = features(4, 20)
-    losses = [cpc(x, generator=torch.Generator().manual_seed(seed)).loss.item() for seed in (0, 0, 1)]
-    assert losses[0] == losses[1]
-    assert losses[0] != losses[2]
+    x = features(4, 7)
+    masks = None
+    if masked:  # every clip is whole in every pair or absent from it, so that each step counts as many clips
+        masks = {m: torch.ones(4, 7, dtype=torch.bool) for m in x}
+        masks["a"][1] = False
+    every = [cpc(x, step, masks) for step in range(1, 6)]
+    result = cpc(x, masks=masks)
+    torch.testing.assert_close(result.loss, torch.stack([one.loss for one in every]).mean())
+    for pair, share in result.accuracy.items():
+        torch.testing.assert_close(share, torch.stack([one.accuracy[pair] for one in every]).mean())
+
+
+@pytest.mark.parametrize("step", [1, 3, None])
+def test_other_steps_of_the_clip_are_negatives_between_modalities_that_share_a_clock(
+    step: int | None,
+) -> None:
+    cpc = make(same_clip=("a", "b"), self_weight=0.5)
+    x = features(5, 6)
+    masks = {m: torch.ones(5, 6, dtype=torch.bool) for m in x}
+    masks["b"][2, 4:] = False
+    losses = {}
+    for target in cpc.modalities:
+        for source in cpc.modalities:
+            found = []
+            for t in range(1, 5) if step is None else [step]:
+                for clip in range(5):
+                    if not (masks[source][clip, : t + 1].all() and masks[target][clip, t + 1]):
+                        continue
+                    context = cpc.contexts[source](x[source][:, : t + 1])[0][clip, -1]
+                    prediction = cpc.predictors[source][0](context)
+                    scores = [
+                        prediction @ x[target][other, t + 1]
+                        for other in range(5)
+                        if masks[source][other, : t + 1].all() and masks[target][other, t + 1]
+                    ]
+                    if {source, target} <= {"a", "b"}:
+                        scores += [
+                            prediction @ x[target][clip, s]
+                            for s in range(6)
+                            if s != t + 1 and masks[target][clip, s]
+                        ]
+                    found.append(torch.stack(scores).logsumexp(0) - prediction @ x[target][clip, t + 1])
+            losses[source, target] = torch.stack(found).mean()
+    expected = sum(0.5 * loss if a == b else loss for (a, b), loss in losses.items())
+    torch.testing.assert_close(cpc(x, step, masks).loss, expected)
+
+
+def test_same_clip_negatives_need_the_softmax_over_targets() -> None:
+    with pytest.raises(InputError, match="normalize: target"):
+        make(same_clip=("a", "b"), normalize="prediction")
 
 
 def test_steps_beyond_the_shortest_modality_are_not_used() -> None:

@@ -48,7 +48,7 @@ def test_a_constant_target_keeps_the_context_lstm_from_shrinking_it() -> None:
         model.training_losses(batch_of(model), generator=torch.Generator(), representation=r)[
             "reconstruction/words"
         ].backward()
-        gradients[detach] = next(model.context.parameters()).grad.clone()
+        gradients[detach] = next(model.front.parameters()).grad.clone()
     assert not torch.allclose(gradients[True], gradients[False])
 
 

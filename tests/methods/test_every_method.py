@@ -111,7 +111,8 @@ def test_every_parameter_belongs_to_exactly_one_optimizer(name: str, quantizer: 
 
 @every_method
 def test_the_generator_alone_decides_the_random_choices(name: str) -> None:
-    model = build(name, dropout=0.0)
+    # an estimate that is cut off at 0 would hide what was drawn
+    model = build(name, dropout=0.0, cpc_steps="one", club_form="paper")
     batch = batch_of(model, clips=6, steps=8)
     first, again, *others = (losses_of(model, batch, seed) for seed in (1, 1, 2, 3, 4))
     assert all(torch.equal(first[term], again[term]) for term in first)

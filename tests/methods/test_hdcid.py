@@ -83,7 +83,7 @@ def test_the_first_layer_is_dcid() -> None:
     model = model_of(modalities, dropout=0.0)
     dcid = tiny_models.model_of("dcid", modalities, dropout=0.0)
     dcid.layer.load_state_dict(model.layers[0].state_dict())
-    dcid.context.load_state_dict(model.context.state_dict())
+    dcid.front.load_state_dict(model.front.state_dict())
     batch = batch_of(model)
     model.begin_step(step=0, epoch=0)
     ours, theirs = losses_of(model, batch), losses_of(dcid, batch)

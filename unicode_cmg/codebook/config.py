@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from typing import Literal
 
@@ -41,6 +41,18 @@ class CodebookConfig(Config):
         gt=0,
         le=1,
         description="weight of a code's own modality; 1 switches the cross-modal terms off",
+    )
+    assignment: Literal["joint", "own"] | None = Field(
+        default=None,
+        description="`mm_ema`: whether the modalities of a step choose their code together, or each for "
+        "itself, as in the papers; null: together under the corrected rule, if `own_weight` is below 1",
+    )
+    separation: float = Field(
+        default=0.0,
+        ge=0,
+        lt=2,
+        description="`mm_ema`: least distance between two codewords, as a share of the spread of the "
+        "features; codewords that come closer become one code, and others stay unused; 0: any",
     )
     revive_after: int | None = Field(
         default=300, ge=1, description="steps without use after which a code is revived; null: never"
@@ -80,6 +92,7 @@ def build_quantizer(
     modalities: Sequence[str],
     rule: Literal["corrected", "released"],
     revive_noise: tuple[float, float] = (-1 / 1024, 1 / 1024),
+    free: Collection[str] = (),
 ) -> Quantizer:
     """A new quantizer as the configuration describes it.
 
@@ -90,6 +103,7 @@ def build_quantizer(
         modalities: Names of the modalities in the order of the `released` updates.
         rule: Update rule if the configuration names none.
         revive_noise: Noise of a `released` revival, see `ReleasedSharedCodebook`.
+        free: Modalities whose steps are not those of the others, see `SharedCodebook`.
 
     Raises:
         InputError: Two settings exclude each other.
@@ -104,10 +118,25 @@ def build_quantizer(
             expected="init: uniform, as released, or rule: corrected",
         )
 
+    alone = released or config.quantizer != "mm_ema" or config.own_weight == 1
+    if alone and (config.assignment == "joint" or config.separation):
+        raise InputError(
+            "'assignment' is joint"
+            if config.assignment == "joint"
+            else f"'separation' is {config.separation}",
+            where="codebook",
+            expected="quantizer: mm_ema, rule: corrected and an own_weight below 1 with it",
+        )
     kind: Callable[..., SharedCodebook] = (
         partial(ReleasedSharedCodebook, revive_noise=revive_noise)
         if released
-        else partial(SharedCodebook, init=config.init)
+        else partial(
+            SharedCodebook,
+            init=config.init,
+            assignment="own" if alone else config.assignment or "joint",
+            free=free,
+            separation=config.separation,
+        )
     )
     learning = {"decay": config.decay, "own_weight": config.own_weight, "revive_after": config.revive_after}
     books = [kind(num_codes, dim, modalities, **learning) for _ in range(config.codebooks or 1)]

@@ -115,6 +115,18 @@ class Quantizer(nn.Module, ABC):
                 codes.
         """
 
+    def targets(
+        self, features: Features, quantized: Mapping[str, Quantized], masks: Masks = None
+    ) -> dict[str, Float[Tensor, "batch _ dim"]]:
+        """Modality -> `[B, T, D]` the codewords that its features are to stay close to, without gradient.
+
+        Args:
+            features: What `quantize` was given, by modality.
+            quantized: What it returned.
+            masks: True where a step is real.
+        """
+        return {m: q.codewords for m, q in quantized.items()}
+
     @property
     @abstractmethod
     def sizes(self) -> tuple[int, ...]:

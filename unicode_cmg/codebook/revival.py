@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from unicode_cmg.ranks import rank_and_world
+from unicode_cmg.ranks import rank_and_world, sum_over_ranks
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,14 @@ class Places:
             means = reduce(torch.add, features) / present.clamp(min=1).unsqueeze(-1)
             return cls(means.flatten(0, 1), present.flatten() > 0)
         return cls(torch.cat(tuple(features), 1).flatten(0, 1), torch.cat(tuple(valid), 1).flatten() > 0)
+
+    def spread(self) -> Float[Tensor, ""]:
+        """Root mean square distance of the valid vectors of all ranks to their mean."""
+        valid = self.valid.unsqueeze(-1).to(self.vectors.dtype)
+        count, total = sum_over_ranks(valid.sum(), (self.vectors * valid).sum(0))
+        shifted = (self.vectors - total / count.clamp(min=1)) * valid
+        (squares,) = sum_over_ranks(shifted.square().sum())
+        return (squares / count.clamp(min=1)).sqrt()
 
     def by_rank(self) -> Float[Tensor, " world"]:
         """The number of valid places at the position of this rank; the sum over ranks has all numbers."""

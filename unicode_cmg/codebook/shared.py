@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Literal
 
 import torch
@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional
 
+from unicode_cmg.codebook.joint import Joint
 from unicode_cmg.codebook.pulls import Choices, laplace_smoothing, pulls
 from unicode_cmg.codebook.quantizer import (
     Features,
@@ -25,6 +26,8 @@ from unicode_cmg.codebook.revival import Places, draws_of_rank_0
 from unicode_cmg.errors import InputError, at_least, one_of, positive, unknown
 from unicode_cmg.ranks import sum_over_ranks
 
+_FAR = 1e4  # added to the squared distance of codewords that are not in use
+
 
 class SharedCodebook(Quantizer):
     """`H` codewords of width `D` for all modalities (DCID paper eq. 7; TOC paper eqs. 3-4).
@@ -33,6 +36,13 @@ class SharedCodebook(Quantizer):
     rest, towards the features of the other modalities at the same step of the same clip. There is one update
     per training step for all modalities together, as in the paper. Counts start at one, so that count, weight
     and codeword agree from the start.
+
+    With `assignment="joint"` the modalities of a step choose together: the code nearest to their mean, which
+    is the code with the least sum of squared distances to them, is the choice of each. What they mean in
+    common then has one code. If each chooses for itself ("own", as in the papers), two modalities can keep
+    two copies of a codeword side by side, each a little nearer to one of them, and nothing ever makes these
+    one. Modalities in `free` have steps at times of their own, such as words: each of their steps joins the
+    step of its clip at which the other modalities are nearest to it.
 
     A code idle for more than `revive_after` updates moves to a step drawn from the current batch, onto the
     mean of the modalities there (onto a feature if modalities do not pull each other's codes), and its count
@@ -57,6 +67,13 @@ class SharedCodebook(Quantizer):
         init: `uniform` draws codewords from U(-1/H, 1/H), the released range at the released H = 400; `data`
             also starts there, and lets the first training update place every code on the batch, as a revival
             would.
+        assignment: `own` or `joint`; see above.
+        free: Modalities whose steps are not those of the others; read by `joint` alone.
+        separation: Least distance between two codewords, as a share of the spread of the features (their
+            root mean square distance to their mean); 0 for any. Codewords that come closer become one, and a
+            dead code starts again only on a vector that is at least as far from every other codeword, as in
+            DP-means (Kulis and Jordan 2012). Then as many codes are in use as there are things to tell apart,
+            H at most; the rows of the others are copies of the nearest one in use.
 
     Raises:
         InputError: An argument is out of range.
@@ -86,6 +103,9 @@ class SharedCodebook(Quantizer):
         own_weight: float = 0.5,
         revive_after: int | None = 300,
         init: Literal["uniform", "data"] = "uniform",
+        assignment: Literal["own", "joint"] = "own",
+        free: Collection[str] = (),
+        separation: float = 0.0,
     ) -> None:
         super().__init__()
         where = type(self).__name__
@@ -93,6 +113,8 @@ class SharedCodebook(Quantizer):
         if revive_after is not None:
             at_least(where, 1, revive_after=revive_after)
         one_of(where, ("uniform", "data"), init=init)
+        one_of(where, ("own", "joint"), assignment=assignment)
+        at_least(where, 0, separation=separation)
         positive(where, epsilon=epsilon)
         names = list(modalities)
         for what, fine, expected in (
@@ -105,12 +127,15 @@ class SharedCodebook(Quantizer):
         self.num_codes, self.dim, self.modalities = num_codes, dim, tuple(modalities)
         self.decay, self.epsilon, self.own_weight = decay, epsilon, own_weight
         self.revive_after, self.init = revive_after, init
+        self.assignment, self.free, self.separation = assignment, frozenset(free), separation
         embedding = torch.empty(num_codes, dim).uniform_(-1 / num_codes, 1 / num_codes)
         self.register_buffer("embedding", embedding)
         self.register_buffer("ema_count", torch.ones(num_codes))
         self.register_buffer("ema_weight", embedding.clone())
         self.register_buffer("idle", torch.zeros(num_codes, dtype=torch.int64))
         self.register_buffer("seeded", torch.tensor(init == "uniform"))
+        self.in_use: Tensor | None
+        self.register_buffer("in_use", torch.ones(num_codes, dtype=torch.bool) if separation else None)
 
     def extra_repr(self) -> str:
         return (
@@ -131,6 +156,8 @@ class SharedCodebook(Quantizer):
         with torch.autocast(z.device.type, enabled=False):
             flat = z.to(self.embedding.dtype).flatten(0, 1)
             distances = squared_distances(flat, self.embedding)
+            if self.in_use is not None:  # copies of codewords in use lose against these
+                distances = distances + _FAR * ~self.in_use
             indices = distances.detach().argmin(-1)
             codewords = functional.embedding(indices, self.embedding)
             codes = (flat + (codewords - flat).detach()).to(z.dtype)
@@ -139,6 +166,15 @@ class SharedCodebook(Quantizer):
             flat.view(z.shape), codewords.view(z.shape), indices.view(shape), distances.view(*shape, -1)
         )
         return Quantized(codes.view(z.shape), (lookup,))
+
+    def targets(
+        self, features: Features, quantized: Mapping[str, Quantized], masks: Masks = None
+    ) -> dict[str, Float[Tensor, "batch _ dim"]]:
+        """The codewords that the modalities chose together, or each for itself; see `Quantizer.targets`."""
+        if self.assignment == "own":
+            return super().targets(features, quantized, masks)
+        joint = Joint.of(features, masks, self.free, self.quantize)
+        return {m: functional.embedding(index, self.embedding) for m, index in joint.assigned.items()}
 
     @torch.no_grad()
     def update(
@@ -150,6 +186,9 @@ class SharedCodebook(Quantizer):
         """
         if not self.training:
             return
+        if self.assignment == "joint":
+            joint = Joint.of(features, masks, self.free, self.quantize)
+            features, indices, masks = joint.features, joint.indices, joint.masks
         choices = self._choices(features, indices, masks)
         counts, sums = torch.zeros_like(self.ema_count), torch.zeros_like(self.ema_weight)
         for choice, pull in zip(choices, pulls(choices, self.own_weight), strict=True):
@@ -161,9 +200,14 @@ class SharedCodebook(Quantizer):
         self.idle.copy_(torch.where(counts > 0, 0, self.idle + 1))
         anything = places_by_rank.sum() > 0
         dead = (self._dead() | ~self.seeded) & anything
+        if self.in_use is not None:
+            dead |= ~self.in_use
         sums, fresh = sum_over_ranks(sums, places.drawn(dead, draws, places_by_rank))
         self._move(counts, sums)
-        self._revive(dead, fresh)
+        if self.in_use is None:
+            self._revive(dead, fresh)
+        else:
+            self._separate(self.in_use, dead, fresh, places.spread() * self.separation)
         self.seeded.logical_or_(anything)
 
     def _move(self, counts: Float[Tensor, " codes"], sums: Float[Tensor, "codes dim"]) -> None:
@@ -187,6 +231,38 @@ class SharedCodebook(Quantizer):
             rows.copy_(torch.where(dead.unsqueeze(-1), fresh, rows))
         self.ema_count.masked_fill_(dead, 1)
         self.idle.masked_fill_(dead, 0)
+
+    def _separate(
+        self,
+        in_use: Bool[Tensor, " codes"],
+        dead: Bool[Tensor, " codes"],
+        fresh: Float[Tensor, "codes dim"],
+        least: Float[Tensor, ""],
+    ) -> None:
+        """Revive dead codes where nothing is near, then make one of codewords closer than `least`.
+
+        Each codeword points to the one within `least` of it that is chosen most often. Following the pointers
+        leads to a codeword that points to itself, and that takes in the counts and weights of all that led
+        there.
+        """
+        living = in_use & ~dead
+        near = _within(fresh, self.embedding, least) & living
+        born = dead & (~near.any(1) | ~self.seeded)
+        self._revive(born, fresh)
+        in_use.copy_(living | born)
+        score = torch.where(_within(self.embedding, self.embedding, least) & in_use, self.ema_count, -1.0)
+        score.diagonal().copy_(self.ema_count)
+        root = score.argmax(1)
+        for _ in range(self.num_codes.bit_length()):
+            root = root[root]
+        for rows in (self.ema_count, self.ema_weight):
+            used = in_use.view(-1, *[1] * (rows.ndim - 1))
+            rows.copy_(torch.zeros_like(rows).index_add_(0, root, torch.where(used, rows, 0)))
+        in_use &= root == torch.arange(self.num_codes, device=root.device)
+        centers = self.ema_weight / self.ema_count.clamp(min=1e-12).unsqueeze(-1)
+        self.embedding.copy_(torch.where(in_use.unsqueeze(-1), centers, self.embedding))
+        nearest = (squared_distances(self.embedding, self.embedding) + _FAR * ~in_use).argmin(1)
+        self.embedding.copy_(torch.where(in_use.unsqueeze(-1), self.embedding, self.embedding[nearest]))
 
     def _dead(self) -> Bool[Tensor, " codes"]:
         """Codes that have been idle for too long."""
@@ -240,3 +316,9 @@ class SharedCodebook(Quantizer):
 
         super()._apply(at_least_float32, recurse)  # type: ignore[no-untyped-call]
         return self
+
+
+def _within(
+    x: Float[Tensor, "rows dim"], y: Float[Tensor, "columns dim"], distance: Float[Tensor, ""]
+) -> Bool[Tensor, "rows columns"]:
+    return squared_distances(x, y) < distance.square()

@@ -11,7 +11,9 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 class TemporalTransformer(nn.Module):
     """A linear map to the model width, then a post-norm transformer encoder over time.
 
-    The steps carry no position, as in the released code: the layers see a clip as a set of segments.
+    The steps carry no position, as in the released code: the layers see a clip as a set of segments. Every
+    step then knows what happens anywhere in its clip. With a `window` a step attends to its neighbours alone,
+    so that with L layers its output depends on the steps at most `L * window` away.
 
     Args:
         in_dim: Channels of the input.
@@ -20,6 +22,7 @@ class TemporalTransformer(nn.Module):
         layers: Encoder layers.
         feedforward: Hidden width of the position-wise network.
         dropout: Dropout probability, active in training only.
+        window: How many steps before and after itself each step attends to; None attends to the whole clip.
     """
 
     def __init__(
@@ -31,8 +34,10 @@ class TemporalTransformer(nn.Module):
         layers: int = 2,
         feedforward: int = 1024,
         dropout: float = 0.1,
+        window: int | None = None,
     ) -> None:
         super().__init__()
+        self.heads, self.window = heads, window
         self.project = nn.Linear(in_dim, dim)
         layer = nn.TransformerEncoderLayer(dim, heads, feedforward, dropout, batch_first=True)
         self.encoder = nn.TransformerEncoder(layer, layers, enable_nested_tensor=False)
@@ -41,11 +46,26 @@ class TemporalTransformer(nn.Module):
         self, x: Float[Tensor, "batch time channels"], mask: Bool[Tensor, "batch time"] | None = None
     ) -> Float[Tensor, "batch time dim"]:
         """Mix the steps of each clip; steps where `mask` is False are never attended to."""
+        if self.window is not None:
+            return self._mix_neighbours(self.project(x), mask, self.window)
         padding = None
         if mask is not None:
             padding = ~mask
             padding[:, 0] &= mask.any(dim=1)  # without a valid step a clip attends to its first
         mixed: Tensor = self.encoder(self.project(x), src_key_padding_mask=padding)
+        return mixed
+
+    def _mix_neighbours(
+        self, x: Float[Tensor, "batch time dim"], mask: Bool[Tensor, "batch time"] | None, window: int
+    ) -> Float[Tensor, "batch time dim"]:
+        """Mix each step with the valid ones that are at most `window` away, and with itself."""
+        steps = torch.arange(x.shape[1], device=x.device)
+        distance = (steps.unsqueeze(0) - steps.unsqueeze(1)).abs()
+        seen = distance <= window
+        if mask is not None:  # one matrix a clip and head
+            seen = (seen & mask.unsqueeze(1)) | (distance == 0)
+            seen = seen.repeat_interleave(self.heads, 0)
+        mixed: Tensor = self.encoder(x, mask=~seen)
         return mixed
 
 

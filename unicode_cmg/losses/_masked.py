@@ -44,12 +44,35 @@ def contrast(
     Returns:
         Loss and accuracy, each `[...]`; both 0 where no clip takes part. The accuracy has no gradient.
     """
-    if valid is not None:
-        pairs = valid.unsqueeze(-1) & valid.unsqueeze(-2)
-        scores = scores.masked_fill(~pairs, -torch.finfo(scores.dtype).max)
-    losses = -functional.log_softmax(scores, dim).diagonal(dim1=-2, dim2=-1)
-    hits = scores.detach().argmax(dim) == torch.arange(scores.shape[-1], device=scores.device)
+    losses, hits = contrast_by_clip(scores, valid, dim)
     if valid is None:
         return losses.mean(-1), hits.to(losses.dtype).mean(-1)
     clips = valid.sum(-1).clamp(min=1)
     return torch.where(valid, losses, 0).sum(-1) / clips, (hits & valid).sum(-1).to(losses.dtype) / clips
+
+
+def contrast_by_clip(
+    scores: Float[Tensor, "*pairs batch batch"],
+    valid: Bool[Tensor, "*pairs batch"] | None,
+    dim: int,
+    others: Float[Tensor, "*pairs batch others"] | None = None,
+) -> tuple[Float[Tensor, "*pairs batch"], Bool[Tensor, "*pairs batch"]]:
+    """What `contrast` averages: loss of each clip, meaningless where it is not valid, and whether it hit.
+
+    Args:
+        scores: As for `contrast`.
+        valid: As for `contrast`.
+        dim: As for `contrast`.
+        others: `[..., N, S]` scores of further negatives of each clip, -inf where there is none.
+    """
+    if valid is not None:
+        pairs = valid.unsqueeze(-1) & valid.unsqueeze(-2)
+        scores = scores.masked_fill(~pairs, -torch.finfo(scores.dtype).max)
+    right = torch.arange(scores.shape[-1], device=scores.device)
+    if others is None:
+        losses = -functional.log_softmax(scores, dim).diagonal(dim1=-2, dim2=-1)
+        return losses, scores.detach().argmax(dim) == right
+    lines = scores if dim == -1 else scores.mT
+    lines = torch.cat([lines, others], -1)
+    losses = lines.logsumexp(-1) - scores.diagonal(dim1=-2, dim2=-1)
+    return losses, lines.detach().argmax(-1) == right

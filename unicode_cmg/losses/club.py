@@ -69,10 +69,17 @@ class CLUB(nn.Module):
     `p_logvar`, each four linear layers of width `hidden // 2` with ReLU, the log-variance bounded to (-1, 1)
     by a tanh.
 
+    The bound of the paper is a sum over Y of errors in the units of y. It grows with the width of the
+    features and with their scale, and an encoder can escape it by shrinking y below the least deviation that
+    the critic can express, with nothing forgotten. With `scale_free` the critic sees x and y with each
+    channel at mean 0 and deviation 1 over the batch, its log-variance lies in (-5, 1), and the bound is the
+    mean over Y, in nats per channel, and not below 0: neither widths nor scales change it.
+
     Args:
-        x_dim: Width X of what is given (the general, quantized representation).
+        x_dim: Width X of what is given (the general representation).
         y_dim: Width Y of what is predicted (the specific representation).
         hidden: Twice the width of the hidden layers.
+        scale_free: Whether inputs are standardized and the bound is a mean over Y.
 
     Raises:
         InputError: A width is not positive, or `hidden` is below 2.
@@ -84,10 +91,11 @@ class CLUB(nn.Module):
     torch.Size([])
     """
 
-    def __init__(self, x_dim: int, y_dim: int, hidden: int) -> None:
+    def __init__(self, x_dim: int, y_dim: int, hidden: int, *, scale_free: bool = False) -> None:
         super().__init__()
         at_least("CLUB", 1, x_dim=x_dim, y_dim=y_dim)
         at_least("CLUB", 2, hidden=hidden)
+        self.scale_free = scale_free
         self.p_mu = nn.Sequential(*_mlp(x_dim, hidden // 2, y_dim))
         self.p_logvar = nn.Sequential(*_mlp(x_dim, hidden // 2, y_dim), nn.Tanh())
 
@@ -104,7 +112,7 @@ class CLUB(nn.Module):
             y: What is predicted.
             mask: True where a step is real.
         """
-        x, y = cleared(x, mask), cleared(y, mask)
+        x, y = self._inputs(x, y, mask)
         mu, logvar = self._gaussian(x)
         per_step = -0.5 * ((mu - at_least_float32(y)).square() * (-logvar).exp() + logvar).sum(-1)
         return masked_mean(per_step, mask)
@@ -145,14 +153,42 @@ class CLUB(nn.Module):
             permutation = torch.randperm(len(x), generator=generator, device=source).to(x.device)
         if permutation is not None and mask is not None:
             permutation = among_present(permutation, mask)
-        x, y = cleared(x, mask), cleared(y, mask)
+        x, y = self._inputs(x, y, mask)
         bound = club_bound if form == "paper" else released_club_bound
         mu, logvar = self._gaussian(x)
-        return bound(mu, logvar, at_least_float32(y), permutation, mask)
+        nats = bound(mu, logvar, at_least_float32(y), permutation, mask)
+        return (nats / y.shape[-1]).clamp(min=0) if self.scale_free else nats
+
+    def _inputs(
+        self,
+        x: Float[Tensor, "*steps x_dim"],
+        y: Float[Tensor, "*steps y_dim"],
+        mask: Bool[Tensor, "*steps"] | None,
+    ) -> tuple[Float[Tensor, "*steps x_dim"], Float[Tensor, "*steps y_dim"]]:
+        """What the critic sees of both, with zeros where a step is not real."""
+        x, y = cleared(x, mask), cleared(y, mask)
+        return (_standardized(x, mask), _standardized(y, mask)) if self.scale_free else (x, y)
 
     def _gaussian(self, x: Float[Tensor, "*steps x_dim"]) -> tuple[Tensor, Tensor]:
         """Mean and log-variance of `q(y | x)`."""
-        return at_least_float32(self.p_mu(x)), at_least_float32(self.p_logvar(x))
+        logvar = at_least_float32(self.p_logvar(x))
+        return at_least_float32(self.p_mu(x)), 3 * logvar - 2 if self.scale_free else logvar
+
+
+def _standardized(
+    x: Float[Tensor, "*steps dim"], mask: Bool[Tensor, "*steps"] | None
+) -> Float[Tensor, "*steps dim"]:
+    """Each channel at mean 0 and deviation 1 over the real steps; a channel that is constant is 0.
+
+    Gradients flow through mean and deviation too, so that no gradient changes the scale of a channel.
+    """
+    x = at_least_float32(x)
+    flat = x.flatten(0, -2)
+    real = torch.ones_like(flat[:, :1]) if mask is None else mask.flatten().unsqueeze(-1).to(flat.dtype)
+    count = real.sum().clamp(min=1)
+    centered = real * (flat - (real * flat).sum(0) / count)
+    variance = centered.square().sum(0) / count
+    return (centered * (variance + 1e-10).rsqrt()).view_as(x)
 
 
 def among_present(

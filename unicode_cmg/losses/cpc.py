@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,38 +14,42 @@ from torch.nn import functional
 
 from unicode_cmg.batch import can_name_module
 from unicode_cmg.errors import InputError, at_least, one_of, unknown
-from unicode_cmg.losses._masked import at_least_float32, cleared, contrast
+from unicode_cmg.losses._masked import at_least_float32, cleared, contrast_by_clip
 
 _SINGLE_STEP_TEMPERATURE = 0.1  # as in `info_nce`
 
 
 def cpc_losses(
-    targets: Float[Tensor, "horizon targets batch dim"],
-    predictions: Float[Tensor, "horizon sources batch dim"],
-    valid: Bool[Tensor, "horizon targets sources batch"] | None,
+    targets: Float[Tensor, "rounds targets batch dim"],
+    predictions: Float[Tensor, "rounds sources batch dim"],
+    valid: Bool[Tensor, "rounds targets sources batch"] | None,
     normalize: Literal["prediction", "target"],
+    others: Float[Tensor, "rounds targets sources batch others"] | None = None,
 ) -> tuple[Float[Tensor, "targets sources"], Float[Tensor, "targets sources"]]:
     """Loss and accuracy of predicting each target modality n from each source modality m.
 
-    `L[n, m] = -1/R sum_r mean_i log(exp(z^n_i . p^m_i) / sum_j exp(z^n_j . p^m_i))` with `z^n = z^n_{t+r}`
-    and `p^m = W_r^m c_t^m` (DCID paper eq. 6, TOC paper eqs. 2 and 13); j runs over the clips of the batch.
+    `L[n, m] = -mean_(t, r, i) log(exp(z^n_i . p^m_i) / sum_j exp(z^n_j . p^m_i))` with `z^n = z^n_{t+r}` and
+    `p^m = W_r^m c_t^m` (DCID paper eq. 6, TOC paper eqs. 2 and 13); j runs over the clips of the batch.
 
     Args:
-        targets: `[R, M, B, D]` what comes r = 1..R steps ahead, by modality.
-        predictions: `[R, M, B, D]` what each modality predicts for it.
-        valid: `[R, M, M, B]`, which clips take part in a pair; all if None.
+        targets: `[P, M, B, D]` what comes, by modality, in each of P rounds: pairs of a step t and a distance
+            r ahead.
+        predictions: `[P, M, B, D]` what each modality predicts for it.
+        valid: `[P, M, M, B]`, which clips take part in a pair; all if None.
         normalize: `target` sums over the targets of other clips, as in the equation; `prediction` sums over
             the predictions of other clips for one target, as in the released code.
+        others: `[P, M, M, B, S]` scores of further negatives of each prediction, -inf where there is none.
     """
-    (number, batch), dim = targets.shape[1:3], -2 if normalize == "target" else -1
-    rounds = []
+    (rounds, number, batch), dim = targets.shape[:3], -2 if normalize == "target" else -1
     with torch.autocast(targets.device.type, enabled=False):
-        for r, (z, p) in enumerate(zip(targets, predictions, strict=True)):
-            rows, columns = (at_least_float32(x).flatten(0, 1) for x in (z, p))
-            scores = (rows @ columns.t()).view(number, batch, number, batch).transpose(1, 2)
-            rounds.append(contrast(scores, None if valid is None else valid[r], dim))
-    losses, accuracies = (torch.stack(values).mean(0) for values in zip(*rounds, strict=True))
-    return losses, accuracies
+        rows, columns = (at_least_float32(x).flatten(1, 2) for x in (targets, predictions))
+        scores = (rows @ columns.mT).view(rounds, number, batch, number, batch).transpose(2, 3)
+        per_clip, hits = contrast_by_clip(scores, valid, dim, others)
+    if valid is None:
+        return per_clip.mean((0, -1)), hits.to(per_clip.dtype).mean((0, -1))
+    clips = valid.sum((0, -1)).clamp(min=1)
+    losses = torch.where(valid, per_clip, 0).sum((0, -1)) / clips
+    return losses, (hits & valid).sum((0, -1)).to(losses.dtype) / clips
 
 
 @dataclass(frozen=True)
@@ -64,14 +68,21 @@ class CPCResult:
 class CrossModalCPC(nn.Module):
     """InfoNCE between what a modality's past predicts and what comes, see `cpc_losses`.
 
-    At one step t for the whole batch, modality m's LSTM has read steps 0..t. Its last output `c_t^m` gives a
-    prediction of step t + r of every modality, by a linear layer per r. The loss sums over all ordered pairs
-    of different modalities with weight 1 and over each modality with itself with `self_weight`; the papers
-    have no terms of a modality with itself, and single-layer LSTMs.
+    At step t modality m's LSTM has read steps 0..t. Its last output `c_t^m` gives a prediction of step t + r
+    of every modality, by a linear layer per r. The loss sums over all ordered pairs of different modalities
+    with weight 1 and over each modality with itself with `self_weight`; the papers have no terms of a
+    modality with itself, and single-layer LSTMs.
 
-    t is uniform in {1, ..., T - 1 - horizon}, as released; where that set is empty t is T - 1 - horizon or,
-    for fewer steps still, the horizon shrinks to T - 1 and t is 0. With a single step nothing can be
-    predicted, and each ordered pair contributes the contrast of the features themselves.
+    The steps t are {1, ..., T - 1 - horizon}; where that set is empty t is T - 1 - horizon or, for fewer
+    steps still, the horizon shrinks to T - 1 and t is 0. The papers and the released code draw one of them
+    for each batch. `forward` without a step takes the mean over all of them, which is the expectation of the
+    drawn one: an LSTM that reads the clip once gives every context, and the gradient has a fraction of the
+    variance. With a single step nothing can be predicted, and each ordered pair contributes the contrast of
+    the features themselves.
+
+    Clips alone as negatives reward a feature that names its clip in every second. With `same_clip` the other
+    steps of the clip that the prediction is about are negatives too, so that a feature says what happens at
+    its own time, as far as the modalities named share a clock.
 
     `contexts.M.*` and `predictors.M.K.*` are called `M_ar_lstm.*` and `M_predictors.K.*` in released
     checkpoints.
@@ -84,6 +95,8 @@ class CrossModalCPC(nn.Module):
         horizon: Number of steps ahead to predict.
         self_weight: Weight of predicting a modality from its own past; 0 leaves these terms out.
         normalize: `target`, as in the papers, or `prediction`, as released; see `cpc_losses`.
+        same_clip: Modalities whose steps happen at the same times; between them the other steps of a clip are
+            negatives too. Needs `normalize: target`.
 
     Raises:
         InputError: An argument is out of range, or a name cannot name a submodule.
@@ -104,6 +117,7 @@ class CrossModalCPC(nn.Module):
         horizon: int = 1,
         self_weight: float = 0.1,
         normalize: Literal["prediction", "target"] = "target",
+        same_clip: Collection[str] = (),
     ) -> None:
         super().__init__()
         where = "CrossModalCPC"
@@ -117,7 +131,13 @@ class CrossModalCPC(nn.Module):
         at_least(where, 0, self_weight=self_weight)
         one_of(where, ("prediction", "target"), normalize=normalize)
         self.modalities, self.dim, self.horizon = tuple(modalities), dim, horizon
-        self.self_weight, self.normalize = self_weight, normalize
+        if same_clip and normalize != "target":
+            raise InputError(
+                "other steps of a clip are negatives, and 'normalize' is prediction",
+                where=where,
+                expected="normalize: target",
+            )
+        self.self_weight, self.normalize, self.same_clip = self_weight, normalize, frozenset(same_clip)
         width = context_dim or dim
         self.contexts = nn.ModuleDict(
             {m: nn.LSTM(dim, width, num_layers=layers, batch_first=True) for m in modalities}
@@ -127,40 +147,47 @@ class CrossModalCPC(nn.Module):
         )
 
     def chance_loss(self, clips: int, time: int) -> float:
-        """The loss where all clips of a batch look alike to it.
+        """The loss where all clips of a batch, and all steps of a clip, look alike to it.
 
         Args:
             clips: Clips that are contrasted.
             time: Steps of a clip; a single one has no terms of a modality with itself.
         """
-        others = len(self.modalities) - 1
-        return len(self.modalities) * (others + (self.self_weight if time > 1 else 0)) * math.log(clips)
+
+        def terms(modalities: int) -> float:
+            return modalities * (modalities - 1 + (self.self_weight if time > 1 else 0))
+
+        timed = terms(len(self.same_clip)) if time > 1 and self.same_clip else 0.0
+        alone = terms(len(self.modalities)) - timed
+        return alone * math.log(clips) + timed * math.log(clips + time - 1)
 
     def draw_step(self, time: int, generator: torch.Generator | None = None) -> int:
         """A random t for `time` steps, see the class; with a CPU generator no device has to wait."""
-        last = time - 1 - min(self.horizon, time - 1)
-        if last <= 1:
-            return last
+        steps = self._steps(time)
+        if len(steps) == 1:
+            return steps[0]
         device = None if generator is None else generator.device
-        return int(torch.randint(1, last + 1, (), generator=generator, device=device))
+        return int(torch.randint(steps.start, steps.stop, (), generator=generator, device=device))
+
+    def _steps(self, time: int) -> range:
+        """The steps t of a clip of `time` steps."""
+        last = time - 1 - min(self.horizon, time - 1)
+        return range(min(1, last), last + 1)
 
     def forward(
         self,
         features_by_modality: Mapping[str, Float[Tensor, "batch _ dim"]],
         step: int | None = None,
         masks: Mapping[str, Bool[Tensor, "batch _"]] | None = None,
-        *,
-        generator: torch.Generator | None = None,
     ) -> CPCResult:
         """The loss of one batch.
 
         Args:
             features_by_modality: `[B, T, D]` of at least two of the modalities, aligned in time; steps beyond
                 the shortest T are not used.
-            step: The step t; drawn if left out.
+            step: The step t; the mean over all of them if left out.
             masks: `[B, T]` by modality, True where a step is real. A clip takes part in a pair, as positive
                 and as negative, if the whole context and the target are real.
-            generator: Draws the step.
 
         Raises:
             InputError: A modality is unknown or alone, or the step leaves nothing to predict.
@@ -179,11 +206,11 @@ class CrossModalCPC(nn.Module):
             targets = torch.stack(units).movedim(2, 0)
             predictions, self_weight = targets / _SINGLE_STEP_TEMPERATURE, 0.0
             valid = None if real is None else (real.unsqueeze(1) & real).movedim(-1, 0)
+            others = None
         else:
-            if step is None:
-                step = self.draw_step(time, generator)
-            targets, predictions, valid = self._predict(features, real, step)
-        losses, accuracies = cpc_losses(targets, predictions, valid, self.normalize)
+            steps = self._steps(time) if step is None else self._known(step, time)
+            targets, predictions, valid, others = self._predict(features, real, steps)
+        losses, accuracies = cpc_losses(targets, predictions, valid, self.normalize, others)
         weights = torch.ones_like(losses).fill_diagonal_(self_weight)
         return CPCResult(
             (weights * losses).sum(),
@@ -199,34 +226,78 @@ class CrossModalCPC(nn.Module):
         self,
         features: Mapping[str, Float[Tensor, "batch time dim"]],
         real: Bool[Tensor, "modalities batch time"] | None,
-        step: int,
+        steps: range,
     ) -> tuple[
-        Float[Tensor, "horizon modalities batch dim"],
-        Float[Tensor, "horizon modalities batch dim"],
-        Bool[Tensor, "horizon modalities modalities batch"] | None,
+        Float[Tensor, "rounds modalities batch dim"],
+        Float[Tensor, "rounds modalities batch dim"],
+        Bool[Tensor, "rounds modalities modalities batch"] | None,
+        Float[Tensor, "rounds modalities modalities batch others"] | None,
     ]:
-        """Targets, predictions and valid pairs for `cpc_losses` where t is `step`."""
+        """Targets, predictions, valid pairs and further negatives for `cpc_losses`; a round is (r, t)."""
         time = next(iter(features.values())).shape[1]
-        ahead = range(min(self.horizon, time - 1))
-        last = time - 1 - len(ahead)
-        if not 0 <= step <= last:
-            raise InputError(
-                f"step is {step} of {time} with horizon {len(ahead)}",
-                where="CrossModalCPC",
-                expected=f"0 to {last}",
-            )
-        targets = torch.stack([x[:, step + 1 :][:, : len(ahead)] for x in features.values()]).movedim(2, 0)
-        contexts = {m: self.contexts[m](x[:, : step + 1])[0][:, -1] for m, x in features.items()}
-        predictions = torch.stack(
+        ahead = range(1, min(self.horizon, time - 1) + 1)
+        read = slice(steps.start, steps.stop)
+        stacked = torch.stack(list(features.values()))
+        targets = torch.cat([stacked[:, :, t + r].unsqueeze(0) for r in ahead for t in steps])
+        contexts = [self.contexts[m](x[:, : steps.stop])[0][:, read] for m, x in features.items()]
+        predictions = torch.cat(
             [
-                torch.stack([self.predictors[m].get_submodule(str(r))(c) for m, c in contexts.items()])
+                torch.stack(
+                    [
+                        self.predictors[m].get_submodule(str(r - 1))(c)
+                        for m, c in zip(features, contexts, strict=True)
+                    ]
+                ).movedim(2, 0)
                 for r in ahead
             ]
         )
-        if real is None:
-            return targets, predictions, None
-        read, comes = real[:, :, : step + 1].all(-1), real[:, :, step + 1 :][:, :, : len(ahead)]
-        return targets, predictions, comes.movedim(-1, 0).unsqueeze(2) & read
+        valid = None
+        if real is not None:
+            whole = real.cumprod(-1).bool()[:, :, read].movedim(-1, 0).repeat(len(ahead), 1, 1)
+            comes = torch.stack([real[:, :, t + r] for r in ahead for t in steps])
+            valid = comes.unsqueeze(2) & whole.unsqueeze(1)
+        return (
+            targets,
+            predictions,
+            valid,
+            self._other_steps(list(features), stacked, predictions, real, steps),
+        )
+
+    def _other_steps(
+        self,
+        names: Sequence[str],
+        features: Float[Tensor, "modalities batch time dim"],
+        predictions: Float[Tensor, "rounds modalities batch dim"],
+        real: Bool[Tensor, "modalities batch time"] | None,
+        steps: range,
+    ) -> Float[Tensor, "rounds modalities modalities batch time"] | None:
+        """Scores of each prediction with the steps of its own clip that it is not about; -inf elsewhere."""
+        timed = torch.tensor([m in self.same_clip for m in names], device=features.device)
+        if not self.same_clip.intersection(names):
+            return None
+        rounds, time = len(predictions), features.shape[2]
+        about = torch.arange(rounds, device=features.device)
+        about = about % len(steps) + steps.start + 1 + about // len(steps)
+        with torch.autocast(features.device.type, enabled=False):
+            scores = torch.einsum(
+                "pmbd,nbtd->pnmbt", at_least_float32(predictions), at_least_float32(features)
+            )
+        negative = (timed.unsqueeze(1) & timed).view(1, len(names), len(names), 1, 1)
+        negative = negative & (torch.arange(time, device=features.device) != about.view(-1, 1, 1, 1, 1))
+        if real is not None:
+            negative = negative & real.view(1, len(names), 1, *real.shape[1:])
+        return scores.masked_fill(~negative, -torch.inf)
+
+    def _known(self, step: int, time: int) -> range:
+        """One step t, if it leaves something to predict."""
+        ahead = min(self.horizon, time - 1)
+        if not 0 <= step <= time - 1 - ahead:
+            raise InputError(
+                f"step is {step} of {time} with horizon {ahead}",
+                where="CrossModalCPC",
+                expected=f"0 to {time - 1 - ahead}",
+            )
+        return range(step, step + 1)
 
     def _checked(self, features: Mapping[str, Tensor]) -> list[str]:
         """The modalities of a batch in the order of the module."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Generic, Protocol, TypeVar, runtime_checkable
 
 import torch
@@ -47,6 +47,13 @@ class Method(HubModel, Generic[RepresentationT]):
         clip each of method.trained_modules(); optimizer.step()
         method.update_codebooks(representation, generator=g)           # EMA, no gradient
     """
+
+    def fit_inputs(self, batches: Iterable[FeatureBatch]) -> None:
+        """Shown clips of the training data before the first step of a run, for statistics of the features.
+
+        Args:
+            batches: The clips; nothing is read unless the method iterates.
+        """
 
     def begin_step(self, *, step: int, epoch: int) -> None:
         """Told by the fit loop before each step, so that a method can follow a schedule.

@@ -120,6 +120,7 @@ def fit(
         loop = Loop(config, run, trainer, accelerator, store, val_store, read)
         if start is None:
             trainer.objective.check(store, accelerator, read)
+            method.fit_inputs(loop.sample())
         else:
             loop.restore(start)
         accelerator.wait_for_everyone()  # before the first rank changes what the others still look at

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from accelerate import Accelerator
 
+from unicode_cmg.batch import FeatureBatch
 from unicode_cmg.checkpoints.folders import WEIGHTS_FILE, checkpoint_folder
 from unicode_cmg.checkpoints.native import write_model
 from unicode_cmg.checkpoints.sums import write_sums
@@ -38,6 +40,8 @@ from unicode_cmg.training.run_folder import (
 )
 from unicode_cmg.training.tally import Tally
 from unicode_cmg.training.trainer import Trainer
+
+_SAMPLE = 4096  # clips that statistics of the features are taken from
 
 
 class Loop:
@@ -89,6 +93,18 @@ class Loop:
     def seconds(self) -> float:
         """Time trained, over all processes that continued the run one after another."""
         return self._trained_before + time.monotonic() - self._started
+
+    def sample(self) -> Iterator[FeatureBatch]:
+        """Clips to train on, spread evenly over the data set: all of them, or some thousands of more.
+
+        Equal on every rank. Modalities that the settings leave out are absent, as in training.
+        """
+        clips = self._plan.all_clips()
+        chosen = clips[np.linspace(0, len(clips) - 1, min(len(clips), _SAMPLE)).round().astype(np.int64)]
+        chunks = (chosen[first : first + 256] for first in range(0, len(chosen), 256))
+        device = self._accelerator.device
+        with closing(read_ahead(self._store, chunks, self._columns, device, self._presence)) as batches:
+            yield from batches
 
     def restore(self, folder: Path) -> None:
         """Take model, optimizers, random states and position from a checkpoint.

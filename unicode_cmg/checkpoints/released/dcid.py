@@ -172,7 +172,7 @@ DCID = ReleasedLayout(
     marks=("Encoder/Video_encoder.",),
     modules=("Encoder", "CPC", "Text_ar_lstm", "Video_mi_net", "Text_mi_net", "Audio_mi_net", "Decoder"),
     renames={
-        "Text_ar_lstm/": "context.text.lstm.",
+        "Text_ar_lstm/": "front.context.text.lstm.",
         **below("Encoder/Cross_quantizer.", "layer.codebook.", CODEBOOK),
         **below("", "layer.", LAYER),
     },

@@ -43,7 +43,7 @@ HDCID = ReleasedLayout(
         "Decoder",
     ),
     renames={
-        "Text_ar_lstm/": "context.text.lstm.",
+        "Text_ar_lstm/": "front.context.text.lstm.",
         **below("", "layers.0.", LAYER),
         **below("", "layers.1.", _SECOND_LAYER),
     },

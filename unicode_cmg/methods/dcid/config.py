@@ -28,6 +28,17 @@ class ModalityConfig(Config):
         multiple_of=2,
         description="width of a bidirectional LSTM before the encoders, as released for text; null: no LSTM",
     )
+    window: int | None = Field(
+        default=None,
+        ge=0,
+        description="how many steps before and after itself a step attends to in the general encoder; null: "
+        "the whole clip, as in the papers, so that the code of each step describes the clip",
+    )
+    aligned: bool = Field(
+        default=True,
+        description="whether the steps happen at the same times as those of the other modalities; false for "
+        "words, which describe the clip in an order of their own",
+    )
     specific_dim: int | None = Field(
         default=None, ge=1, description="width of the specific encoder; null: 4 x dim on a grid, else dim"
     )
@@ -65,8 +76,13 @@ class DCIDConfig(Config):
     switches: ClassVar[Mapping[str, tuple[Any, Any]]] = {
         "pooling": ("conv", "sum"),
         "relu_skip": (False, True),
+        "standardize": (True, False),
         "cpc_normalize": ("target", "prediction"),
-        "club_form": ("paper", "released"),
+        "cpc_steps": ("all", "one"),
+        "cpc_negatives": ("steps", "clips"),
+        "club_form": ("scale_free", "released"),
+        "club_input": ("general", "code"),
+        "club_gradient": ("specific", "both"),
         "club_summary": ("mean", "learned"),
         "cmcm_form": ("corrected", "released"),
         "commitment_own": (0.25, 0.5),
@@ -87,6 +103,13 @@ class DCIDConfig(Config):
         default=1024, ge=1, description="hidden width of the feed-forward networks of the general encoders"
     )
     dropout: float = Field(default=0.1, ge=0, lt=1, description="dropout of the general encoders")
+    input_dropout: float = Field(
+        default=0.0,
+        ge=0,
+        lt=1,
+        description="dropout of the features that enter the general encoders, for few clips with wide "
+        "features",
+    )
     pooling_dim: int = Field(default=64, ge=1, description="channels of the convolutions of `pooling: conv`")
     critic_hidden: int = Field(
         default=256, ge=2, description="width of CLUB's critics; their hidden layers are half as wide"
@@ -99,10 +122,32 @@ class DCIDConfig(Config):
     relu_skip: bool = Field(
         description="whether residual connections carry relu(x) in place of x, as released"
     )
+    standardize: bool = Field(
+        description="whether each channel of the features enters the model at mean 0 and deviation 1, by the "
+        "statistics of the training data, which are saved with the model"
+    )
     cpc_normalize: Literal["target", "prediction"] = Field(
         description="axis over which the softmax of CPC is normalized"
     )
-    club_form: Literal["paper", "released"] = Field(description="form of the CLUB estimate")
+    cpc_steps: Literal["all", "one"] = Field(
+        description="steps that CPC predicts from: all steps of a clip, or one drawn for each batch, as in "
+        "the papers"
+    )
+    cpc_negatives: Literal["clips", "steps"] = Field(
+        description="negatives of CPC: other clips, as in the papers, or the other steps of the same clip "
+        "too, between modalities that are `aligned`"
+    )
+    club_form: Literal["scale_free", "paper", "released"] = Field(
+        description="form of the CLUB estimate; `scale_free` is that of the paper on standardized inputs, "
+        "per channel"
+    )
+    club_input: Literal["general", "code"] = Field(
+        description="what CLUB compares the specific features with: z, as in the papers, or the codes"
+    )
+    club_gradient: Literal["specific", "both"] = Field(
+        description="what CLUB trains: the specific encoders alone, or the general encoders too, as in the "
+        "papers"
+    )
     club_summary: Literal["mean", "learned"] = Field(
         description="what CLUB sees of specific features on a grid: their mean, or the output of a network on"
         " them"

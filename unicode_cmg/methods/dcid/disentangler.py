@@ -40,11 +40,11 @@ class Draws:
 
     Attributes:
         permutations: Critic -> `[B]` order of the clips that gives CLUB its negatives.
-        step: The step t that CPC predicts from.
+        step: The step t that CPC predicts from; None for all of them.
     """
 
     permutations: Mapping[str, Int64[Tensor, " _"]]
-    step: int
+    step: int | None
 
 
 class Parting(nn.Module):
@@ -107,12 +107,14 @@ class Parting(nn.Module):
         losses = {}
         for name, critic in self._critics():
             given = self._clips(shared, name)
+            if self.config.club_gradient == "specific":
+                given = given.detach()
             losses[name] = critic.mutual_information(
                 given,
                 self._clips(r.summary, name),
                 permutation=permutations[name].to(given.device),
                 mask=self._clips(r.masks, name),
-                form=self.config.club_form,
+                form="released" if self.config.club_form == "released" else "paper",
             )
         return losses
 
@@ -122,6 +124,11 @@ class Parting(nn.Module):
     def _clips(self, values: Mapping[str, Tensor], critic: str) -> Tensor:
         """What a critic sees of the values of its modalities."""
         return values[critic]
+
+
+def build_critic(config: DCIDConfig, width: int) -> CLUB:
+    """A critic that predicts specific features of this width."""
+    return CLUB(config.dim, width, config.critic_hidden, scale_free=config.club_form == "scale_free")
 
 
 class Disentangler(Parting):
@@ -138,11 +145,17 @@ class Disentangler(Parting):
         self.specific = nn.ModuleDict({m: SpecificEncoder(config, spec) for m, spec in modalities.items()})
         self.decoder = nn.ModuleDict({m: Decoder(config, spec) for m, spec in modalities.items()})
         self.critic = nn.ModuleDict(
-            {m: CLUB(config.dim, width, config.critic_hidden) for m, width in self.summary_dims().items()}
+            {m: build_critic(config, width) for m, width in self.summary_dims().items()}
         )
         self.cpc: CrossModalCPC | None = None
         if modalities:
-            self.cpc = CrossModalCPC(self.modalities, config.dim, normalize=config.cpc_normalize)
+            aligned = tuple(m for m, spec in modalities.items() if spec.aligned)
+            self.cpc = CrossModalCPC(
+                self.modalities,
+                config.dim,
+                normalize=config.cpc_normalize,
+                same_clip=aligned if config.cpc_negatives == "steps" else (),
+            )
 
     def summary_dims(self) -> dict[str, int]:
         """Width of each modality's summary."""
@@ -184,13 +197,13 @@ class Disentangler(Parting):
             masks={m: masks[m] for m in self.modalities},
         )
 
-    def draw_step(self, r: Disentangled, generator: torch.Generator) -> int:
-        """The step t that CPC predicts from."""
-        if self.cpc is None:
-            return 0
+    def draw_step(self, r: Disentangled, generator: torch.Generator) -> int | None:
+        """The step t that CPC predicts from; None for all of them."""
+        if self.cpc is None or self.config.cpc_steps == "all":
+            return None
         return self.cpc.draw_step(r.general[self.modalities[0]].shape[1], generator)
 
-    def cpc_losses(self, r: Disentangled, step: int) -> dict[str, Float[Tensor, ""]]:
+    def cpc_losses(self, r: Disentangled, step: int | None) -> dict[str, Float[Tensor, ""]]:
         """`cpc`, cross-modal CPC on the general features; nothing without modalities."""
         return {} if self.cpc is None else {"cpc": self.cpc(r.general, step=step, masks=r.masks).loss}
 

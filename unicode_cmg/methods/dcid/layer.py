@@ -56,6 +56,7 @@ class DisentanglingLayer(Disentangler):
             dim=config.dim,
             modalities=self.modalities,
             rule=config.fidelity,
+            free=tuple(m for m, spec in modalities.items() if not spec.aligned),
         )
 
     def represent(
@@ -95,10 +96,14 @@ class DisentanglingLayer(Disentangler):
         return {
             **prefixed("reconstruction/", self.reconstruction_losses(r, r.codes, targets)),
             **commitment_losses(self.config, self.codebook, r, r.quantized),
-            **prefixed("club/", self.club_losses(r, r.codes, draws.permutations)),
+            **prefixed("club/", self.club_losses(r, self.club_input(r), draws.permutations)),
             **self.cpc_losses(r, draws.step),
             **code_matching(self.config, r, r.quantized),
         }
+
+    def club_input(self, r: LayerRepresentation) -> Mapping[str, Float[Tensor, "batch time dim"]]:
+        """What CLUB compares the specific features with."""
+        return r.general if self.config.club_input == "general" else r.codes
 
     def loss_terms(self) -> tuple[str, ...]:
         """Names of the terms of `training_losses`."""
@@ -139,7 +144,7 @@ def commitment_losses(
     """
     commitment = commitment_loss(
         r.general,
-        {m: q.codewords for m, q in quantized.items()},
+        quantizer.targets(r.general, quantized, r.masks),
         own_weight=config.commitment_own,
         cross_weight=config.commitment_cross,
         masks=r.masks,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import ClassVar
 
 import torch
@@ -14,7 +15,7 @@ from unicode_cmg.methods.base import Method, prefixed, with_parameters
 from unicode_cmg.methods.dcid.config import DCIDConfig
 from unicode_cmg.methods.dcid.disentangler import Draws
 from unicode_cmg.methods.dcid.layer import DisentanglingLayer, LayerRepresentation
-from unicode_cmg.methods.dcid.networks import Context
+from unicode_cmg.methods.dcid.networks import FrontEnd
 
 
 class DCID(Method[LayerRepresentation]):
@@ -35,8 +36,12 @@ class DCID(Method[LayerRepresentation]):
 
     def __init__(self, config: DCIDConfig) -> None:
         super().__init__(config)
-        self.context = Context(config.modalities)
+        self.front = FrontEnd(config.modalities, standardize=config.standardize)
         self.layer = DisentanglingLayer(config, config.modalities)
+
+    def fit_inputs(self, batches: Iterable[FeatureBatch]) -> None:
+        """Statistics of the features, if the config says `standardize`."""
+        self.front.fit(batches)
 
     def represent(self, batch: FeatureBatch) -> LayerRepresentation:
         """One pass of all encoders and the quantizer.
@@ -44,11 +49,13 @@ class DCID(Method[LayerRepresentation]):
         Raises:
             InputError: A modality is missing or unknown, or its features do not fit the config.
         """
-        return self.layer.represent(*self.context.read_batch(batch))
+        return self.layer.represent(*self.front.read_batch(batch))
 
     def critic_losses(self, representation: LayerRepresentation) -> dict[str, Float[Tensor, ""]]:
-        """Negative log-likelihood log q(zbar^m | zhat^m) of each critic, on constants."""
-        return prefixed("critic/", self.layer.critic_losses(representation, representation.codes))
+        """Negative log-likelihood log q(zbar^m | z^m) of each critic, on constants."""
+        return prefixed(
+            "critic/", self.layer.critic_losses(representation, self.layer.club_input(representation))
+        )
 
     def training_losses(
         self,
@@ -67,7 +74,7 @@ class DCID(Method[LayerRepresentation]):
             `reconstruction/m`, `commitment/m` and `club/m` for each modality m, `cpc` and `cmcm`.
         """
         r = self.represent(batch) if representation is None else representation
-        targets = self.context.targets(r.inputs, constant=self.config.detach_context)
+        targets = self.front.targets(r.inputs, constant=self.config.detach_context)
         return self.layer.training_losses(r, draws=draws or self.layer.draw(r, generator), targets=targets)
 
     def chance_losses(self, clips: int, time: int) -> dict[str, float]:
@@ -86,7 +93,7 @@ class DCID(Method[LayerRepresentation]):
         """The groups whose gradients the released code clips one by one."""
         layer = self.layer
         return with_parameters(
-            {"context": self.context, "encoder": layer.encoders(), "cpc": layer.cpc, "decoder": layer.decoder}
+            {"context": self.front, "encoder": layer.encoders(), "cpc": layer.cpc, "decoder": layer.decoder}
         )
 
     def critic_modules(self) -> dict[str, nn.Module]:
@@ -100,7 +107,7 @@ class DCID(Method[LayerRepresentation]):
         mask: Bool[Tensor, "batch time"] | None = None,
     ) -> Encoding:
         """Codes of one modality; arguments and errors are those of `Model.encode`."""
-        return self.layer.encode(modality, self.context.read(modality, features, mask), mask)
+        return self.layer.encode(modality, self.front.read(modality, features, mask), mask)
 
     def specific(
         self,
@@ -109,7 +116,7 @@ class DCID(Method[LayerRepresentation]):
         mask: Bool[Tensor, "batch time"] | None = None,
     ) -> dict[str, Float[Tensor, "batch time _"]]:
         """`layer0` -> zbar of one modality; arguments and errors are those of `Model.specific`."""
-        return {"layer0": self.layer.specific_steps(modality, self.context.read(modality, features, mask))}
+        return {"layer0": self.layer.specific_steps(modality, self.front.read(modality, features, mask))}
 
     def quantizers(self) -> dict[str, str]:
         """`layer0`."""

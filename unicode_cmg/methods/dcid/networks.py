@@ -4,7 +4,8 @@ grid, and the recurrent front end of words.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from typing import cast
 
 import torch
 from jaxtyping import Bool, Float
@@ -18,6 +19,7 @@ from unicode_cmg.layers import (
     GatedSum,
     GridDecoder,
     GridEncoder,
+    InputStandardization,
     SpatialAttention,
     TemporalTransformer,
 )
@@ -52,12 +54,16 @@ class GeneralEncoder(nn.Module):
             layers=config.transformer_layers,
             feedforward=config.feedforward,
             dropout=config.dropout,
+            window=modality.window,
         )
+        self.input_dropout = config.input_dropout
 
     def forward(
         self, x: Float[Tensor, "batch time ..."], mask: Bool[Tensor, "batch time"] | None
     ) -> Float[Tensor, "batch time dim"]:
         """General features of every step."""
+        if self.input_dropout:
+            x = F.dropout(x, self.input_dropout, self.training)
         general: Tensor = self.temporal(x if self.pool is None else self.pool(x), mask)
         return general
 
@@ -124,15 +130,21 @@ class Decoder(nn.Module):
         return features  # noqa: RET504 - the annotation above types both
 
 
-class Context(nn.ModuleDict):
-    """Reads features as they enter the encoders, through the LSTM of each modality that has one (`context`).
+class FrontEnd(nn.Module):
+    """From the features of a batch to what enters the encoders: standardized (`standardize`), and through the
+    LSTM of each modality that has one (`context`).
 
     Args:
         modalities: Settings by modality.
+        standardize: Whether to standardize the features.
     """
 
-    def __init__(self, modalities: Mapping[str, ModalityConfig]) -> None:
-        super().__init__(
+    def __init__(self, modalities: Mapping[str, ModalityConfig], *, standardize: bool) -> None:
+        super().__init__()
+        self.standardization = nn.ModuleDict(
+            {m: InputStandardization(spec.dim) for m, spec in modalities.items() if standardize}
+        )
+        self.context = nn.ModuleDict(
             {
                 m: ContextLSTM(spec.dim, spec.context)
                 for m, spec in modalities.items()
@@ -140,6 +152,17 @@ class Context(nn.ModuleDict):
             }
         )
         self._shapes = modalities
+
+    def fit(self, batches: Iterable[FeatureBatch]) -> None:
+        """Take the statistics of the training data, in one pass; without `standardize` nothing is read."""
+        if not self.standardization:
+            return
+        fitting = {m: cast(InputStandardization, s) for m, s in self.standardization.items()}
+        for statistics in fitting.values():
+            statistics.begin()
+        for batch in batches:
+            for m, statistics in fitting.items():
+                statistics.add(batch.features[m], batch.masks[m])
 
     def read_batch(
         self, batch: FeatureBatch, *, aligned: Collection[str] | None = None
@@ -170,15 +193,17 @@ class Context(nn.ModuleDict):
         """
         check_features(modality, features, self._shapes)
         features = cleared(features, mask)
-        if modality not in self:
+        if modality in self.standardization:
+            features = self.standardization[modality](features, mask)
+        if modality not in self.context:
             return features
         # A front end that sees only valid steps must know where they end; a full clip needs no packing.
         full = mask is None or bool(mask.all())
-        contextual: Tensor = self[modality](features, None if full else mask)
+        contextual: Tensor = self.context[modality](features, None if full else mask)
         return contextual
 
     def targets(
         self, inputs: Mapping[str, Float[Tensor, "batch time ..."]], *, constant: bool
     ) -> dict[str, Float[Tensor, "batch time ..."]]:
         """What the decoders are to reconstruct; an LSTM's output can be a constant to them."""
-        return {m: x.detach() if constant and m in self else x for m, x in inputs.items()}
+        return {m: x.detach() if constant and m in self.context else x for m, x in inputs.items()}

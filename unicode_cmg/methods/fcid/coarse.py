@@ -8,10 +8,10 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
-from unicode_cmg.losses import CLUB, info_nce
+from unicode_cmg.losses import info_nce
 from unicode_cmg.methods.base import prefixed
 from unicode_cmg.methods.dcid import ModalityConfig
-from unicode_cmg.methods.dcid.disentangler import Disentangled, Parting
+from unicode_cmg.methods.dcid.disentangler import Disentangled, Parting, build_critic
 from unicode_cmg.methods.dcid.networks import Decoder
 from unicode_cmg.methods.fcid.config import FCIDConfig
 
@@ -34,7 +34,7 @@ class CoarseStage(Parting):
         self.project = nn.ModuleDict({group: nn.Linear(dim, dim) for group in groups})
         self.general = nn.ModuleDict({group: _encoder(dim) for group in groups})
         self.specific = nn.ModuleDict({group: _encoder(dim) for group in groups})
-        self.critic = nn.ModuleDict({group: CLUB(dim, dim, config.critic_hidden) for group in groups})
+        self.critic = nn.ModuleDict({group: build_critic(config, dim) for group in groups})
         self.decoder = nn.ModuleDict({m: Decoder(config, ModalityConfig(dim=dim)) for m in self._group_of})
 
     def part(

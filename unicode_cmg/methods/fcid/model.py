@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -18,7 +18,7 @@ from unicode_cmg.errors import InputError, unknown
 from unicode_cmg.methods.base import Method, prefixed, with_parameters
 from unicode_cmg.methods.dcid.disentangler import Disentangled, Disentangler, Draws
 from unicode_cmg.methods.dcid.layer import code_matching, commitment_losses
-from unicode_cmg.methods.dcid.networks import Context, GeneralEncoder
+from unicode_cmg.methods.dcid.networks import FrontEnd, GeneralEncoder
 from unicode_cmg.methods.fcid.coarse import CoarseStage, clip_mean
 from unicode_cmg.methods.fcid.config import FCIDConfig
 
@@ -76,7 +76,7 @@ class FCID(Method[FCIDRepresentation]):
 
     def __init__(self, config: FCIDConfig) -> None:
         super().__init__(config)
-        self.context = Context(config.modalities)
+        self.front = FrontEnd(config.modalities, standardize=config.standardize)
         self.general = nn.ModuleDict({m: GeneralEncoder(config, s) for m, s in config.modalities.items()})
         self.fine = Disentangler(config, {m: config.modalities[m] for m in config.fine})
         self.coarse = CoarseStage(config)
@@ -89,6 +89,10 @@ class FCID(Method[FCIDRepresentation]):
             revive_noise=config.revive_noise,
         )
 
+    def fit_inputs(self, batches: Iterable[FeatureBatch]) -> None:
+        """Statistics of the features, if the config says `standardize`."""
+        self.front.fit(batches)
+
     def represent(self, batch: FeatureBatch) -> FCIDRepresentation:
         """One pass of all encoders and the quantizer.
 
@@ -97,7 +101,7 @@ class FCID(Method[FCIDRepresentation]):
         Raises:
             InputError: A modality is missing or unknown, or its features do not fit the config.
         """
-        inputs, masks = self.context.read_batch(batch, aligned=self.config.fine)
+        inputs, masks = self.front.read_batch(batch, aligned=self.config.fine)
         steps = {m: self.general[m](x, masks[m]) for m, x in inputs.items()}
         halves = self.fine.part(inputs, steps, masks), self.coarse.part(steps, masks)
         coded = halves[1] if self.config.coarse else halves[0]
@@ -136,7 +140,7 @@ class FCID(Method[FCIDRepresentation]):
         draws = self._draw(len(batch), r, generator) if draws is None else draws
         codes = {m: q.codes for m, q in r.quantized.items()}
         decoded = r.fine.general if self.config.coarse else codes
-        targets = self.context.targets(r.fine.inputs, constant=self.config.detach_context)
+        targets = self.front.targets(r.fine.inputs, constant=self.config.detach_context)
         reconstruction = self.fine.reconstruction_losses(r.fine, decoded, targets)
         club = self.fine.club_losses(r.fine, r.fine.general, draws.permutations)
         return {
@@ -174,7 +178,7 @@ class FCID(Method[FCIDRepresentation]):
         encoders = (self.general, self.fine.specific, self.coarse.project, self.coarse.general)
         return with_parameters(
             {
-                "context": self.context,
+                "context": self.front,
                 "encoder": nn.ModuleList([*encoders, self.coarse.specific, self.codebook]),
                 "cpc": self.fine.cpc,
                 "decoder": nn.ModuleList([self.fine.decoder, self.coarse.decoder]),
@@ -248,7 +252,7 @@ class FCID(Method[FCIDRepresentation]):
         """
         found = {}
         if modality in self.config.fine:
-            found["fine"] = self.fine.specific_steps(modality, self.context.read(modality, features, mask))
+            found["fine"] = self.fine.specific_steps(modality, self.front.read(modality, features, mask))
         if self.config.coarse:
             found["coarse"] = self.coarse.specific_steps(modality, self._steps(modality, features, mask))
         return found
@@ -264,7 +268,7 @@ class FCID(Method[FCIDRepresentation]):
         mask: Bool[Tensor, "batch time"] | None,
     ) -> Float[Tensor, "batch time dim"]:
         """General features of every step."""
-        inputs = self.context.read(modality, features, mask)
+        inputs = self.front.read(modality, features, mask)
         steps: Tensor = self.general[modality](inputs, mask)
         return steps
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import ClassVar, cast
 
 import torch
@@ -15,7 +15,7 @@ from unicode_cmg.errors import InputError
 from unicode_cmg.methods.base import Method, with_parameters
 from unicode_cmg.methods.dcid import Draws, LayerRepresentation, ModalityConfig
 from unicode_cmg.methods.dcid.layer import DisentanglingLayer
-from unicode_cmg.methods.dcid.networks import Context
+from unicode_cmg.methods.dcid.networks import FrontEnd
 from unicode_cmg.methods.hdcid.config import HDCIDConfig
 from unicode_cmg.methods.hdcid.standardizer import Standardizer
 
@@ -42,14 +42,14 @@ class HDCID(Method[tuple[LayerRepresentation, ...]]):
 
     def __init__(self, config: HDCIDConfig) -> None:
         super().__init__(config)
-        self.context = Context(config.modalities)
+        self.front = FrontEnd(config.modalities, standardize=config.standardize)
         layers = [DisentanglingLayer(config, config.modalities)]
         between: list[nn.ModuleDict] = []
         while len(layers) < config.code_layers:
             widths = layers[-1].summary_dims()
             scaled = widths.items() if config.standardize_deeper else ()
             between.append(nn.ModuleDict({m: Standardizer(width) for m, width in scaled}))
-            layers.append(DisentanglingLayer(config, {m: ModalityConfig(dim=w) for m, w in widths.items()}))
+            layers.append(DisentanglingLayer(config, deeper_modalities(config, widths)))
         self.layers, self.between = nn.ModuleList(layers), nn.ModuleList(between)
         self._joined = len(layers)
 
@@ -73,13 +73,17 @@ class HDCID(Method[tuple[LayerRepresentation, ...]]):
         """As the config says."""
         return self.config.repeat_encoding
 
+    def fit_inputs(self, batches: Iterable[FeatureBatch]) -> None:
+        """Statistics of the features, if the config says `standardize`."""
+        self.front.fit(batches)
+
     def represent(self, batch: FeatureBatch) -> tuple[LayerRepresentation, ...]:
         """One pass of all encoders and quantizers, layer by layer; resting layers are left out.
 
         Raises:
             InputError: A modality is missing or unknown, or its features do not fit the config.
         """
-        inputs, masks = self.context.read_batch(batch)
+        inputs, masks = self.front.read_batch(batch)
         running = self._layers()[: self._joined if self.config.waiting_code_layers == "rest" else None]
         representations = [running[0].represent(inputs, masks)]
         for k, layer in enumerate(running[1:]):
@@ -88,11 +92,11 @@ class HDCID(Method[tuple[LayerRepresentation, ...]]):
         return tuple(representations)
 
     def critic_losses(self, representation: tuple[LayerRepresentation, ...]) -> dict[str, Float[Tensor, ""]]:
-        """Negative log-likelihood log q(zbar^m | zhat^m) of each critic of the layers that have joined."""
+        """Negative log-likelihood log q(zbar^m | z^m) of each critic of the layers that have joined."""
         return {
             _term(f"critic/{m}", k): loss
             for k, (layer, r) in enumerate(zip(self._layers()[: self._joined], representation, strict=False))
-            for m, loss in layer.critic_losses(r, r.codes).items()
+            for m, loss in layer.critic_losses(r, layer.club_input(r)).items()
         }
 
     def training_losses(
@@ -151,7 +155,7 @@ class HDCID(Method[tuple[LayerRepresentation, ...]]):
         """The groups whose gradients the released code clips one by one."""
         return with_parameters(
             {
-                "context": self.context,
+                "context": self.front,
                 "encoder": nn.ModuleList(layer.encoders() for layer in self._layers()),
                 **{f"cpc/layer{k}": layer.cpc for k, layer in enumerate(self._layers())},
                 "decoder": nn.ModuleList(layer.decoder for layer in self._layers()),
@@ -183,7 +187,7 @@ class HDCID(Method[tuple[LayerRepresentation, ...]]):
             InputError: The modality or a code layer is unknown, or the features do not fit the config.
         """
         chosen = tuple(range(len(self.layers))) if code_layers is None else self._known(code_layers)
-        inputs = self.context.read(modality, features, mask)
+        inputs = self.front.read(modality, features, mask)
         encodings: dict[int, Encoding] = {}
         for k, layer in enumerate(self._layers()[: max(chosen) + 1]):
             if k in chosen:
@@ -204,7 +208,7 @@ class HDCID(Method[tuple[LayerRepresentation, ...]]):
         mask: Bool[Tensor, "batch time"] | None = None,
     ) -> dict[str, Float[Tensor, "batch time _"]]:
         """Code layer -> zbar of one modality in it; arguments and errors are those of `Model.specific`."""
-        inputs, found = self.context.read(modality, features, mask), {}
+        inputs, found = self.front.read(modality, features, mask), {}
         for k, layer in enumerate(self._layers()):
             found[f"layer{k}"] = layer.specific_steps(modality, inputs)
             if k < len(self.between):
@@ -232,7 +236,7 @@ class HDCID(Method[tuple[LayerRepresentation, ...]]):
 
     def _targets(self, k: int, r: LayerRepresentation) -> Mapping[str, Float[Tensor, "batch time ..."]]:
         if k == 0:
-            return self.context.targets(r.inputs, constant=self.config.detach_context)
+            return self.front.targets(r.inputs, constant=self.config.detach_context)
         return {m: x.detach() for m, x in r.inputs.items()} if self.config.detach_deeper else r.inputs
 
     def _known(self, layers: Sequence[int]) -> tuple[int, ...]:
@@ -243,6 +247,14 @@ class HDCID(Method[tuple[LayerRepresentation, ...]]):
                 expected=f"one or more different of {', '.join(map(str, range(len(self.layers))))}",
             )
         return tuple(layers)
+
+
+def deeper_modalities(config: HDCIDConfig, widths: Mapping[str, int]) -> dict[str, ModalityConfig]:
+    """What enters a deeper layer: one vector a step, at the times of the modality it came from."""
+    return {
+        m: ModalityConfig(dim=width, window=config.modalities[m].window, aligned=config.modalities[m].aligned)
+        for m, width in widths.items()
+    }
 
 
 def _term(name: str, layer: int) -> str:
