@@ -611,10 +611,13 @@ def evaluate(
         code_layers=None if code_layers is None else console.names_in(code_layers),
         exclude=exclude or (),
     )
-    results = []
+    results, unwritten = [], None
     for result in found:
         if to is not None:
-            write_json(to / file_name(result) if several else to, result.to_json())
+            try:
+                write_json(to / file_name(result) if several else to, result.to_json())
+            except InputError as error:  # the numbers took long: they are printed first
+                unwritten = error
         if several and not as_json:
             console.show(result.table(printed=printed) + "\n")
         results.append(result)
@@ -624,6 +627,8 @@ def evaluate(
             results[0].table(printed=printed),
             as_json,
         )
+    if unwritten is not None:
+        raise unwritten
 
 
 @app.command()
@@ -669,7 +674,9 @@ def encode(
     """
     from unicode_cmg.data import FeatureStore
     from unicode_cmg.encoding import encode_store
+    from unicode_cmg.files import check_writable
 
+    check_writable(to)
     written = encode_store(
         _load(checkpoint, merge),
         FeatureStore.open(features),
@@ -708,9 +715,12 @@ def codes(
     shows. With a data set in the AVE layout in place of a feature store, codes are compared with its classes.
     """
     from unicode_cmg.data.labelled import LabelledClips, open_clips, open_events
+    from unicode_cmg.files import check_writable
     from unicode_cmg.inspect.codes.describe import codes_folder, write_codes
 
     to = codes_folder(checkpoint) if to is None else to
+    if not to.is_file():
+        check_writable(to / "codes.json")
     clips = open_clips(features, split)
     found = write_codes(
         _load(checkpoint, merge),

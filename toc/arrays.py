@@ -17,11 +17,17 @@ _BLOCK_VALUES = 1 << 17  # float64 values of one block: 1 MiB, so that a block s
 _ROUNDING = 1e-12  # differences of this share of a code's length are rounding errors of float64
 
 
+_LONGEST = 1000  # characters of a message; a value from a file can be endless
+
+
 class CodebookError(ValueError):
     """A codebook, or an option of a function of this package, is wrong; the message is one line."""
 
     def __init__(self, message: str) -> None:
-        super().__init__(" ".join(message.split()))
+        text = " ".join(message.split())
+        super().__init__(
+            text if len(text) <= _LONGEST else f"{text[: _LONGEST // 2]} ... {text[-_LONGEST // 3 :]}"
+        )
 
 
 def without_torch(values: Any) -> Any:

@@ -146,8 +146,9 @@ def parse_yaml(text: str, *, where: object) -> Any:
             aliases expand to an enormous value.
     """
     # _Loader is a SafeLoader: it builds plain values only
-    loader = _Loader(text)
+    loader = None
     try:
+        loader = _Loader(text)
         node = loader.get_single_node()
         if node is None:
             return None
@@ -167,7 +168,8 @@ def parse_yaml(text: str, *, where: object) -> Any:
     except (ValueError, OverflowError, AttributeError) as error:  # of a date, a number or a text
         raise InputError(f"a value cannot be read ({error})", where=where) from None
     finally:
-        loader.dispose()
+        if loader is not None:
+            loader.dispose()
 
 
 def _check_size(root: yaml.Node, where: object) -> None:

@@ -23,6 +23,14 @@ def printable(text: str) -> str:
     return _STEERING.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
+_LONGEST = 1000
+
+
+def _shortened(text: str) -> str:
+    """A text without its middle, if a value from a file has made it endless."""
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST // 2]} ... {text[-_LONGEST // 3 :]}"
+
+
 class InputError(Exception):
     """Something the user gave is wrong; the command line prints the message and exits with code 2.
 
@@ -47,7 +55,7 @@ class InputError(Exception):
             message += f"; expected {expected}"
         if fix is not None:
             message += f"; {fix}"
-        super().__init__(printable(" ".join(message.split())))
+        super().__init__(printable(_shortened(" ".join(message.split()))))
 
 
 def did_you_mean(name: object, known: Iterable[str]) -> str | None:

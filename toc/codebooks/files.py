@@ -14,6 +14,7 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 
 import numpy as np
@@ -33,7 +34,10 @@ _TYPES = {
 }
 _SMALL, _MOST_INFLATED = 64 << 20, 100  # bytes that may inflate at will, and how far others may
 _LONGEST_HEADER = 100_000_000
-_DAMAGED = (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error, NotImplementedError)
+_DAMAGED = (
+    *(OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error, NotImplementedError),
+    *(SyntaxError, TokenError, TypeError, OverflowError, MemoryError, RecursionError),  # of a header of NumPy
+)
 
 
 @dataclass(frozen=True, eq=False)

@@ -43,6 +43,13 @@ _SIGNS: tuple[tuple[int, bytes, str, str], ...] = (
 _PICKLED = (b"\x80", b"(dp", b"(lp", b"}q", b"]q", b"ccopy_reg\n", b"cnumpy", b"ctorch", b"ccollections\n")
 
 
+def _is_zip(path: Path) -> bool:
+    try:
+        return zipfile.is_zipfile(path)
+    except zipfile.BadZipFile:  # damage that the quick look already stumbles over
+        return False
+
+
 def file_kind(path: Path) -> str:
     """The kind of a file: `SAFETENSORS`, `NPY`, `NPZ`, `TORCH`, `SCRIPT` or `PICKLE`.
 
@@ -55,7 +62,7 @@ def file_kind(path: Path) -> str:
     other = _other_kind(path, head)
     if other is not None:
         raise CodebookError(f"{path}: {other[0]}; expected {READABLE}; {other[1]}")
-    if head.startswith(b"PK\x03\x04") and zipfile.is_zipfile(path):
+    if head.startswith(b"PK\x03\x04") and _is_zip(path):
         return _zip_kind(path)
     if head.startswith(b"\x93NUMPY"):
         return NPY

@@ -185,7 +185,9 @@ def _mapped(path: Path, shape: tuple[int, ...], dtype: str) -> NDArray[Any]:
         array = np.load(path, mmap_mode="c", allow_pickle=False)
     except FileNotFoundError:
         raise InputError("no such file", where=path, expected=f"an array {list(shape)} of {dtype}") from None
-    except (ValueError, EOFError, OSError, SyntaxError, MemoryError, OverflowError):
+    except InputError:
+        raise
+    except Exception:  # its header is a literal of Python, whose parser can fail in many ways
         raise InputError(
             "not a readable .npy file", where=path, fix="it is empty or truncated; write the store again"
         ) from None

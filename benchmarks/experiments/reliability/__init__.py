@@ -1,0 +1,1 @@
+"""What happens to damaged and hostile files, to killed writers, and on a full disk: tried and counted."""
