@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from tiny_models import model_of, values_of
 
 import unicode_cmg
-from toc import load_codebook
+from toc import CodebookError, load_codebook
 from unicode_cmg import available_methods, load_pretrained, save_pretrained
 from unicode_cmg.checkpoints import checkpoint_folders, newest_checkpoint
 from unicode_cmg.checkpoints.native import write_model
@@ -177,6 +177,9 @@ def test_one_flipped_bit_anywhere_is_noticed(model: Any, name: str, tmp_path: Pa
         (tmp_path / "m" / name).write_bytes(damaged)
         with pytest.raises(InputError, match=r"m/(SHA256SUMS|config\.json|model\.safetensors): "):
             load_pretrained(tmp_path / "m")
+        if name != "SHA256SUMS":
+            with pytest.raises(CodebookError, match=r"m/(config\.json|model\.safetensors)|has no tensor"):
+                load_codebook(tmp_path / "m")
     (tmp_path / "m" / name).write_bytes(whole)
     load_pretrained(tmp_path / "m")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -74,10 +75,34 @@ def _open_folder(folder: Path) -> Checkpoint:
     if not file.is_file():
         raise CodebookError(f"{folder}: has {CONFIG} but no weights; expected {WEIGHTS}")
     tensors = read_safetensors(file)
+    _check_sums(folder)
     missing = [key for key in declared.values() if key not in tensors]
     if missing:
         raise CodebookError(f"{file}: has no tensor '{missing[0]}', which {CONFIG} names")
     return Checkpoint("unicode-cmg checkpoint", tensors, declared)
+
+
+def _check_sums(folder: Path) -> None:
+    """Compare the files of a native checkpoint with the SHA-256 that it lists, if it does.
+
+    Raises:
+        CodebookError: One is not the file that was written.
+    """
+    listed = folder / "SHA256SUMS"
+    if not listed.is_file():
+        return
+    try:
+        for line in listed.read_text(encoding="utf-8").splitlines():
+            digest, _, name = line.partition("  ")
+            if name in (CONFIG, WEIGHTS):
+                with (folder / name).open("rb") as file:
+                    if hashlib.file_digest(file, "sha256").hexdigest() != digest:
+                        raise CodebookError(
+                            f"{folder / name}: not the file that was written (its SHA-256 is another than in"
+                            f" {listed.name}); it may have been truncated or edited; copy the folder again"
+                        )
+    except (OSError, UnicodeDecodeError) as error:
+        raise CodebookError(f"{listed}: cannot be read ({error})") from None
 
 
 def _tensors(file: Path) -> dict[str, Stored]:
