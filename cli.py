@@ -457,7 +457,7 @@ def evaluate(
     task: Annotated[
         str,
         typer.Option(
-            metavar="labels|ave|avvp|ave-avvp|ucf-vgg|retrieval|...|all",
+            metavar="labels|zero-shot|ave|avvp|ave-avvp|ucf-vgg|retrieval|...|all",
             help="Task; labels takes labels of your own; all stands for every task whose data are present.",
         ),
     ],
@@ -470,6 +470,14 @@ def evaluate(
             metavar="CSV",
             help="Of labels: table with a row for each clip.",
             show_default="the columns of the store",
+        ),
+    ] = None,
+    texts: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="STORE",
+            help="Of zero-shot and retrieval in a store: feature store of prompts, or of further captions.",
+            show_default="none",
         ),
     ] = None,
     label_column: Annotated[
@@ -595,6 +603,7 @@ def evaluate(
         skipped=lambda name, why: console.say(f"{name}: skipped, {why}"),
         task_options=console.given(
             labels=labels,
+            texts=texts,
             label_column=None if label_column is None else console.names_in(label_column),
             kind=kind,
             split_column=split_column,

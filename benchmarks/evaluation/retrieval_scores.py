@@ -9,15 +9,18 @@ import numpy as np
 import torch
 from jaxtyping import Float64, Int64
 from torch import Tensor
+from torch.nn import functional
 
 from benchmarks.evaluation.direction_rows import code_permutations, direction_result, measure, measures_of
 from benchmarks.evaluation.directions import Direction
 from benchmarks.evaluation.metrics import means_over_clips
 from benchmarks.evaluation.ranking import Ranking, pooled, rank, released_ranks
 from benchmarks.evaluation.scoring import EncodedTask, Scored
+from unicode_cmg.errors import InputError
 from unicode_cmg.results import DirectionResult
 
 _METRIC, _DEPTHS, _PLACE = "R@10", (10, 1, 5), "mean rank"
+_ACCURACY = "accuracy"
 
 
 def retrieval_scores(task: EncodedTask, *, released: bool = False) -> Scored:
@@ -28,6 +31,33 @@ def retrieval_scores(task: EncodedTask, *, released: bool = False) -> Scored:
         released: Places as the released script finds them, instead of what is expected of tied candidates.
     """
     return Scored(tuple(_direction(task, pair, released=released) for pair in task.pairs))
+
+
+def class_scores(task: EncodedTask) -> Scored:
+    """Accuracy in percent of naming the most similar class, expected over tied classes.
+
+    A class is the mean of the vectors of its prompts, the rows of the target modality; labels of all rows are
+    classes.
+    """
+    rows = []
+    for pair in task.pairs:
+        clips, prompts = (_side(task, m, rename=m == pair.target) for m in pair)
+        vectors = prompts.vectors[prompts.which]
+        member = prompts.items[None] == torch.arange(len(task.classes), device=vectors.device)[:, None]
+        classes = functional.normalize(member.double() @ vectors / member.sum(dim=1, keepdim=True), dim=1)
+        table = clips.vectors @ classes.T
+        which, numbers = clips.which, torch.arange(len(classes), device=vectors.device)
+        ranking = rank(lambda some, t=table, w=which: t[w[some]], clips.items, numbers)  # type: ignore[misc]
+        found = {_ACCURACY: 100 * ranking.within(1)[None]}
+        measures = measures_of(
+            lambda weights, f=found: means_over_clips(f, weights),  # type: ignore[misc]
+            task.bootstrap,
+            len(which),
+            which.device,
+            {_ACCURACY: 100.0 / len(classes)},
+        )
+        rows.append(direction_result(pair, _ACCURACY, measures))
+    return Scored(tuple(rows))
 
 
 @dataclass(frozen=True)
@@ -47,6 +77,12 @@ class _Side:
 
 def _direction(task: EncodedTask, pair: Direction, *, released: bool) -> DirectionResult:
     queries, candidates = (_side(task, m, rename=m == pair.target) for m in pair)
+    answerable = torch.isin(queries.items, candidates.items)
+    if not answerable.any():
+        raise InputError(
+            f"no item has both {pair.source} and {pair.target}", where=f"direction {pair}", fix="leave it out"
+        )
+    queries = _Side(queries.vectors, queries.which[answerable], queries.items[answerable])
     if released:
         found = _released(queries, candidates)
     else:

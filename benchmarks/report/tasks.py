@@ -16,13 +16,15 @@ _DATA_SETS = {
     "ave-avvp": ("AVE to AVVP", "trained on the events of one data set, tested on another"),
     "ucf-vgg": ("UCF101 and VGGSound", "seen in one data set, heard in another"),
     "labels": ("Your labels", "what heads learn of them in one modality, tested in another"),
+    "zero-shot": ("Zero-shot classes", "which prompt is the clip most similar to?"),
+    "retrieval-store": ("Your clips", "find the same clip in another modality"),
     "retrieval-clotho": ("Clotho", "find the sound to a caption"),
     "retrieval-coco": ("MSCOCO", "find the picture to a caption"),
     "retrieval-flickr-sound": ("FlickrSound", "find the picture to a sound"),
     "retrieval-msvd": ("MSVD", "find the clip to a caption"),
     "retrieval-valor": ("VALOR", "find the clip to a caption"),
 }
-RETRIEVAL = ("R@1", "R@5", "R@10", "median rank", "mean rank")
+RETRIEVAL = ("accuracy", "R@1", "R@5", "R@10", "median rank", "mean rank")
 """The measures of retrieval, in the order of the columns."""
 
 

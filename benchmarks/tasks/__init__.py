@@ -11,6 +11,7 @@ from benchmarks.tasks.ave_avvp import AVEAVVPTask
 from benchmarks.tasks.avvp import AVVPTask
 from benchmarks.tasks.base import Task
 from benchmarks.tasks.labels import LabelsTask
+from benchmarks.tasks.own_retrieval import StoreRetrievalTask, ZeroShotTask
 from benchmarks.tasks.retrieval import (
     ClothoTask,
     COCOTask,
@@ -27,7 +28,8 @@ GROUP = "unicode_cmg.tasks"
 """The group of entry points under which a package offers tasks: `NAME = "module:Class"`."""
 
 _RETRIEVAL: tuple[type[RetrievalTask], ...] = (ClothoTask, COCOTask, FlickrSoundTask, MSVDTask, ValorTask)
-_CLASSES: tuple[type[Task], ...] = (AVETask, AVVPTask, AVEAVVPTask, UCFVGGTask, *_RETRIEVAL, LabelsTask)
+_OWN: tuple[type[Task], ...] = (LabelsTask, ZeroShotTask, StoreRetrievalTask)
+_CLASSES: tuple[type[Task], ...] = (AVETask, AVVPTask, AVEAVVPTask, UCFVGGTask, *_RETRIEVAL, *_OWN)
 _OURS = {task.name: task for task in _CLASSES}
 
 
@@ -46,16 +48,18 @@ def available_protocols(task: str) -> tuple[str, ...]:
 
 
 def resolve_task(name: str, data_root: str | Path) -> str:
-    """The task of that name; "retrieval" stands for the one set that is in the folder.
+    """The task of that name; "retrieval" stands for the one set that is in the folder, or the store
+    that the folder is.
 
     Raises:
         InputError: "retrieval", and there is none or several.
     """
     if name != "retrieval":
         return name
-    found = [task for task in _RETRIEVAL if _readable(task, Path(data_root))]
+    searched: tuple[type[Task], ...] = (*_RETRIEVAL, StoreRetrievalTask)
+    found = [task for task in searched if _readable(task, Path(data_root))]
     if len(found) != 1:
-        sets = ", ".join(task.name for task in found or _RETRIEVAL)
+        sets = ", ".join(task.name for task in found or searched)
         raise InputError(
             f"{len(found)} retrieval sets" if found else "no retrieval set",
             where=data_root,

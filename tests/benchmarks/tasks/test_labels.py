@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tiny_ave import CLASSES, tiny_model
+from tiny_ave import CLASSES, DIM, centres, tiny_model, turns
 from tiny_labels import CLIPS, ids, kinds, lengths, names, write_csv, write_tiny_store
 
 from benchmarks import HeadConfig, TaskResult, evaluate
 from benchmarks.tasks import read_task
 from benchmarks.tasks.labels import LabelsTask
+from unicode_cmg.data import FeatureStore
 from unicode_cmg.errors import InputError
 
 FAST = HeadConfig(lr=0.03, epochs=15, batch_size=16)
@@ -255,3 +256,53 @@ def test_options_of_labels_are_refused_by_other_tasks(ave: Path) -> None:
         read_task("ave", ave, labels="x.csv")
     with pytest.raises(InputError, match="a folder beside an open task"):
         evaluate(tiny_model(), read_task("ave", ave), ave)
+
+
+@pytest.fixture(scope="module")
+def texts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two prompts of each class, which are also captions of some clips."""
+    rng, path = np.random.default_rng(9), tmp_path_factory.mktemp("own") / "texts"
+    codes = 4 * np.repeat(np.arange(4), 2) + rng.integers(0, 4, 8)
+    points = (centres()[codes] + 0.02 * rng.normal(size=(8, DIM))) @ turns()["text"]
+    columns = {
+        "label": np.repeat(CLASSES, 2).tolist(),
+        "clip": [f"clip{row}" for row in (0, 4, 1, 5, 2, 6, 3, 7)],
+    }
+    FeatureStore.write(
+        path, {"text": points[:, None].astype(np.float32)}, [f"p{k}" for k in range(8)], columns=columns
+    )
+    return path
+
+
+def test_classes_are_named_by_their_prompts(store: Path, texts: Path) -> None:
+    found = evaluate(tiny_model(), read_task("zero-shot", store, texts=texts))
+    assert [(row.source, row.target) for row in found.directions] == [("video", "text"), ("audio", "text")]
+    for row in found.directions:
+        assert row.metric == "accuracy"
+        assert row.mean > 95
+        assert row.constant == 25.0
+        assert row.interval is not None
+    renamed = evaluate(tiny_model(), read_task("zero-shot", store, texts=texts), permute_codes_seed=1)
+    assert renamed.directions[0].mean < 80
+    with pytest.raises(InputError, match=r"no prompts.*--texts"):
+        read_task("zero-shot", store)
+
+
+def test_a_class_without_prompt_is_named(store: Path, texts: Path, tmp_path: Path) -> None:
+    file = write_csv(tmp_path / "x.csv", {"label": ["sea" if name == "dog" else name for name in names()]})
+    with pytest.raises(InputError, match="1 of 4 classes have no prompt: sea"):
+        read_task("zero-shot", store, texts=texts, labels=file)
+
+
+def test_clips_are_retrieved_with_several_texts_each(store: Path, texts: Path) -> None:
+    found = evaluate(tiny_model(), "retrieval", store)
+    assert (found.task, len(found.directions)) == ("retrieval-store", 6)
+    row = found.direction("video", "text")
+    assert row.others["mean rank"].mean < row.others["mean rank"].constant
+    assert (
+        "40 of 120 clips have no text and are left out where it is searched or asked for." in found.data.notes
+    )
+    task = read_task("retrieval-store", store, texts=texts)
+    some = evaluate(tiny_model(), task, directions=["text->video", "video->text"])
+    assert some.data.counts == {"test text": 8, "test video": CLIPS}
+    assert some.direction("text", "video").others["mean rank"].mean < 40
