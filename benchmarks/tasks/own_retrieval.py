@@ -49,8 +49,8 @@ class StoreTask(Task):
     held_out_splits: ClassVar[tuple[str, ...]] = ("test",)
 
     stores: Mapping[str, FeatureStore]
-    there: Mapping[str, Rows]
-    about: Mapping[str, Int64[np.ndarray, " rows"]]
+    there: Mapping[str, Int64[np.ndarray, " _"]]
+    about: Mapping[str, Int64[np.ndarray, " _"]]
     notes: tuple[str, ...]
 
     def remarks(self) -> tuple[str, ...]:
