@@ -1,4 +1,4 @@
-"""A store written, trained on, encoded, imported and exported, and how much memory that takes.
+"""A store written, trained on and encoded, and how much memory that takes.
 
 Run as a program with a folder to use, a number of clips and the share of them to train on. It prints, as
 JSON, megabytes of features, and the most anonymous memory in each stage.
@@ -16,8 +16,6 @@ import numpy as np
 
 from unicode_cmg.checkpoints import load_pretrained
 from unicode_cmg.data import FeatureStore
-from unicode_cmg.data.export import export_store
-from unicode_cmg.data.importing import import_features
 from unicode_cmg.encoding import encode_store
 from unicode_cmg.training import PretrainConfig, fit
 
@@ -63,14 +61,10 @@ def run(folder: Path, clips: int, fraction: float, enter: Callable[[str], object
     }
     enter("train")
     result = fit(PretrainConfig.parse(config, where="memory"), folder / "run", progress=False)
+    enter("encode")
     model = load_pretrained(result.model)
-    encode_store(
-        model, FeatureStore.open(folder / "store"), folder / "codes.parquet", batch_size=16, progress=False
-    )
-    enter("import")
-    import_features(folder / "store", folder / "aligned", align_to={"audio": 5})
-    enter("export")
-    export_store(folder / "store", folder / "parquet")
+    store = FeatureStore.open(folder / "store")
+    encode_store(model, store, folder / "codes.parquet", batch_size=16, progress=False)
 
 
 def main() -> None:

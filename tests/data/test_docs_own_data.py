@@ -26,7 +26,7 @@ def test_own_data_go_from_files_to_a_report(
     for script in blocks("python"):
         exec(compile(script, "own-data.md", "exec"), {})
     printed = []
-    for line in "".join(blocks("sh")).splitlines():
+    for line in "".join(blocks("sh")).replace("\\\n", " ").splitlines():
         command, *target = line.split(" > ")
         capfd.readouterr()
         assert cli.run(shlex.split(command)[1:]) == 0, line
