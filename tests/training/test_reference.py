@@ -82,7 +82,7 @@ def test_the_page_is_what_the_command_writes_and_has_a_section_for_each_method_a
 @pytest.mark.parametrize("section", SECTIONS)
 def test_a_complete_configuration_has_the_listed_settings_with_the_listed_defaults(section: str) -> None:
     rows = table(section)
-    for fidelity in ("corrected", "released"):
+    for fidelity in ("corrected", "released", "paper"):
         settings = complete(section, *([f"fidelity={fidelity}"] if section.startswith("Method") else []))
         assert list(rows) == list(settings)
         for key, (default, _) in rows.items():

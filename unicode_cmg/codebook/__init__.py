@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from unicode_cmg.codebook.config import CodebookConfig, build_quantizer
+from unicode_cmg.codebook.config import CodebookConfig, Fidelity, build_quantizer
 from unicode_cmg.codebook.finite_scalar import FiniteScalar
 from unicode_cmg.codebook.quantizer import Lookup, Quantized, Quantizer, squared_distances
 from unicode_cmg.codebook.released_rule import ReleasedSharedCodebook
@@ -19,6 +19,7 @@ from unicode_cmg.codebook.usage import (
 
 __all__ = [
     "CodebookConfig",
+    "Fidelity",
     "FiniteScalar",
     "Lookup",
     "Quantized",

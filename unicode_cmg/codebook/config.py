@@ -17,6 +17,9 @@ from unicode_cmg.codebook.shared import SharedCodebook
 from unicode_cmg.config import Config
 from unicode_cmg.errors import InputError
 
+Fidelity = Literal["corrected", "released", "paper"]
+"""Ours, as in the released code, or as printed in the papers."""
+
 
 class CodebookConfig(Config):
     """The discrete space all modalities share."""
@@ -32,8 +35,10 @@ class CodebookConfig(Config):
     levels: tuple[int, ...] | None = Field(
         default=None, description="`fsq`: levels of each scalar; their product takes the place of `num_codes`"
     )
-    rule: Literal["corrected", "released"] | None = Field(
-        default=None, description="update rule of the codebook; null: as `fidelity`"
+    rule: Fidelity | None = Field(
+        default=None,
+        description="update rule of the codebook; `paper` is the corrected rule, under which each modality "
+        "chooses for itself unless `assignment` says otherwise; null: as `fidelity`",
     )
     decay: float = Field(default=0.99, gt=0, lt=1, description="decay of the moving averages")
     own_weight: float = Field(
@@ -90,7 +95,7 @@ def build_quantizer(
     num_codes: int,
     dim: int,
     modalities: Sequence[str],
-    rule: Literal["corrected", "released"],
+    rule: Fidelity,
     revive_noise: tuple[float, float] = (-1 / 1024, 1 / 1024),
     free: Collection[str] = (),
 ) -> Quantizer:
@@ -110,7 +115,8 @@ def build_quantizer(
     """
     if config.quantizer == "fsq":
         return FiniteScalar(config.levels or (), dim)
-    released = (config.rule or rule) == "released"
+    rule = config.rule or rule
+    released = rule == "released"
     if released and config.init == "data":
         raise InputError(
             "'init' is data under the released rule",
@@ -125,7 +131,7 @@ def build_quantizer(
             if config.assignment == "joint"
             else f"'separation' is {config.separation}",
             where="codebook",
-            expected="quantizer: mm_ema, rule: corrected and an own_weight below 1 with it",
+            expected="quantizer: mm_ema, rule: corrected or paper, and an own_weight below 1 with it",
         )
     kind: Callable[..., SharedCodebook] = (
         partial(ReleasedSharedCodebook, revive_noise=revive_noise)
@@ -133,7 +139,7 @@ def build_quantizer(
         else partial(
             SharedCodebook,
             init=config.init,
-            assignment="own" if alone else config.assignment or "joint",
+            assignment=config.assignment or ("own" if alone or rule == "paper" else "joint"),
             free=free,
             separation=config.separation,
         )

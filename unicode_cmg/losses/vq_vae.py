@@ -39,20 +39,22 @@ def commitment_loss(
     *,
     own_weight: float = 0.25,
     cross_weight: float = 0.125,
+    each: bool = False,
     masks: Mapping[str, Bool[Tensor, "batch _"]] | None = None,
 ) -> dict[str, Float[Tensor, ""]]:
     """`own MSE(z^m, sg[e^m]) + cross mean_{n != m} MSE(z^m, sg[e^n])` by modality m (DCID paper eq. 8).
 
     A cross term is the mean over the steps that both modalities have, and 0 where they have none together.
 
-    The defaults are the paper's with beta = 0.25: beta and beta / 2. The released code has 0.5 and 0.25, the
-    latter also shared equally by the other modalities.
+    The defaults are the paper's for two modalities with beta = 0.25: beta and beta / 2. The released code has
+    0.5 and 0.25, the latter shared equally by the other modalities too.
 
     Args:
         features: `[B, T, D]` by modality, before quantization.
         codewords: `[B, T, D]` by modality, what each step was quantized to; no gradient flows into them.
         own_weight: Weight of the modality's own codewords.
         cross_weight: Weight of the other modalities' codewords at the same step, all of them together.
+        each: Whether each other modality has this weight; the mean above is then a sum.
         masks: `[B, T]` by modality, True where a step is real.
 
     Raises:
@@ -67,6 +69,7 @@ def commitment_loss(
     for m, z in features.items():
         loss = own_weight * reconstruction_loss(z, codewords[m].detach(), masks.get(m))
         others = [n for n in features if n != m] if cross_weight else []
+        weight = cross_weight if each else cross_weight / max(1, len(others))
         for n in others:
             if codewords[n].shape != z.shape:
                 raise InputError(
@@ -76,6 +79,6 @@ def commitment_loss(
                     fix="align them, or set cross_weight to 0",
                 )
             both = in_both(masks.get(m), masks.get(n))
-            loss = loss + cross_weight / len(others) * reconstruction_loss(z, codewords[n].detach(), both)
+            loss = loss + weight * reconstruction_loss(z, codewords[n].detach(), both)
         losses[m] = loss
     return losses

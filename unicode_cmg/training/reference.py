@@ -47,7 +47,7 @@ def reference() -> str:
 
 def _table(model: type[BaseModel]) -> str:
     lines = ["| key | default | meaning |", "| --- | --- | --- |"]
-    switches: Mapping[str, tuple[Any, Any]] = getattr(model, "switches", {})
+    switches: Mapping[str, tuple[Any, Any, Any]] = getattr(model, "switches", {})
     for key, field in _leaves(model):
         options = zip(FIDELITIES, switches.get(key, ()), strict=False)
         chosen = [f"{_written(value)} ({fidelity})" for fidelity, value in options]

@@ -92,6 +92,8 @@ FIXED: Mapping[str, Any] = {
     "pooling": "sum",
     "relu_skip": True,
     "club_summary": "learned",
+    "cpc_layers": 2,
+    "cpc_horizon": 1,
     "heads": 4,
     "transformer_layers": 2,
 }

@@ -8,10 +8,9 @@ from typing import Any, ClassVar, Literal, get_args
 from pydantic import Field, field_validator, model_validator
 
 from unicode_cmg.batch import can_name_module
-from unicode_cmg.codebook import CodebookConfig
+from unicode_cmg.codebook import CodebookConfig, Fidelity
 from unicode_cmg.config import Config
 
-Fidelity = Literal["corrected", "released"]
 FIDELITIES: tuple[Fidelity, ...] = get_args(Fidelity)
 
 
@@ -69,25 +68,29 @@ class DCIDConfig(Config):
     """Sizes and switches of DCID; the defaults of the sizes are those of the papers.
 
     Attributes:
-        switches: What `fidelity: corrected` and `fidelity: released` set where the config says nothing else;
-            see docs/reference/deviations.md.
+        switches: What `fidelity: corrected`, `released` and `paper` set, in this order, where the config says
+            nothing else; see docs/reference/deviations.md.
     """
 
-    switches: ClassVar[Mapping[str, tuple[Any, Any]]] = {
-        "pooling": ("conv", "sum"),
-        "relu_skip": (False, True),
-        "standardize": (True, False),
-        "cpc_normalize": ("target", "prediction"),
-        "cpc_steps": ("all", "one"),
-        "cpc_negatives": ("steps", "clips"),
-        "club_form": ("scale_free", "released"),
-        "club_input": ("general", "code"),
-        "club_gradient": ("specific", "both"),
-        "club_summary": ("mean", "learned"),
-        "cmcm_form": ("corrected", "released"),
-        "commitment_own": (0.25, 0.5),
-        "commitment_cross": (0.125, 0.25),
-        "detach_context": (True, False),
+    switches: ClassVar[Mapping[str, tuple[Any, Any, Any]]] = {
+        "pooling": ("conv", "sum", "attention"),
+        "relu_skip": (False, True, False),
+        "standardize": (True, False, False),
+        "cpc_normalize": ("target", "prediction", "target"),
+        "cpc_steps": ("all", "one", "one"),
+        "cpc_negatives": ("steps", "clips", "clips"),
+        "cpc_layers": (2, 2, 1),
+        "cpc_self_weight": (0.1, 0.1, 0.0),
+        "club_form": ("scale_free", "released", "paper"),
+        "club_input": ("general", "code", "general"),
+        "club_gradient": ("specific", "both", "both"),
+        "club_negatives": ("permutation", "permutation", "all"),
+        "club_summary": ("mean", "learned", "mean"),
+        "cmcm_form": ("corrected", "released", "corrected"),
+        "commitment_own": (0.25, 0.5, 0.25),
+        "commitment_cross": (0.125, 0.25, 0.125),
+        "commitment_each": (False, False, True),
+        "detach_context": (True, False, True),
     }
 
     modalities: dict[str, ModalityConfig] = Field(
@@ -116,7 +119,9 @@ class DCIDConfig(Config):
     )
     codebook: CodebookConfig = Field(default=CodebookConfig(), description="the shared codebook")
     fidelity: Fidelity = Field(
-        default="corrected", description="preset of the switches below: our corrections, or as released"
+        default="corrected",
+        description="preset of the switches below: our corrections, the released code, or what the papers "
+        "print",
     )
     pooling: Literal["conv", "attention", "sum"] = Field(description="how a general encoder pools a grid")
     relu_skip: bool = Field(
@@ -137,6 +142,18 @@ class DCIDConfig(Config):
         description="negatives of CPC: other clips, as in the papers, or the other steps of the same clip "
         "too, between modalities that are `aligned`"
     )
+    cpc_layers: int = Field(
+        ge=1, le=16, description="layers of the LSTMs whose contexts CPC predicts from; the papers have one"
+    )
+    cpc_horizon: int = Field(
+        default=1,
+        ge=1,
+        description="how many steps ahead CPC predicts, R; the papers do not print it, and 1 is as released",
+    )
+    cpc_self_weight: float = Field(
+        ge=0,
+        description="weight of predicting a modality from its own past; 0, as in the papers, leaves it out",
+    )
     club_form: Literal["scale_free", "paper", "released"] = Field(
         description="form of the CLUB estimate; `scale_free` is that of the paper on standardized inputs, "
         "per channel"
@@ -148,6 +165,10 @@ class DCIDConfig(Config):
         description="what CLUB trains: the specific encoders alone, or the general encoders too, as in the "
         "papers"
     )
+    club_negatives: Literal["permutation", "all"] = Field(
+        description="negatives of CLUB: one clip for each, by a random permutation of the batch, or all "
+        "clips, as in the papers"
+    )
     club_summary: Literal["mean", "learned"] = Field(
         description="what CLUB sees of specific features on a grid: their mean, or the output of a network on"
         " them"
@@ -157,7 +178,10 @@ class DCIDConfig(Config):
     )
     commitment_own: float = Field(ge=0, description="weight of the commitment to a feature's own codeword")
     commitment_cross: float = Field(
-        ge=0, description="weight of the commitment to the codewords of all other modalities together"
+        ge=0, description="weight of the commitment to the codewords of the other modalities"
+    )
+    commitment_each: bool = Field(
+        description="whether `commitment_cross` is the weight of each other modality, and not of all together"
     )
     detach_context: bool = Field(
         description="reconstruct the output of the LSTM as a constant; as released it is not, and the target "

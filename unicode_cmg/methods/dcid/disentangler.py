@@ -115,6 +115,7 @@ class Parting(nn.Module):
                 permutation=permutations[name].to(given.device),
                 mask=self._clips(r.masks, name),
                 form="released" if self.config.club_form == "released" else "paper",
+                negatives=self.config.club_negatives,
             )
         return losses
 
@@ -153,6 +154,9 @@ class Disentangler(Parting):
             self.cpc = CrossModalCPC(
                 self.modalities,
                 config.dim,
+                layers=config.cpc_layers,
+                horizon=config.cpc_horizon,
+                self_weight=config.cpc_self_weight,
                 normalize=config.cpc_normalize,
                 same_clip=aligned if config.cpc_negatives == "steps" else (),
             )

@@ -147,6 +147,7 @@ def commitment_losses(
         quantizer.targets(r.general, quantized, r.masks),
         own_weight=config.commitment_own,
         cross_weight=config.commitment_cross,
+        each=config.commitment_each,
         masks=r.masks,
     )
     if not learns_by_gradient(quantizer):

@@ -20,11 +20,14 @@ _ROLES = (
 class FCIDConfig(DCIDConfig):
     """Sizes and switches of FCID; the defaults of the sizes are those of the papers."""
 
-    switches: ClassVar[Mapping[str, tuple[Any, Any]]] = {
+    switches: ClassVar[Mapping[str, tuple[Any, Any, Any]]] = {
         **DCIDConfig.switches,
-        "info_nce_symmetric": (True, False),
-        "detach_targets": (True, False),
-        "revive_noise": ((-1 / 1024, 1 / 1024), (-1 / 1024, -1 / 1024)),
+        "cmcm_form": ("corrected", "released", "none"),
+        "commitment_cross": (0.125, 0.25, 0.0),
+        "temperature": (0.1, 0.1, 1.0),
+        "info_nce_symmetric": (True, False, True),
+        "detach_targets": (True, False, False),
+        "revive_noise": ((-1 / 1024, 1 / 1024), (-1 / 1024, -1 / 1024), (-1 / 1024, 1 / 1024)),
     }
 
     modalities: dict[str, ModalityConfig] = Field(
@@ -46,9 +49,8 @@ class FCIDConfig(DCIDConfig):
         description="what `encode` returns by default: one code for each step, or one for the whole clip",
     )
     temperature: float = Field(
-        default=0.1,
         gt=0,
-        description="temperature of InfoNCE, as released; with 1, as in the paper, far less is aligned",
+        description="temperature of InfoNCE; with 1, as in the paper, far less is aligned",
     )
     info_nce_symmetric: bool = Field(
         description="whether InfoNCE is computed in both directions; as released, only the fine modalities "

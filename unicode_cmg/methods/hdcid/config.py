@@ -13,12 +13,14 @@ from unicode_cmg.methods.dcid import DCIDConfig
 class HDCIDConfig(DCIDConfig):
     """Sizes and switches of H-DCID; every layer has the sizes of DCID."""
 
-    switches: ClassVar[Mapping[str, tuple[Any, Any]]] = {
+    switches: ClassVar[Mapping[str, tuple[Any, Any, Any]]] = {
         **DCIDConfig.switches,
-        "cmcm_form": ("corrected", "none"),
-        "waiting_code_layers": ("rest", "run"),
-        "detach_deeper": (True, False),
-        "repeat_encoding": (False, True),
+        "cmcm_form": ("corrected", "none", "corrected"),
+        "deeper_weight": (0.3, 0.3, 1.0),
+        "mean_over_layers": (False, False, True),
+        "waiting_code_layers": ("rest", "run", "rest"),
+        "detach_deeper": (True, False, False),
+        "repeat_encoding": (False, True, False),
     }
 
     code_layers: int = Field(
@@ -27,7 +29,10 @@ class HDCIDConfig(DCIDConfig):
         description="number of code layers, each a disentanglement with a codebook of its own",
     )
     deeper_weight: float = Field(
-        default=0.3, gt=0, description="weight of the loss terms of the second and later code layers"
+        gt=0, description="weight of the loss terms of the second and later code layers"
+    )
+    mean_over_layers: bool = Field(
+        description="whether CLUB and CPC are divided by the number of code layers, as in the paper"
     )
     warm_start_epochs: int = Field(
         default=3, ge=0, description="epochs after which a code layer joins the training of the one before it"

@@ -60,12 +60,17 @@ class HDCID(Method[tuple[LayerRepresentation, ...]]):
         self._joined = min(1 + done // each, len(self.layers)) if each else len(self.layers)
 
     def loss_factors(self) -> Mapping[str, float]:
-        """`deeper_weight` for the terms of the deeper layers, and 0 until their layer has joined."""
+        """`deeper_weight` for the terms of the deeper layers, and 0 until their layer has joined.
+
+        With `mean_over_layers` those of CLUB and CPC are divided by K in every layer (TOC paper, eqs 12, 13).
+        """
+        means = ("club", "cpc") if self.config.mean_over_layers else ()
+        deeper = [self.config.deeper_weight if k < self._joined else 0.0 for k in range(1, len(self.layers))]
         return {
-            _term(name, k): self.config.deeper_weight if k < self._joined else 0.0
-            for k, layer in enumerate(self._layers())
-            if k > 0
+            _term(name, k): weight / len(self.layers) if name.partition("/")[0] in means else weight
+            for k, (layer, weight) in enumerate(zip(self._layers(), [1.0, *deeper], strict=True))
             for name in layer.loss_terms()
+            if k or name.partition("/")[0] in means
         }
 
     @property
