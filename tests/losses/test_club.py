@@ -7,6 +7,7 @@ import math
 
 import pytest
 import torch
+from torch import Tensor
 
 from unicode_cmg.errors import InputError
 from unicode_cmg.losses import CLUB
@@ -188,3 +189,72 @@ def test_bad_arguments_are_refused(critic: CLUB) -> None:
         unchecked(critic, x, y, form="mean")
     with pytest.raises(InputError, match="negatives is 'some'"):
         unchecked(critic, x, y, negatives="some")
+
+
+def scale_free(x_dim: int = 4, y_dim: int = 3) -> CLUB:
+    torch.manual_seed(0)
+    return CLUB(x_dim, y_dim, 8, scale_free=True).double()
+
+
+def related(clips: int = 12, steps: int = 5, seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
+    g = torch.Generator().manual_seed(seed)
+    x = torch.randn(clips, steps, 4, generator=g, dtype=torch.float64)
+    y = x[..., :3] + 0.5 * torch.randn(clips, steps, 3, generator=g, dtype=torch.float64)
+    return x, y, torch.rand(clips, steps, generator=g) < 0.8
+
+
+def trained(critic: CLUB, x: Tensor, y: Tensor, mask: Tensor | None = None, steps: int = 300) -> CLUB:
+    optimizer = torch.optim.Adam(critic.parameters(), lr=1e-2)
+    for _ in range(steps):
+        optimizer.zero_grad()
+        (-critic.log_likelihood(x, y, mask)).backward()
+        optimizer.step()
+    return critic
+
+
+def test_a_scale_free_bound_is_that_of_standardized_inputs_per_channel() -> None:
+    critic, (x, y, mask) = scale_free(), related()
+    order = torch.randperm(12, generator=torch.Generator().manual_seed(1))
+
+    def standardized(values: Tensor) -> Tensor:
+        rows = values[mask]
+        return (values - rows.mean(0)) / rows.std(0, correction=0)
+
+    a, b = standardized(x), standardized(y)
+    mu, logvar = critic.p_mu(a), 3 * critic.p_logvar(a) - 2
+    total = [
+        (((mu[i, t] - b[order[i], t]) ** 2 - (mu[i, t] - b[i, t]) ** 2) / (2 * logvar[i, t].exp())).sum()
+        for i in range(12)
+        for t in range(5)
+        if mask[i, t] and mask[order[i], t]
+    ]
+    expected = (torch.stack(total).mean() / 3).clamp(min=0)
+    torch.testing.assert_close(critic.mutual_information(x, y, order, mask), expected)
+
+
+def test_neither_scales_nor_offsets_nor_the_width_change_a_scale_free_bound() -> None:
+    x, y, mask = related()
+    critic = trained(scale_free(), x, y, mask)
+    order = torch.roll(torch.arange(12), 1)
+    bound = critic.mutual_information(x, y, order, mask)
+    assert bound > 0.1
+    scaled = critic.mutual_information(1e3 * x - 7, 1e-3 * y + 5, order, mask)
+    torch.testing.assert_close(scaled, bound, rtol=1e-3, atol=0)
+    plain = trained(CLUB(4, 3, 8).double(), x, y, mask)
+    assert plain.mutual_information(x, 1e-3 * y, order, mask) < 0.01  # which a shrinking encoder escapes
+
+
+def test_an_encoder_cannot_escape_a_scale_free_bound_by_shrinking() -> None:
+    x, y, mask = related()
+    critic = trained(scale_free(), x, y, mask)
+    scale = torch.ones(3, dtype=torch.float64, requires_grad=True)
+    critic.mutual_information(x, y * scale, torch.roll(torch.arange(12), 1), mask).backward()
+    assert scale.grad is not None
+    torch.testing.assert_close(scale.grad, torch.zeros(3, dtype=torch.float64), atol=1e-8, rtol=0)
+
+
+def test_a_scale_free_bound_is_never_below_zero() -> None:
+    critic = scale_free()
+    for seed in range(20):
+        x, y, mask = related(seed=seed)
+        assert critic.mutual_information(x, -y, torch.randperm(12), mask) >= 0

@@ -186,9 +186,11 @@ def _standardized(
     flat = x.flatten(0, -2)
     real = torch.ones_like(flat[:, :1]) if mask is None else mask.flatten().unsqueeze(-1).to(flat.dtype)
     count = real.sum().clamp(min=1)
-    centered = real * (flat - (real * flat).sum(0) / count)
+    mean = (real * flat).sum(0) / count
+    centered = real * (flat - mean)
     variance = centered.square().sum(0) / count
-    return (centered * (variance + 1e-10).rsqrt()).view_as(x)
+    least = 1e-12 * mean.detach().square() + 1e-20  # a deviation below this is rounding
+    return (centered * (variance + least).rsqrt()).view_as(x)
 
 
 def among_present(

@@ -17,6 +17,7 @@ from unicode_cmg.training.config import PretrainConfig
 
 METHODS = ("dcid", "hdcid", "fcid")
 _MANY = 10_000  # clips from which on the papers' sizes are used
+_FEW = 1_000  # clips below which dropout is strong
 _STEPS = 600  # of a short run, as in the quickstart
 _WORDS = ("text", "words", "word", "caption", "captions", "transcript", "prompt", "prompts")
 
@@ -96,9 +97,15 @@ def _lines(store: FeatureStore, path: str, method: str, steps: Mapping[str, int]
     yield f"  dim: {dim}  # width of a code"
     yield f"  num_codes: {codes}  # at most; a good run uses most of them"
     yield "  heads: 4"
-    yield f"  transformer_layers: {1 if method == 'fcid' else 2}"
+    yield "  transformer_layers: 1"
     yield f"  feedforward: {4 * dim}"
     yield f"  critic_hidden: {dim}"
+    if clips < _FEW:
+        yield "  dropout: 0.5  # strong, because the clips are few"
+        yield "  input_dropout: 0.5"
+    elif not many and method != "fcid":
+        yield "  dropout: 0.3"
+        yield "  input_dropout: 0.2"
     if any(len(shape) == 4 for shape in store.modalities.values()):
         yield f"  pooling_dim: {64 if many else 32}"
     if method == "hdcid":
@@ -109,10 +116,12 @@ def _lines(store: FeatureStore, path: str, method: str, steps: Mapping[str, int]
         yield f"  coarse: {_inline(list(coarse))}  # aligned clip by clip"
     yield "  modalities:"
     for name, shape in store.modalities.items():
-        settings = _modality(store, name, shape, dim, coarse=name in coarse)
+        settings = _modality(store, name, shape, dim, fcid=method == "fcid", coarse=name in coarse)
         yield f"    {_inline(name)}: {_inline(settings)}  # {_told(store, name)}"
     yield "  codebook:"
     yield f"    own_weight: {round(1 / len(steps), 4)}  # the modalities pull each code alike"
+    if method != "fcid" and max(steps.values()) > 1:
+        yield "    separation: 0.5  # codewords closer than half the spread of the features are one code"
     yield "    init: data"
     yield "    revive_after: 40  # steps"
     yield "data:"
@@ -143,7 +152,7 @@ def _roles(steps: Mapping[str, int]) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 
 def _modality(
-    store: FeatureStore, name: str, shape: tuple[int, ...], dim: int, *, coarse: bool
+    store: FeatureStore, name: str, shape: tuple[int, ...], dim: int, *, fcid: bool, coarse: bool
 ) -> dict[str, Any]:
     """Settings of one modality."""
     channels = shape[-1]
@@ -152,8 +161,11 @@ def _modality(
         settings["grid"] = list(shape[1:3])
         if not coarse and channels > 512:  # the default is 4 x dim
             settings["specific_dim"] = 2048
-    elif shape[0] > 1 and (name in store.tokenized or name.lower() in _WORDS):
+    words = shape[0] > 1 and (name in store.tokenized or name.lower() in _WORDS)
+    if words and len(shape) == 2:
         settings["context"] = dim  # an LSTM reads the words in their order
+    if shape[0] > 1 and not fcid:  # a second is coded by itself and its neighbours; words are not seconds
+        settings |= {"aligned": False} if words else {"window": 1}
     return settings
 
 
