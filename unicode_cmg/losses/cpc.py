@@ -155,7 +155,7 @@ class CrossModalCPC(nn.Module):
         """
 
         def terms(modalities: int) -> float:
-            return modalities * (modalities - 1 + (self.self_weight if time > 1 else 0))
+            return modalities * (modalities - 1 + (self.self_weight if time > 1 else 0.0))
 
         timed = terms(len(self.same_clip)) if time > 1 and self.same_clip else 0.0
         alone = terms(len(self.modalities)) - timed
