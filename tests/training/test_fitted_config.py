@@ -103,7 +103,8 @@ def test_it_says_what_the_store_has(tmp_path: Path) -> None:
     text = fitted_config(write(tmp_path / "store", shapes, absent=0.3))
     assert "# dcid on" in text
     assert "video: {dim: 16, grid: [7, 7], window: 1}  # 1 to 6 steps; " in text
-    assert re.search(r"text: \{dim: 5, context: 64, aligned: false\}  # 1 to 6 steps; \d+ of 40 clips have it", text)
+    words = r"text: \{dim: 5, context: 64, aligned: false\}"
+    assert re.search(words + r"  # 1 to 6 steps; \d+ of 40 clips have it", text)
 
 
 def test_modalities_of_one_step_stay_vectors_and_text_is_the_coarse_one(tmp_path: Path) -> None:
