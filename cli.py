@@ -541,6 +541,7 @@ def evaluate(
             show_default="all",
         ),
     ] = None,
+    level: Level = None,
     protocol: Annotated[
         str,
         typer.Option(
@@ -618,6 +619,7 @@ def evaluate(
         toc_use=toc_use,
         merge=_files(merge),
         code_layers=None if code_layers is None else console.names_in(code_layers),
+        level=level,
         exclude=exclude or (),
     )
     results, unwritten = [], None

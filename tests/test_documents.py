@@ -28,7 +28,7 @@ def test_the_menu_of_the_site_lists_every_page_once() -> None:
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=[path.relative_to(ROOT).as_posix() for path in DOCUMENTS])
 def test_links_lead_to_files_and_headings_that_exist(document: Path) -> None:
-    text = document.read_text(encoding="utf-8")
+    text = re.sub(r"^```.*?^```", "", document.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
     broken = []
     for target, anchor in re.findall(r"\]\((?!https?:)([^)#\s]*)(#[^)\s]*)?\)", text):
         file = document if not target else document.parent / target

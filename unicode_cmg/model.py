@@ -104,6 +104,11 @@ class Model(nn.Module, ABC):
         return tuple(vars(self.config)["modalities"])
 
     @property
+    def default_level(self) -> str | None:
+        """The level of `encode` where none is given; None for a method without `levels`."""
+        return None
+
+    @property
     def merged(self) -> Mapping[str, int]:
         """Code layer -> number of its codes before they were merged; empty for a model as it was trained."""
         return {}

@@ -261,6 +261,9 @@ class Evaluation(Config):
         None, description="Set for the control experiment in which the target's codes are shuffled."
     )
     code_layers: tuple[str, ...] = Field(description="Code layers that the heads saw.")
+    level: str | None = Field(
+        None, description="How fine the codes were; none of a model that offers no choice."
+    )
     toc: tuple[TOCSummary, ...] | None
     merge: tuple[MergeSummary, ...] | None = Field(
         None, description="The code layers whose codes were merged; none if no codes were."

@@ -89,6 +89,7 @@ def encode_clips(
     with_unquantized: bool = False,
     with_inputs: bool = False,
     source: Path | None = None,
+    level: str | None = None,
 ) -> EncodedClips:
     """Encode clips in evaluation mode, without gradient, on the model's device.
 
@@ -102,6 +103,7 @@ def encode_clips(
         with_unquantized: Also return what was quantized, which takes the memory of a vector for each step.
         with_inputs: Also return the features, with their mean over the grid if they have one.
         source: Where the features lie, to be named if they do not fit the model.
+        level: How fine the codes are; the model's own default otherwise.
 
     Raises:
         InputError: The features do not fit the model, or a clip has no valid step.
@@ -130,6 +132,7 @@ def encode_clips(
         rows,
         read,
         files={} if source is None else {modality: source},
+        level=level,
         batch_size=BATCH_CLIPS,
     )
     for batch in batches:

@@ -30,13 +30,14 @@ def encode_task(
     code_layers: Sequence[str] | None = None,
     exclude: Collection[str] | str | Path = (),
     *,
+    level: str | None = None,
     with_unquantized: bool = False,
     continuous: bool = False,
 ) -> EncodedTask:
     """Read the clips and run the frozen encoder once for each modality.
 
     Args:
-        model, directions, code_layers, exclude: As for `evaluate`.
+        model, directions, code_layers, exclude, level: As for `evaluate`.
         task: Its data.
         rule: The protocol.
         with_unquantized: Also keep what was quantized.
@@ -65,6 +66,7 @@ def encode_task(
             with_unquantized=with_unquantized or continuous,
             with_inputs=continuous,
             source=data.source(modality),
+            level=level,
         )
     used = {split: {m: len(r) for m, r in part.items()} for split, part in rows.items()}
     differ = any(len(set(part.values())) > 1 for part in (*used.values(), *dropped.values()))

@@ -21,6 +21,7 @@ from benchmarks.refinement.views import LayerView, Selection, Use, match_selecti
 from benchmarks.tasks import Task, available_tasks, read_task
 from toc import CodeMerge, TOCSelection
 from unicode_cmg.checkpoints.tensors import state_fingerprint
+from unicode_cmg.encoding import check_level
 from unicode_cmg.errors import InputError, one_of
 from unicode_cmg.model import Model
 from unicode_cmg.results import (
@@ -46,6 +47,7 @@ def evaluate(
     head: HeadConfig | None = None,
     *,
     code_layers: Sequence[str] | None = None,
+    level: str | None = None,
     toc_use: str = "slice",
     merge: Merge | Sequence[Merge] | None = None,
     permute_codes_seed: int | None = None,
@@ -69,6 +71,9 @@ def evaluate(
         toc: `toc.json`, or the selection in it; one for each evaluated code layer. Or `"auto"`: each codebook
             is refined here, and keeps as many dimensions as `toc.optimize` finds right. Heads then see the
             kept dimensions only.
+        level: How fine the codes are, of a model that offers a choice (`model.levels`): with FCID
+            `"segment"`, a code of each step, or `"clip"`, one of the mean over time, as in the released entry
+            point for retrieval. Default: that of the model.
         toc_use: `"slice"`, as in the papers: a step keeps the code it has in all dimensions. `"requantize"`:
             it gets the code that is nearest in the kept dimensions to what the code layer quantized; each
             residual codebook decides anew for the vector it was given.
@@ -96,6 +101,8 @@ def evaluate(
     """
     started = time.perf_counter()
     one_of("evaluation", ("slice", "requantize"), toc_use=toc_use)
+    check_level(model, level)
+    level_used = model.default_level if level is None else level
     use: Use = "requantize" if toc_use == "requantize" else "slice"
     if not seeds or len(set(seeds)) != len(seeds) or min(seeds) < 0:
         raise InputError(
@@ -122,6 +129,7 @@ def evaluate(
         directions,
         seen,
         exclude,
+        level=level,
         with_unquantized=use == "requantize",
         continuous=continuous and rule.head is not None,
     )
@@ -147,7 +155,7 @@ def evaluate(
         task=data.name,
         protocol=rule.name,
         leaks=rule.leaks,
-        departures=rule.departures,
+        departures=rule.departures_at(level_used),
         cautions=rule.cautions + (() if selections is None else DIMENSIONS_CHOSEN),
         seeds=() if encoded.head is None else encoded.seeds,
         classes=encoded.classes,
@@ -158,6 +166,7 @@ def evaluate(
         bootstrap=encoded.bootstrap,
         permute_codes_seed=permute_codes_seed,
         code_layers=seen,
+        level=level_used,
         toc=None if selections is None else tuple(_toc_summary(s, use) for s in selections.values()),
         merge=tuple(map(_merge_summary, merges.values())) or None,
         head=encoded.head,

@@ -40,6 +40,14 @@ class Protocol:
         """The splits it reads."""
         return (self.report,)
 
+    def departures_at(self, level: str | None) -> tuple[str, ...]:
+        """`departures`, and where the level of the codes is not that of what it reproduces.
+
+        Args:
+            level: How fine the codes are; None of a model that offers no choice.
+        """
+        return self.departures
+
     def reporting_on(self, split: Literal["val", "test"]) -> Protocol:
         """The same protocol with its numbers from validation clips, to choose settings by, or as it is.
 

@@ -48,6 +48,8 @@ class TaskResult(Evaluation):
         yield ", ".join(parts)
         if len(self.code_layers) < len(self.checkpoint.code_layers):
             yield f"codes: {', '.join(self.code_layers)} of {', '.join(self.checkpoint.code_layers)}"
+        if self.level is not None:
+            yield f"level: {self.level}"
         if self.toc is not None:
             kept = (
                 f"{t.code_layer} {t.kept} of {t.n_dims} dimensions" + ", mean subtracted" * t.centered

@@ -94,7 +94,7 @@ class EncodedTask:
                 f"the model has {codes.indices.shape[1]} code for a clip of {modality},"
                 f" but the task labels {labels.shape[1]} steps",
                 expected="a code for each step",
-                fix="with FCID, pretrain with 'level: segment'",
+                fix="with FCID, evaluate with level segment",
             )
         return codes.labelled(self.rows[split][modality], labels)
 

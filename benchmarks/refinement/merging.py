@@ -110,6 +110,11 @@ class MergedModel(Model):
             self._groups[layer], self._means[layer] = _tensors(groups, books[layer])
 
     @property
+    def default_level(self) -> str | None:
+        """That of the model that is inside."""
+        return self.model.default_level
+
+    @property
     def merged(self) -> Mapping[str, int]:
         """Code layer -> number of its codes before they were merged."""
         return {layer: merge.n_codes for layer, merge in self.merges.items()}

@@ -37,6 +37,11 @@ class RetrievalProtocol(Protocol):
 
     released: bool = False
 
+    def departures_at(self, level: str | None) -> tuple[str, ...]:
+        if not self.released or level in (None, "clip"):
+            return self.departures
+        return (*self.departures, f"level {level}: the released FCID gives a clip one code for retrieval")
+
 
 def _protocols(*leaks: str) -> dict[str, Protocol]:
     clean = RetrievalProtocol(name="held-out", report="test", drop_shared=False)

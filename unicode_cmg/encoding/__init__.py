@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from unicode_cmg.encoding.reading import NO_CODE, CodeTable, read_codes
-from unicode_cmg.encoding.stream import CodeBatch, common_modalities, iterate_codes, layer_codes
+from unicode_cmg.encoding.stream import CodeBatch, check_level, common_modalities, iterate_codes, layer_codes
 from unicode_cmg.encoding.table import EncodedStore, encode_store
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "CodeBatch",
     "CodeTable",
     "EncodedStore",
+    "check_level",
     "common_modalities",
     "encode_store",
     "iterate_codes",

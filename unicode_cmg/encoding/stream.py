@@ -63,13 +63,7 @@ def iterate_codes(
     """
     names = common_modalities(model, store, modalities)
     at_least("encoding", 1, batch_size=batch_size)
-    if level is not None and level not in model.levels:
-        raise InputError(
-            f"a {model.name} model has no level '{level}'",
-            where="level",
-            expected=f"one of {', '.join(model.levels)}" if model.levels else None,
-            fix=None if model.levels else "leave it out: its codes have one level only",
-        )
+    check_level(model, level)
     dtype = next(model.parameters()).dtype
     batches = encode_batches(
         model,
@@ -80,6 +74,21 @@ def iterate_codes(
         batch_size=batch_size,
     )
     return _with_progress(batches, Progress(progress, total=len(store), unit="clip"))
+
+
+def check_level(model: Model, level: str | None) -> None:
+    """Refuse a level that the model does not offer.
+
+    Raises:
+        InputError: It has others, or only one.
+    """
+    if level is not None and level not in model.levels:
+        raise InputError(
+            f"a {model.name} model has no level '{level}'",
+            where="level",
+            expected=f"one of {', '.join(model.levels)}" if model.levels else None,
+            fix=None if model.levels else "leave it out: its codes have one level only",
+        )
 
 
 def common_modalities(model: Model, store: Clips, asked: Sequence[str] | None = None) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tiny_models
 import tiny_runs
 import torch
 from tiny_ave import DIM, tiny_model
@@ -218,3 +219,36 @@ def test_the_table_has_every_measure(retrieval: Path) -> None:
         *("direction", "R@10 %", "95 % interval", "R@1 %", "R@5 %", "mean rank", "median rank"),
         *("constant %", "kind"),
     ]
+
+
+def fcid(**settings: Any) -> Any:
+    modalities = {m: {"dim": DIM} for m in ("audio", "video", "text")}
+    roles = {"fine": ["audio", "video"], "coarse": ["text"]}
+    return tiny_models.model_of("fcid", modalities, **roles, **settings)
+
+
+def test_fcid_is_evaluated_with_codes_of_steps_or_of_clips_and_the_result_says_which(retrieval: Path) -> None:
+    by_default, clip = (run(retrieval, "clotho", model=fcid(), level=level) for level in (None, "clip"))
+    assert (by_default.level, clip.level) == ("segment", "clip")
+    assert "\nlevel: clip\n" in clip.table()
+    assert clip.directions == run(retrieval, "clotho", model=fcid(level="clip")).directions
+    assert clip.directions != by_default.directions
+    assert TaskResult.from_json(clip.to_json()) == clip
+
+
+def test_the_paper_protocol_names_a_level_that_the_released_code_does_not_have(retrieval: Path) -> None:
+    steps, clip = (run(retrieval, "clotho", "paper", model=fcid(), level=level) for level in (None, "clip"))
+    assert steps.departures == ("level segment: the released FCID gives a clip one code for retrieval",)
+    assert clip.departures == run(retrieval, "clotho", "paper").departures == ()
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        (fcid, "a fcid model has no level 'second'; expected one of segment, clip"),
+        (tiny_model, "has no level 'second'; leave it out: its codes have one level only"),
+    ],
+)
+def test_a_level_that_the_model_does_not_offer_is_refused(retrieval: Path, model: Any, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        run(retrieval, "clotho", model=model(), level="second")

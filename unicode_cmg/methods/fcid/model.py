@@ -89,6 +89,11 @@ class FCID(Method[FCIDRepresentation]):
             revive_noise=config.revive_noise,
         )
 
+    @property
+    def default_level(self) -> str:
+        """As the config says."""
+        return self.config.level
+
     def fit_inputs(self, batches: Iterable[FeatureBatch]) -> None:
         """Statistics of the features, if the config says `standardize`."""
         self.front.fit(batches)
@@ -207,7 +212,7 @@ class FCID(Method[FCIDRepresentation]):
         Raises:
             InputError: The modality or level is unknown, or the features do not fit the config.
         """
-        level = self.config.level if level is None else level
+        level = self.default_level if level is None else level
         if level not in self.levels:
             raise unknown("level", level, self.levels, where="encode")
         steps = self._steps(modality, features, mask)
