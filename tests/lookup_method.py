@@ -46,7 +46,7 @@ class Lookup(Untrained):
     def modalities(self) -> tuple[str, ...]:
         return tuple(self.config.modalities)
 
-    def encode(self, modality: str, features: Tensor, mask: Tensor | None = None) -> Encoding:
+    def encode_batch(self, modality: str, features: Tensor, mask: Tensor | None = None) -> Encoding:
         self.seen.append((modality, len(features), self.training, features.dtype))
         if features.shape[-1] != self.config.modalities[modality]:
             raise InputError(
@@ -66,11 +66,11 @@ class LookupWithLevels(Lookup):
     name: ClassVar[str] = "lookup-levels"
     levels: ClassVar[tuple[str, ...]] = ("clip", "segment")
 
-    def encode(
+    def encode_batch(
         self, modality: str, features: Tensor, mask: Tensor | None = None, level: str = "segment"
     ) -> Encoding:
         if level == "clip":
             valid = torch.ones_like(features[..., 0]) if mask is None else mask.to(features)
             weight = valid / valid.sum(1, keepdim=True)
-            return super().encode(modality, (features * weight[..., None]).sum(1, keepdim=True))
-        return super().encode(modality, features, mask)
+            return super().encode_batch(modality, (features * weight[..., None]).sum(1, keepdim=True))
+        return super().encode_batch(modality, features, mask)

@@ -42,7 +42,7 @@ class TinyMethod(Untrained):
     def modalities(self) -> tuple[str, ...]:
         return self.config.modalities
 
-    def encode(self, modality: str, features: Tensor, mask: Tensor | None = None) -> Encoding:
+    def encode_batch(self, modality: str, features: Tensor, mask: Tensor | None = None) -> Encoding:
         self.encoded.append((modality, len(features), self.training, torch.is_grad_enabled()))
         if features.shape[-1] != len(self.maps[modality]):
             raise InputError(

@@ -12,9 +12,11 @@ from jaxtyping import Bool, Float
 from pydantic import ConfigDict, Field
 from torch import Tensor, nn
 
+from unicode_cmg.arrays import Array, batches_of
 from unicode_cmg.batch import Encoding
 from unicode_cmg.codebook import Quantizer
 from unicode_cmg.config import Config
+from unicode_cmg.errors import at_least, unknown
 
 ModelT = TypeVar("ModelT", bound="Model")
 
@@ -71,7 +73,8 @@ class Model(nn.Module, ABC):
         name: Name of the method in the registry and in configurations.
         config_class: Class of its configuration.
         config: The configuration that built the model; with it the model can be rebuilt.
-        levels: What `encode` takes for its keyword `level`; empty for a method without that keyword.
+        levels: What `encode` and `encode_batch` take for the keyword `level`; empty for a method without
+            that keyword.
         origin: What is kept of the released checkpoint the model was read from; None for all other models.
     """
 
@@ -113,23 +116,71 @@ class Model(nn.Module, ABC):
         """Code layer -> number of its codes before they were merged; empty for a model as it was trained."""
         return {}
 
-    @abstractmethod
     def encode(
+        self,
+        modality: str,
+        features: Array,
+        mask: Array | None = None,
+        *,
+        batch_size: int = 64,
+        **options: Any,
+    ) -> Encoding:
+        """Codes of one modality, in evaluation mode and without gradient; the mode is restored.
+
+        Args:
+            modality: Its name in the config.
+            features: `[B, T, C]`, or `[B, T, H, W, C]` for a modality with a grid: a NumPy array or a torch
+                tensor of any float type, on any device.
+            mask: `[B, T]` booleans, True where a step is valid; default: all.
+            batch_size: Clips at a time.
+            options: What `encode_batch` of the method takes beside these, such as `level` of FCID and
+                `code_layers` of H-DCID.
+
+        Returns:
+            Tensors on the device of the model and in its dtype.
+
+        Raises:
+            InputError: The modality is unknown, or the features or the mask do not fit or are not finite.
+        """
+        if modality not in self.modalities:
+            raise unknown("modality", modality, self.modalities, where="model")
+        at_least("encode", 1, batch_size=batch_size)
+        given = batches_of(modality, features, mask, next(self.parameters()), batch_size)
+        with evaluating(self):
+            made = [self.encode_batch(modality, x, valid, **options) for x, valid in given]
+        if len(made) == 1:
+            return made[0]
+        return Encoding(
+            general=torch.cat([each.general for each in made]),
+            codes=torch.cat([each.codes for each in made]),
+            indices=torch.cat([each.indices for each in made]),
+            unquantized=torch.cat([each.unquantized for each in made]),
+        )
+
+    @abstractmethod
+    def encode_batch(
         self,
         modality: str,
         features: Float[Tensor, "batch time ..."],
         mask: Bool[Tensor, "batch time"] | None = None,
     ) -> Encoding:
-        """Codes of one modality, in whatever mode (`train`/`eval`) the module is in.
+        """Codes of one batch, with gradients and in whatever mode (`train`/`eval`) the module is in.
 
         Args:
             modality: Its name in the config.
-            features: `[B, T, C]`, or `[B, T, H, W, C]` for a modality with a grid.
+            features: `[B, T, C]`, or `[B, T, H, W, C]` for a modality with a grid, on the device of the model
+                and in its dtype.
             mask: `[B, T]` True where a step is valid; default: all.
 
         Raises:
             InputError: The modality is unknown, or the features do not fit its configuration.
         """
+
+    def __repr__(self) -> str:
+        """One line, without the modules: `print(list(model.named_modules()))` has those."""
+        layers = ", ".join(f"{layer} {size}" for layer, size in self.code_layers().items())
+        count = sum(p.numel() for p in self.parameters())
+        return f"{type(self).__name__}({', '.join(self.modalities)}; codes: {layers}; {count:,} parameters)"
 
     def specific(
         self,
@@ -142,13 +193,13 @@ class Model(nn.Module, ABC):
         Empty unless a method says otherwise; the probe of disentanglement then has nothing to probe.
 
         Args:
-            modality, features, mask: As for `encode`.
+            modality, features, mask: As for `encode_batch`.
 
         Returns:
             Such as `layer0` -> `[B, T, S]`. Specific features on a grid are averaged over it.
 
         Raises:
-            InputError: As `encode`.
+            InputError: As `encode_batch`.
         """
         return {}
 

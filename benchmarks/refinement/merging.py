@@ -119,14 +119,14 @@ class MergedModel(Model):
         """Code layer -> number of its codes before they were merged."""
         return {layer: merge.n_codes for layer, merge in self.merges.items()}
 
-    def encode(
+    def encode_batch(
         self,
         modality: str,
         features: Float[Tensor, "batch time ..."],
         mask: Bool[Tensor, "batch time"] | None = None,
         **options: str,
     ) -> Encoding:
-        encoding = self.model.encode(modality, features, mask, **options)
+        encoding = self.model.encode_batch(modality, features, mask, **options)
         indices = list(encoding.indices.unbind(-1))
         codes = list(encoding.codes.chunk(len(indices), dim=-1))
         for k, layer in enumerate(self.model.code_layers()):

@@ -54,11 +54,11 @@ def ruin(folder: Path, clips: Iterable[str]) -> None:
 
 
 class _OneCode(TinyMethod):
-    def encode(self, modality: str, features: Tensor, mask: Tensor | None = None) -> Encoding:
+    def encode_batch(self, modality: str, features: Tensor, mask: Tensor | None = None) -> Encoding:
         assert mask is not None
         weights = mask[..., None].float()
         mean = (features * weights).sum(dim=1, keepdim=True) / weights.sum(dim=1, keepdim=True)
-        return super().encode(modality, mean, mask)
+        return super().encode_batch(modality, mean, mask)
 
 
 def one_code_a_clip(model: TinyMethod) -> TinyMethod:

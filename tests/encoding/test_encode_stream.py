@@ -114,14 +114,14 @@ def test_stopped_half_way_the_earlier_table_stays(
 ) -> None:
     file, model = tmp_path / "c.parquet", lookup()
     encode_store(model, store, file)
-    before, encode = file.read_bytes(), model.encode
+    before, encode = file.read_bytes(), model.encode_batch
 
     def stopping(modality: str, *rest: Any) -> Any:
         if len(model.seen) > 12:
             raise stop
         return encode(modality, *rest)
 
-    monkeypatch.setattr(model, "encode", stopping)
+    monkeypatch.setattr(model, "encode_batch", stopping)
     with pytest.raises((KeyboardInterrupt, InputError)):
         encode_store(model, store, file, vectors=True, batch_size=1)
     assert len(model.seen) == 13

@@ -116,12 +116,13 @@ def overriding(**attributes: Any) -> type[DCID]:
 
 
 def encoding(change: Callable[[Any, str, Encoding, Any, Any], Any]) -> type[DCID]:
-    """A method whose `encode` is changed: `change(model, modality, encoding, features, mask)`."""
+    """A method whose `encode_batch` is changed: `change(model, modality, encoding, features, mask)`."""
 
-    def encode(self: Any, modality: str, features: Any, mask: Any = None, **options: Any) -> Any:
-        return change(self, modality, DCID.encode(self, modality, features, mask, **options), features, mask)
+    def encode_batch(self: Any, modality: str, features: Any, mask: Any = None, **options: Any) -> Any:
+        made = DCID.encode_batch(self, modality, features, mask, **options)
+        return change(self, modality, made, features, mask)
 
-    return overriding(encode=encode)
+    return overriding(encode_batch=encode_batch)
 
 
 def losses(change: Callable[[Any, dict[str, Any], FeatureBatch, Any, Any], Any]) -> type[DCID]:
@@ -266,32 +267,32 @@ def _() -> type[DCID]:
 
 
 def _without_mask(self: Any, modality: str, features: Any, mask: Any = None) -> Encoding:
-    return DCID.encode(self, modality, features)
+    return DCID.encode_batch(self, modality, features)
 
 
 @breaks(
     "encode_ignores_the_padding", "padding_is_as_good_as_cutting", "a_clip_without_the_modality_is_encoded"
 )
 def _() -> type[DCID]:
-    return overriding(encode=_without_mask)
+    return overriding(encode_batch=_without_mask)
 
 
 @breaks("levels_can_be_encoded")
 def _() -> type[DCID]:
-    def encode(self: Any, modality: str, features: Any, mask: Any = None, *, level: str = "a") -> Encoding:
-        return DCID.encode(self, modality, features, mask)
+    def encode_batch(self: Any, modality: str, x: Any, mask: Any = None, *, level: str = "a") -> Encoding:
+        return DCID.encode_batch(self, modality, x, mask)
 
-    return overriding(levels=("a", "b"), encode=encode)
+    return overriding(levels=("a", "b"), encode_batch=encode_batch)
 
 
 @breaks("encode_refuses_an_unknown_modality", "encode_refuses_features_of_another_shape")
 def _() -> type[DCID]:
-    def encode(self: Any, modality: str, features: Any, mask: Any = None) -> Encoding:
+    def encode_batch(self: Any, modality: str, features: Any, mask: Any = None) -> Encoding:
         known = modality if modality in self.modalities else "speech"
         width = self.config.modalities[known].dim
-        return DCID.encode(self, known, features[..., :width] if features.shape[1] else features, mask)
+        return DCID.encode_batch(self, known, features[..., :width] if features.shape[1] else features, mask)
 
-    return overriding(encode=encode)
+    return overriding(encode_batch=encode_batch)
 
 
 @breaks("encode_follows_the_dtype_of_the_model")
@@ -521,8 +522,8 @@ def _() -> type[DCID]:
     "a_saved_model_is_loaded_as_it_was",
 )
 def _() -> type[DCID]:
-    def encode(self: Any, modality: str, features: Any, mask: Any = None) -> Encoding:
-        made = DCID.encode(self, modality, features, mask)
+    def encode_batch(self: Any, modality: str, features: Any, mask: Any = None) -> Encoding:
+        made = DCID.encode_batch(self, modality, features, mask)
         return replace(made, codes=made.codes + getattr(self, "updates", 0))
 
     def update_codebooks(self: Any, representation: Any, *, generator: Any) -> None:
@@ -530,7 +531,7 @@ def _() -> type[DCID]:
         DCID.update_codebooks(self, representation, generator=generator)
         self.layer.codebook.ema_weight += self.updates
 
-    return overriding(encode=encode, update_codebooks=update_codebooks)
+    return overriding(encode_batch=encode_batch, update_codebooks=update_codebooks)
 
 
 @breaks("a_model_can_be_copied")

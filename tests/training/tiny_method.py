@@ -117,7 +117,7 @@ class Tiny(Method[TinyRepresentation]):
     def critic_modules(self) -> dict[str, nn.Module]:
         return {"critic": self.critic}
 
-    def encode(self, modality: str, features: Tensor, mask: Tensor | None = None) -> Encoding:
+    def encode_batch(self, modality: str, features: Tensor, mask: Tensor | None = None) -> Encoding:
         return residual_codes(self.encoder[modality](features), [self.codebook])
 
     def quantized_batches(self, representation: TinyRepresentation) -> dict[str, Any]:

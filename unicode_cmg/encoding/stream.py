@@ -149,7 +149,7 @@ def encode_batches(
             for m, x in batch.features.items():
                 mask = batch.masks[m]
                 try:
-                    encodings[m] = model.encode(m, x, mask, **options)
+                    encodings[m] = model.encode_batch(m, x, mask, **options)
                 except InputError as error:
                     raise InputError(
                         error.what, where=files.get(m, error.where), expected=error.expected, fix=error.fix

@@ -1,4 +1,4 @@
-"""What `encode` promises: shapes, codes that are codewords, padding, batches, and input that does not fit."""
+"""What `encode_batch` promises: shapes, codes that are codewords, padding, batches, errors."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def encode_has_documented_shapes(subject: Subject) -> None:
     layers = len(model.code_layers())
     for m in subject.modalities:
         made = encoded(model, subject.batch(3, 5), m)
-        require(isinstance(made, Encoding), f"encode returns a {type(made).__name__}")
+        require(isinstance(made, Encoding), f"encode_batch returns a {type(made).__name__}")
         clips, steps, dim = made.general.shape
         require(clips == 3 and steps in (1, 5), f"`general` of 3 clips of 5 steps is {[clips, steps, dim]}")
         for field, width in (("indices", layers), ("codes", None), ("unquantized", None)):
@@ -130,7 +130,7 @@ def encode_draws_nothing(subject: Subject) -> None:
 
 @check(
     why="a trained model is read by many at once, and looking must not change it",
-    fix="write no buffer in encode, in whatever mode",
+    fix="write no buffer in encode_batch, in whatever mode",
 )
 def encode_changes_no_state(subject: Subject) -> None:
     for training in (False, True):
@@ -224,7 +224,7 @@ def padding_is_as_good_as_cutting(subject: Subject) -> None:
     for m in subject.modalities:
         whole = encoded(model, padded, m)
         for clip, length in enumerate(padded.masks[m].sum(1).tolist()):
-            cut = model.encode(m, padded.features[m][clip : clip + 1, :length])
+            cut = model.encode_batch(m, padded.features[m][clip : clip + 1, :length])
             steps = slice(None, cut.indices.shape[1])
             same = torch.equal(cut.indices[0], whole.indices[clip, steps])
             require(same and close(cut.general[0], whole.general[clip, steps]), f"'{m}' of {length} steps")
@@ -232,7 +232,7 @@ def padding_is_as_good_as_cutting(subject: Subject) -> None:
 
 @check(
     why="evaluation measures codes at several levels, which `levels` names",
-    fix="take the keyword `level` in encode for each name in `levels`, and refuse others",
+    fix="take the keyword `level` in encode_batch for each name in `levels`, and refuse others",
 )
 def levels_can_be_encoded(subject: Subject) -> None:
     model = subject.build()
@@ -253,7 +253,7 @@ def levels_can_be_encoded(subject: Subject) -> None:
 def encode_refuses_an_unknown_modality(subject: Subject) -> None:
     model, batch = subject.build(), subject.batch()
     with refusing("an unknown modality", "surely_no_modality"):
-        model.encode("surely_no_modality", batch.features[subject.modalities[0]])
+        model.encode_batch("surely_no_modality", batch.features[subject.modalities[0]])
 
 
 @check(
@@ -265,9 +265,9 @@ def encode_refuses_features_of_another_shape(subject: Subject) -> None:
     for m in subject.modalities:
         x = batch.features[m]
         with refusing(f"'{m}' with a channel too many"):
-            model.encode(m, torch.cat([x, x[..., :1]], dim=-1))
+            model.encode_batch(m, torch.cat([x, x[..., :1]], dim=-1))
         with refusing(f"'{m}' without steps"):
-            model.encode(m, x[:, :0])
+            model.encode_batch(m, x[:, :0])
 
 
 @check(

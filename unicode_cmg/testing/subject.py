@@ -139,9 +139,9 @@ def filled(batch: FeatureBatch, masks: Mapping[str, Tensor], garbage: Sequence[f
 def encoded(
     model: Method[Any], batch: FeatureBatch, modality: str, *, masked: bool = True, **options: Any
 ) -> Encoding:
-    """One modality through `encode`, without gradient."""
+    """One modality through `encode_batch`, without gradient."""
     with torch.no_grad():
-        return model.encode(
+        return model.encode_batch(
             modality, batch.features[modality], batch.masks[modality] if masked else None, **options
         )
 

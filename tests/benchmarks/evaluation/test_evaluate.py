@@ -106,8 +106,8 @@ def test_a_model_without_common_modalities_is_refused(ave: Path) -> None:
 
 def test_a_method_whose_codes_are_not_codewords_is_a_fault_of_ours(ave: Path) -> None:
     class Lying(type(tiny_model())):  # type: ignore[misc]
-        def encode(self, *args: object) -> object:
-            encoding = super().encode(*args)
+        def encode_batch(self, *args: object) -> object:
+            encoding = super().encode_batch(*args)
             return dataclasses.replace(encoding, codes=encoding.codes + 1)
 
     model = tiny_model()

@@ -112,7 +112,7 @@ def _read(
         batch = batch.to(parameter.device, parameter.dtype)
         x, mask = batch.features[modality], batch.masks[modality]
         with evaluating(model):
-            indices = model.encode(modality, x, mask, **options).indices[..., code_layer]
+            indices = model.encode_batch(modality, x, mask, **options).indices[..., code_layer]
             specific = model.specific(modality, x, mask)
         if indices.shape[1] != mask.shape[1]:  # one code for a clip
             weight = mask.float() / mask.sum(1, keepdim=True).clamp(min=1)

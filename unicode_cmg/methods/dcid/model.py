@@ -100,13 +100,13 @@ class DCID(Method[LayerRepresentation]):
         """CLUB's critics."""
         return dict(self.layer.critic.items())
 
-    def encode(
+    def encode_batch(
         self,
         modality: str,
         features: Float[Tensor, "batch time ..."],
         mask: Bool[Tensor, "batch time"] | None = None,
     ) -> Encoding:
-        """Codes of one modality; arguments and errors are those of `Model.encode`."""
+        """Codes of one modality; arguments and errors are those of `Model.encode_batch`."""
         return self.layer.encode(modality, self.front.read(modality, features, mask), mask)
 
     def specific(

@@ -194,7 +194,7 @@ class FCID(Method[FCIDRepresentation]):
         """CLUB's critics."""
         return {"fine": self.fine.critic, "coarse": self.coarse.critic}
 
-    def encode(
+    def encode_batch(
         self,
         modality: str,
         features: Float[Tensor, "batch time ..."],

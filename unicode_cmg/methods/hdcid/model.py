@@ -171,7 +171,7 @@ class HDCID(Method[tuple[LayerRepresentation, ...]]):
         """CLUB's critics of every layer."""
         return {f"layer{k}": layer.critic for k, layer in enumerate(self._layers())}
 
-    def encode(
+    def encode_batch(
         self,
         modality: str,
         features: Float[Tensor, "batch time ..."],

@@ -51,7 +51,7 @@ def code_figures(model: Model, batches: Iterable[FeatureBatch]) -> CodeFigures:
         for batch in batches:
             for m in model.modalities:
                 mask = batch.masks[m]
-                encoding = model.encode(m, batch.features[m], mask)
+                encoding = model.encode_batch(m, batch.features[m], mask)
                 if encoding.codes.shape[1] != mask.shape[1]:  # a code for the clip as a whole
                     mask = mask.any(1, keepdim=True)
                 total = torch.where(mask.unsqueeze(-1), encoding.codes.float(), 0).sum(1)
