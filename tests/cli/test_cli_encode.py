@@ -34,6 +34,7 @@ def test_encode_writes_what_is_asked_for(command, toy, tmp_path: Path) -> None:
         "clips": 24,
         "modalities": ["video"],
         "code_layers": {"layer0": 6},
+        "merged": {},
         "vectors": True,
     }
     assert read_codes(file).vector.shape == (96, 8)

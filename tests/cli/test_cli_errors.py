@@ -159,7 +159,7 @@ def test_a_damaged_checkpoint_is_refused(command, toy, tmp_path: Path, spoil: st
         (["--data", "AVE", "--seeds", "1,b"], "--seeds"),
         (["--data", "AVE", "--seeds", "1,1"], "seeds"),
         (["--data", "AVE", "--toc", "nowhere.json"], "nowhere.json"),
-        (["--data", "AVE", "--protocol", "best"], "'--protocol'"),
+        (["--data", "AVE", "--protocol", "best"], "unknown protocol 'best'; expected one of held-out, paper"),
     ],
 )
 def test_a_bad_evaluation_is_refused(command, toy, arguments: list[str], says: str) -> None:

@@ -107,7 +107,7 @@ def test_a_closed_pipe_is_no_fault() -> None:
 
 
 def test_our_own_fault_is_not_called_the_users(toy, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fault(run: Path) -> Path:
+    def fault(run: Path, *, features: Path | None) -> Path:
         raise ZeroDivisionError
 
     monkeypatch.setattr("benchmarks.report.build_report", fault)
