@@ -546,6 +546,7 @@ def evaluate(
         str,
         typer.Option(
             metavar="held-out|paper|paper-f1|...|all",
+            autocompletion=lambda: ["held-out", "paper", "paper-f1", "all"],
             help="held-out: without leaks; paper, paper-f1: the released recipes, with a list of their leaks;"
             " all: each of them.",
         ),

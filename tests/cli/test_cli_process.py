@@ -86,7 +86,8 @@ def test_sigterm_while_data_is_written_leaves_nothing_behind(tmp_path: Path) -> 
         text=True,
     )
     deadline = time.monotonic() + 60
-    while not list(tmp_path.iterdir()):
+    # the imports that come before are over: some libraries swallow an interrupt of their import
+    while not list(tmp_path.glob("*/pretrain/*")):
         assert time.monotonic() < deadline
         assert process.poll() is None, process.communicate()
         time.sleep(0.01)
