@@ -193,7 +193,9 @@ class Model(nn.Module, ABC):
         Empty unless a method says otherwise; the probe of disentanglement then has nothing to probe.
 
         Args:
-            modality, features, mask: As for `encode_batch`.
+            modality: As for `encode_batch`.
+            features: As for `encode_batch`.
+            mask: As for `encode_batch`.
 
         Returns:
             Such as `layer0` -> `[B, T, S]`. Specific features on a grid are averaged over it.
