@@ -11,7 +11,7 @@ from typing import Protocol
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int64
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
@@ -37,11 +37,15 @@ WORDS = ("a", "and", *COLOURS, *SHAPES)
 
 
 class Pairs(Protocol):
-    """Images and their captions, in the same order."""
+    """Images and their captions, in the same order; an image with several captions is in several pairs."""
 
     @property
     def captions(self) -> list[str]:
         """All captions."""
+
+    @property
+    def image_of(self) -> Int64[Tensor, " pairs"]:
+        """A number for the image of each pair; pairs of the same image have the same."""
 
     def images(self, indices: Sequence[int]) -> Float[Tensor, "batch 3 height width"]:
         """Some of the images, pixels from -1 to 1."""
@@ -65,6 +69,7 @@ class PairFile:
         self.size = size
         self.captions: list[str] = []
         self._images: list[Path] = []
+        numbers: dict[Path, int] = {}
         for number, line in enumerate(read_text(path).splitlines(), 1):
             try:
                 pair = json.loads(line)
@@ -77,6 +82,7 @@ class PairFile:
                 )
             self._images.append(path.parent / image)
             self.captions.append(caption)
+        self.image_of = torch.tensor([numbers.setdefault(image, len(numbers)) for image in self._images])
         if not self.captions:
             raise InputError("no pairs", where=path, expected="a line for each image and caption")
 
@@ -113,6 +119,11 @@ class Scenes:
     captions: list[str]
     pixels: Float[Tensor, "n 3 size size"]
     kinds: Bool[Tensor, "n kinds"]
+
+    @property
+    def image_of(self) -> Int64[Tensor, " pairs"]:
+        """Every pair has an image of its own."""
+        return torch.arange(len(self.captions))
 
     def images(self, indices: Sequence[int]) -> Float[Tensor, "batch 3 size size"]:
         """Some of the images."""

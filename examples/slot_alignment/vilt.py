@@ -25,10 +25,12 @@ from transformers import AutoTokenizer, BertModel, ViTModel
 from vilt_model import WEIGHTS, Teachers, ViltForPretraining, load, tiny_bert, tiny_vilt, tiny_vit
 from words import Words, hide, word_loss, word_tokenizer, write
 
+from benchmarks.evaluation.ranking import Ranking, rank
 from unicode_cmg.console import run_command
 from unicode_cmg.errors import InputError
 from unicode_cmg.regularizers.slot_alignment import SlotAligner, Tokens
 
+CAPTIONS_AT_ONCE = 512
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
@@ -100,9 +102,9 @@ def main(
         start = time.perf_counter()
         train(trained, task, recipe, seed, guide, title=name)
         seconds = time.perf_counter() - start
-        text, image = retrieve(trained, task)
+        found = {what: recalls(ranking) for what, ranking in retrieve(trained, task).items()}
         slots = "" if guide is None else f"; slots kept: {kept(trained, task, guide)}"
-        about = f"R@1 among {len(task.held_out.captions)} held-out pairs: text {text:.1%}, image {image:.1%}"
+        about = f"{len(task.held_out.captions)} held-out pairs: text {found['text']}, image {found['image']}"
         print(f"{name}: {about}; {seconds:.0f} s{slots}", flush=True)
         if to is not None:
             trained.save_pretrained(to / name)
@@ -149,7 +151,8 @@ def train(
         captions = [task.train.captions[i] for i in chosen.tolist()]
         words = write(task.tokenizer, captions, model.config.max_position_embeddings).to(task.device)
         images = task.train.images(chosen.tolist()).to(task.device)
-        terms, parts = own_terms(model, words, images, task.tokenizer.mask_token_id, gaps)
+        shown = task.train.image_of[chosen].to(task.device)
+        terms, parts = own_terms(model, words, images, task.tokenizer.mask_token_id, gaps, shown)
         if guide is None:
             return terms
         told = guide.teachers.tokens(images, captions)
@@ -171,11 +174,13 @@ def own_terms(
     images: Float[Tensor, "batch 3 size size"],
     mask_id: int,
     generator: torch.Generator,
+    image_of: Int64[Tensor, " batch"] | None = None,
 ) -> tuple[dict[str, Tensor], dict[str, Tokens]]:
     """The two losses that ViLT is pretrained by, in one forward pass.
 
     Image-text matching tells the caption of each image from that of another image of the batch; masked
-    language modelling fills in words that are hidden from the caption.
+    language modelling fills in words that are hidden from the caption. Another caption of the same image, if
+    `image_of` has the same number for both pairs, counts as a match.
 
     Returns:
         The losses, and the tokens of the true pairs by modality: `H^(m)` of the SGA paper, eq. 4.
@@ -184,7 +189,10 @@ def own_terms(
     others = words[torch.arange(count, device=images.device).roll(1)]
     gaps, hidden = hide(words, mask_id, generator)
     fused = model.fuse(Words.concatenate([words, others, gaps]), images.repeat(3, 1, 1, 1))
-    matches = torch.cat([torch.ones_like(fused.match[:count]), (words.ids == others.ids).all(1).float()])
+    right = (words.ids == others.ids).all(1)
+    if image_of is not None:
+        right |= image_of == image_of.roll(1)
+    matches = torch.cat([torch.ones_like(fused.match[:count]), right.float()])
     terms = {
         "matching": F.binary_cross_entropy_with_logits(fused.match[: 2 * count], matches),
         "words": word_loss(model.mlm_score(fused.text.values[2 * count :][hidden]), words, hidden),
@@ -194,22 +202,34 @@ def own_terms(
 
 
 @torch.no_grad()
-def retrieve(model: ViltForPretraining, task: Task) -> tuple[float, float]:
+def retrieve(model: ViltForPretraining, task: Task) -> dict[str, Ranking]:
     """Match every caption of the held-out pairs with every image, without training on any of them.
 
     Returns:
-        R@1, the share of queries whose best match is the right one, for captions and for images.
+        `text`: for each image, where the best of its captions stands among all captions; `image`: for each
+        caption, where its image stands among all images. Equal scores count with their share.
     """
     model.eval()
-    captions = task.held_out.captions
-    words = write(task.tokenizer, captions, model.config.max_position_embeddings).to(task.device)
+    pairs, longest = task.held_out, model.config.max_position_embeddings
+    words = write(task.tokenizer, pairs.captions, longest).to(task.device)
+    blocks = [words[start : start + CAPTIONS_AT_ONCE] for start in range(0, len(words.ids), CAPTIONS_AT_ONCE)]
+    images = pairs.image_of.unique()
     rows = []
-    for index in range(len(captions)):
-        image = task.held_out.images([index]).to(task.device)
-        rows.append(model.fuse(words, image.expand(len(captions), -1, -1, -1)).match.cpu())
-    scores, right = torch.stack(rows), torch.arange(len(captions))
-    text, image = ((scores.argmax(axis) == right).float().mean().item() for axis in (1, 0))
-    return text, image
+    for number in images:
+        first = int((pairs.image_of == number).nonzero()[0])
+        image = pairs.images([first]).to(task.device)
+        fused = [model.fuse(block, image.expand(len(block.ids), -1, -1, -1)) for block in blocks]
+        rows.append(torch.cat([block.match.cpu() for block in fused]))
+    scores = torch.stack(rows)
+    return {
+        "text": rank(lambda some: scores[some], images, pairs.image_of),
+        "image": rank(lambda some: scores.T[some], pairs.image_of, images),
+    }
+
+
+def recalls(ranking: Ranking) -> str:
+    """The percentages of queries with a right answer among the first 1, 5 and 10."""
+    return " ".join(f"R@{k} {ranking.within(k).mean():.1%}" for k in (1, 5, 10))
 
 
 @torch.no_grad()

@@ -6,8 +6,9 @@ import importlib
 import json
 import re
 import shlex
+from math import comb
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ import torch
 import transformers as hf
 from PIL import Image
 from places import ROOT
+from torch.nn import functional as F
 from typer.main import get_command
 from typer.testing import CliRunner
 
@@ -174,7 +176,8 @@ def test_vilt_command_takes_pretrained_weights_and_files_of_pairs(tmp_path: Path
     named = [part for name in models for part in (f"--{name}", tmp_path / name)]
     files = ["--train-pairs", pairs, "--test-pairs", pairs]
     lines = command("vilt", *named, *files, "--sga", "--steps", 2, "--batch-size", 2)
-    assert lines[-1].startswith("sga: R@1 among 4 held-out pairs: ")
+    assert lines[-1].startswith("sga: 4 held-out pairs: text R@1 ")
+    assert "R@5 100.0% R@10 100.0%, image R@1" in lines[-1]  # of two images each has two captions
     assert not any("plain" in line for line in lines)
 
     with pytest.raises(InputError, match=r"--train-pairs: the small models know.*give --vit and --bert too"):
@@ -184,6 +187,67 @@ def test_vilt_command_takes_pretrained_weights_and_files_of_pairs(tmp_path: Path
     pairs.write_text('{"image": "grass.png"}\n')
     with pytest.raises(InputError, match=r"pairs.jsonl:1: not a pair"):
         command("vilt", *named, *files)
+
+
+class Oracle(torch.nn.Module):
+    """Knows which caption is about which image: their colour, the first word."""
+
+    config = SimpleNamespace(max_position_embeddings=9)
+
+    def __init__(self, first: int) -> None:
+        super().__init__()
+        self.first = first
+
+    def fuse(self, words: Any, images: torch.Tensor) -> Any:
+        shown = ((images.mean((1, 2, 3)) + 1) * 4).round().long()
+        return SimpleNamespace(match=(words.ids[:, 1] - self.first == shown).float())
+
+
+def many_captions(folder: Path, captions: int) -> Any:
+    """Four images of different brightness with several captions each, in mixed order."""
+    levels = ["zero", "one", "two", "three"]
+    for level, name in enumerate(levels):
+        Image.new("L", (4, 4), round(level * 127.5 / 4)).save(folder / f"{name}.png")
+    rows = [
+        {"image": f"{name}.png", "caption": f"{name} {'dog ' * k}"}
+        for k in range(captions)
+        for name in levels
+    ]
+    (folder / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    tokenizer = module("words").word_tokenizer([*levels, "dog"])
+    pairs = module("pairs").PairFile(folder / "pairs.jsonl", 4)
+    return module("vilt").Task(pairs, pairs, tokenizer, CPU), Oracle(tokenizer.vocab["zero"])
+
+
+def test_a_perfect_model_finds_everything_where_an_image_has_several_captions(tmp_path: Path) -> None:
+    task, oracle = many_captions(tmp_path, captions=5)
+    assert task.held_out.image_of.tolist() == [0, 1, 2, 3] * 5
+    found = module("vilt").retrieve(oracle, task)
+    assert {what: len(ranking.above) for what, ranking in found.items()} == {"text": 4, "image": 20}
+    for ranking in found.values():
+        assert module("vilt").recalls(ranking) == "R@1 100.0% R@5 100.0% R@10 100.0%"
+
+
+def test_a_model_that_tells_nothing_apart_gets_what_chance_gives(tmp_path: Path) -> None:
+    task, _ = many_captions(tmp_path, captions=3)
+    found = module("vilt").retrieve(Oracle(first=-99), task)
+    assert module("vilt").recalls(found["image"]) == "R@1 25.0% R@5 100.0% R@10 100.0%"
+    assert found["text"].within(1).mean().item() == pytest.approx(3 / 12)
+    assert found["text"].within(5).mean().item() == pytest.approx(1 - comb(9, 5) / comb(12, 5))
+
+
+def test_another_caption_of_the_same_image_is_no_wrong_one_in_training(
+    scenes: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task, model, _ = scenes
+    words = module("words").write(task.tokenizer, task.held_out.captions[:2], 40)
+    fuse, seen = model.fuse, []
+    monkeypatch.setattr(model, "fuse", lambda *inputs: seen.append(fuse(*inputs)) or seen[-1])
+    for numbers, right in ((torch.tensor([0, 0]), [1.0, 1, 1, 1]), (torch.tensor([0, 1]), [1.0, 1, 0, 0])):
+        images, generator = task.held_out.images([0, 0]), torch.Generator().manual_seed(0)
+        terms, _ = module("vilt").own_terms(model, words, images, 4, generator, numbers)
+        expected = F.binary_cross_entropy_with_logits(seen[-1].match[:4], torch.tensor(right))
+        torch.testing.assert_close(terms["matching"], expected)
 
 
 def test_image_files_are_scaled_to_the_range_of_the_models(tmp_path: Path) -> None:
