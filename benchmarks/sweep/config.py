@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -12,8 +12,9 @@ from pydantic import Field, model_validator
 
 from benchmarks.refinement import Choice, RefineSection, check_choices
 from benchmarks.sweep.rows import Read, Row, RowData, SavedRow, TrainedRow
+from benchmarks.tasks import available_protocols, available_tasks
 from unicode_cmg.config import Config, load_yaml
-from unicode_cmg.errors import InputError
+from unicode_cmg.errors import InputError, unknown
 from unicode_cmg.results import HeadConfig
 
 Recipe = Literal["default", "hard", "reference"]
@@ -142,6 +143,10 @@ class SweepConfig(RefineSection):
         default=("video->audio", "audio->video", "video->video", "audio->audio"),
         description="modality a head is trained on -> modality it is tested on; null: all of each task",
     )
+    protocol: str = Field(
+        default="held-out",
+        description="protocol of the heads; of a task without `paper-f1`, `paper` takes its place",
+    )
     report: Literal["val", "test"] = Field(
         default="test", description="split of the numbers: val to choose settings, test to report them"
     )
@@ -163,6 +168,8 @@ class SweepConfig(RefineSection):
             raise ValueError("nothing to evaluate; expected 'axes' or 'checkpoints'")
         if self.axes and self.config is None:
             raise ValueError("there are 'axes' but no 'config' to vary")
+        if self.report == "val" and self.protocol != "held-out":
+            raise ValueError("'report' is val, and only the protocol held-out has validation clips")
         check_choices(self.choose, self.refine)
         self.layout()
         return self
@@ -214,7 +221,21 @@ def load_sweep(path: Path) -> tuple[SweepConfig, list[Row]]:
         row.pretraining()
     for name, saved in sweep.checkpoints.items():
         rows.append(SavedRow(name, saved.read, tuple(path.parent / model for model in saved.models)))
+    for task in {task for row in rows for task in row.data.tasks or sweep.tasks} & set(available_tasks()):
+        protocol_of(sweep.protocol, available_protocols(task), where=f"{path}: protocol, task {task}")
     return sweep, rows
+
+
+def protocol_of(wanted: str, known: Collection[str], *, where: object) -> str:
+    """The protocol, or the one that it is a kind of if a task does not have it.
+
+    Raises:
+        InputError: The task has neither.
+    """
+    for name in (wanted, wanted.removesuffix("-f1")):
+        if name in known:
+            return name
+    raise unknown("protocol", wanted, known, where=where)
 
 
 def _trained_row(sweep: SweepConfig, folder: Path, combination: Sequence[tuple[str, Option]]) -> TrainedRow:

@@ -15,7 +15,7 @@ import torch
 from benchmarks.evaluation.encode_task import encode_task
 from benchmarks.refinement import ALL, RefinedResult, chosen, compare
 from benchmarks.sweep.code_figures import Figures, measure_codes
-from benchmarks.sweep.config import SweepConfig
+from benchmarks.sweep.config import SweepConfig, protocol_of
 from benchmarks.sweep.result_file import ResultFile
 from benchmarks.sweep.rows import Row
 from benchmarks.tasks import read_task
@@ -136,7 +136,8 @@ def _outcomes(
         "options": dict(row.data.options),
     }
     tasks = row.data.tasks or sweep.tasks
-    results = ResultFile(folder / f"result-{sweep.report}.json", settings, row.completed)
+    measured = sweep.report if sweep.protocol == "held-out" else f"{sweep.report}-{sweep.protocol}"
+    results = ResultFile(folder / f"result-{measured}.json", settings, row.completed)
     if any(results.missing(read, task, sweep.refine) is not None for read in row.read for task in tasks):
         threads_before = torch.get_num_threads()
         torch.set_num_threads(threads)
@@ -194,10 +195,11 @@ def _measure(
         if refiners is None:
             continue
         opened = read_task(task, data, **options)
+        protocol = protocol_of(sweep.protocol, opened.protocols, where=f"task {task}")
         encoded = encode_task(
             model,
             opened,
-            opened.rule("held-out").reporting_on(sweep.report),
+            opened.rule(protocol).reporting_on(sweep.report),
             sweep.directions,
             layers,
             with_unquantized=any(refiner.requantizes for refiner in refiners.values()),

@@ -214,6 +214,8 @@ def save_outcomes(
     from benchmarks.sweep.figures import draw_curves, draw_gains  # here, because matplotlib takes a second
 
     table = outcome_table(outcomes)
+    if sweep is not None and sweep.protocol != "held-out":
+        table += f"\nprotocol {sweep.protocol}: these numbers have the leaks that `evaluate` lists for it\n"
     write_text(to / "table.md", table)
     write_text(to / "table.csv", outcome_csv(outcomes))
     show(f"\n{table}\nwritten to {to / 'table.md'} and table.csv")

@@ -65,6 +65,35 @@ def test_a_row_with_data_of_its_own_needs_no_other_and_all_directions_are_those_
     assert next((tmp_path / "out").glob("here*/seed-0/result-test.json")).stat().st_mtime_ns == before
 
 
+@pytest.mark.slow
+def test_numbers_under_a_protocol_with_leaks_are_their_own_and_say_so(
+    sweep: dict[str, Any], data: Path, tmp_path: Path
+) -> None:
+    plan, rows = load(sweep, tmp_path)
+    clean = run_sweep(plan, rows[:1], to=tmp_path / "out")
+    plan, rows = load(sweep | {"protocol": "paper-f1"}, tmp_path)  # of AVE, "paper"
+    leaky = run_sweep(plan, rows[:1], to=tmp_path / "out")
+    folder = next((tmp_path / "out").glob("here*/seed-0"))
+    assert {f.name for f in folder.glob("result-*")} == {"result-test.json", "result-test-paper-f1.json"}
+    assert leaky[0].scores != clean[0].scores
+    save_outcomes(tmp_path / "out", leaky, plan, rows)
+    assert "protocol paper-f1: these numbers have the leaks" in (tmp_path / "out/table.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"protocol": "papers"}, "task ave: unknown protocol 'papers'; .*did you mean 'paper'"),
+        ({"protocol": "paper", "report": "val"}, "only the protocol held-out has validation clips"),
+    ],
+)
+def test_a_protocol_that_cannot_be_is_refused_before_anything_runs(
+    sweep: dict[str, Any], tmp_path: Path, change: dict[str, str], message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        load(sweep | change, tmp_path)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
