@@ -567,8 +567,9 @@ def evaluate(
     exclude: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE",
-            help="List of ids, one per line, of videos to leave out, such as those used for pretraining.",
+            metavar="STORE|FILE",
+            help="Videos to leave out, such as those of pretraining: a feature store, or a list of ids, one"
+            " per line.",
             show_default="no video",
         ),
     ] = None,

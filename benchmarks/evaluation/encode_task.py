@@ -13,6 +13,7 @@ from benchmarks.evaluation.directions import resolve_directions
 from benchmarks.evaluation.protocols import Protocol
 from benchmarks.evaluation.scoring import EncodedTask
 from benchmarks.tasks.base import Task
+from unicode_cmg.data import FeatureStore
 from unicode_cmg.errors import InputError
 from unicode_cmg.files import read_text
 from unicode_cmg.model import Model
@@ -51,7 +52,7 @@ def encode_task(
     pairs = data.directions(resolve_directions(directions, model.modalities, data.modalities))
     modalities = tuple(dict.fromkeys(modality for pair in pairs for modality in pair))
     if isinstance(exclude, (str, Path)):
-        exclude = [line.strip() for line in read_text(Path(exclude)).splitlines() if line.strip()]
+        exclude = _listed(Path(exclude))
     rows, dropped = _split_rows(data, rule, modalities, frozenset(exclude))
     codes = {}
     for modality in modalities:
@@ -92,6 +93,13 @@ def encode_task(
         head=rule.head,
         continuous=continuous,
     )
+
+
+def _listed(path: Path) -> Sequence[str]:
+    """The clip ids of a feature store, or of a text file with one a line."""
+    if path.is_dir():
+        return FeatureStore.open(path).ids
+    return [line.strip() for line in read_text(path).splitlines() if line.strip()]
 
 
 def _split_rows(

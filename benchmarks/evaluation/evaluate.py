@@ -88,8 +88,8 @@ def evaluate(
         permute_codes_seed: Control experiment: within the target modality the codes in use are renamed at
             random, anew for each head, so that any transfer that rests on shared codes must fall to chance.
             Rows of a modality with itself are left alone.
-        exclude: Ids of videos to leave out of every split, or a file with one a line, such as the `ids.txt`
-            of the feature store the model was pretrained on.
+        exclude: Ids of videos to leave out of every split, or the folder of a feature store that has
+            them, such as the one the model was pretrained on, or a text file with one a line.
         continuous: Also train the same heads on what was quantized and, where source and target are the same,
             on the features: what they reach beyond the heads on codes is the price of the codes. This takes
             most of the time of an evaluation.

@@ -76,6 +76,7 @@ def test_codes_of_a_run_go_where_its_report_looks(command, toy, tmp_path: Path) 
         (["--level", "clip"], "no level 'clip'"),
         (["--batch-size", "0"], "--batch-size"),
         (["--to", "FOLDER"], "this is a folder"),
+        (["--to", "FOLDER/x.csv"], "written as Parquet, not as .csv; expected a name such as x.parquet"),
         (["--to", "FILE/codes.parquet"], "cannot write here"),
     ],
 )

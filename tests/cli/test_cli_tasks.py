@@ -10,6 +10,7 @@ import pytest
 from toy_world import AUDIO, VIDEO
 
 from benchmarks.experiments.leaks import leaks
+from unicode_cmg.data import FeatureStore
 from unicode_cmg.data.layouts.ave import read_ave
 from unicode_cmg.data.layouts.ave_avvp import write_ave_avvp
 from unicode_cmg.data.layouts.avvp import Event, EventRow, write_avvp
@@ -95,10 +96,19 @@ def test_videos_of_a_list_are_left_out(command, toy, tasks: Path, tmp_path: Path
     listed.write_text("testxxxxdru0\ntestxxxxsin3\nanother\n")
     result = run(command, toy, "ucf-vgg", tasks, "--exclude", str(listed))
     assert result["data"]["dropped"]["test audio"] == 2
-    error = command(
-        "evaluate", toy.run, "--task", "ucf-vgg", "--data", tasks, "--exclude", tmp_path / "no"
-    ).error
-    assert error.startswith(f"{tmp_path / 'no'}: no such file")
+    FeatureStore.write(
+        tmp_path / "store", {"audio": np.ones((2, 3, 4), np.float32)}, ["testxxxxdru1", "testxxxxsin3"]
+    )
+    result = run(command, toy, "ucf-vgg", tasks, "--exclude", str(tmp_path / "store"))
+    assert result["data"]["dropped"]["test audio"] == 2
+
+
+@pytest.mark.parametrize(("name", "says"), [("no", "no such file"), ("", "no features.json in this folder")])
+def test_a_list_of_videos_that_is_neither_file_nor_store_is_refused(
+    command, toy, tasks: Path, tmp_path: Path, name: str, says: str
+) -> None:
+    arguments = ("evaluate", toy.run, "--task", "ucf-vgg", "--data", tasks, "--exclude", tmp_path / name)
+    assert command(*arguments).error.startswith(f"{tmp_path / name}: {says}")
 
 
 def test_an_unknown_task_is_answered_with_the_known_ones(command, toy, tasks: Path) -> None:

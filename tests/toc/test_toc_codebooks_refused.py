@@ -141,6 +141,14 @@ CASES: dict[str, tuple[Callable[[Path], Path], str]] = {
     ),
     "an index of something else": (lambda at: sharded(at / "hub", [1, 2]), 'has no "weight_map"'),
     "one axis": (lambda at: array(at / "flat.npy", np.ones(5)), r"shape \[5\]"),
+    "features": (
+        lambda at: array(at / "features.npy", np.ones((70, 3, 4))),
+        r"holds features, not codebooks: 'features' of shape \[70, 3, 4\] looks like clips",
+    ),
+    "features with a grid": (
+        lambda at: archive(at / "grid.npz", video=np.ones((70, 3, 2, 2, 4)), labels=np.arange(70)),
+        r"holds features, not codebooks: 'video' of shape \[70, 3, 2, 2, 4\]",
+    ),
     "four axes": (lambda at: array(at / "deep.npy", np.ones((2, 3, 4, 5))), r"shape \[2, 3, 4, 5\]"),
     "one code": (
         lambda at: array(at / "single.npy", np.ones((1, 5))),

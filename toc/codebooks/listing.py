@@ -21,6 +21,7 @@ _NOTHING = (
     "holds no codebook that is recognised; quantizers by finite scalars (FSQ) or without look-up (LFQ) have"
     " none; elsewhere any matrix [codes, dimensions] can be chosen by its key" + _OPTION
 )
+_MOST = 64  # matrices of one array that may all be codebooks
 _GUESSED = "holds no codebook that is recognised, but by their names these may be some:"
 
 
@@ -89,7 +90,8 @@ class FoundCodebooks:
         where = f"{self.path} ({self.kind})"
         listed = self.codebooks or self.candidates
         if not listed:
-            return f"{where} {_NOTHING}"
+            features = self._features()
+            return f"{where} {_NOTHING}" if features is None else f"{where} {features}"
         rows = [("name", "codes x dims", "dtype", "stored as", "key")]
         rows += [(f.name, " x ".join(map(str, f.codes.shape)), f.codes.dtype, f.kind, f.key) for f in listed]
         refused = [f"{f.name} cannot be refined: {f.codes.refused}" for f in listed if f.codes.refused]
@@ -104,6 +106,8 @@ class FoundCodebooks:
             raise CodebookError(
                 f"{self.path}: holds {_some(self.codebooks)}; choose one by its name{_OPTION}"
             )
+        if (features := self._features()) is not None:
+            raise CodebookError(f"{self.path}: {features}")
         real = [key for key, stored in self.tensors.items() if stored.floating and len(stored.shape) > 1]
         if len(real) == 1 or len(self.tensors) == 1:  # nothing else can be meant
             return self._named(next(iter(real or self.tensors)))
@@ -114,6 +118,16 @@ class FoundCodebooks:
         if not self.tensors:
             raise CodebookError(f"{self.path}: a {self.kind} without any tensor or array in it")
         raise CodebookError(f"{self.path}: {_NOTHING}")
+
+    def _features(self) -> str | None:
+        """What to say of an array of features, where a codebook was expected."""
+        for key, stored in self.tensors.items() if self.kind in NUMPY else ():
+            if stored.floating and _like_features(stored.shape):
+                return (
+                    f"holds features, not codebooks: '{key}' of shape {list(stored.shape)} looks like clips,"
+                    " steps and channels; expected codebooks [codes, dimensions], such as those of a model"
+                )
+        return None
 
     def _named(self, name: str) -> FoundCodebook:
         listed = (*self.codebooks, *self.candidates)
@@ -176,7 +190,11 @@ def find_codebooks(path: str | Path) -> FoundCodebooks:
     else:
         codebooks = recognise(tensors)
         if kind in NUMPY and not codebooks:  # arrays that the user has chosen, not all tensors of a model
-            real = [key for key, s in tensors.items() if s.floating and len(s.shape) in (2, 3)]
+            real = [
+                key
+                for key, s in tensors.items()
+                if s.floating and len(s.shape) in (2, 3) and not _like_features(s.shape)
+            ]
             codebooks = [each for key in real for each in by_key(key, tensors)]
     guesses = [] if codebooks else [key for key, stored in tensors.items() if looks_like_codes(key, stored)]
     candidates = tuple(each for key in guesses for each in by_key(key, tensors))
@@ -194,6 +212,10 @@ def load_codebook(path: str | Path, name: str | None = None) -> NamedCodebook:
         CodebookError: There is no codebook, or no such name, or several and no name; the message lists them.
     """
     return find_codebooks(path).load(name)
+
+
+def _like_features(shape: tuple[int, ...]) -> bool:
+    return len(shape) in (3, 5) and shape[0] > _MOST
 
 
 def _some(found: tuple[FoundCodebook, ...]) -> str:

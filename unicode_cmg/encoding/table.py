@@ -97,11 +97,18 @@ def encode_store(
         progress: True for a bar, False for nothing, None for a bar on a terminal and plain lines elsewhere.
 
     Raises:
-        InputError: As `iterate_codes`; or `to` cannot be written.
+        InputError: As `iterate_codes`; or `to` cannot be written, or is named as another kind of file.
     """
     to = Path(to)
     if to.is_dir():
         raise InputError("this is a folder", where=to, expected="a file to write, such as codes.parquet")
+    if to.suffix.lower() not in ("", ".parquet", ".pq"):
+        raise InputError(
+            f"codes are written as Parquet, not as {to.suffix}",
+            where=to,
+            expected=f"a name such as {to.stem}.parquet",
+            fix="other programs read it by pandas.read_parquet, whose result has to_csv",
+        )
     names = common_modalities(model, store, modalities)
     batches = iterate_codes(
         model, store, modalities=names, level=level, batch_size=batch_size, progress=progress
