@@ -1,7 +1,8 @@
-"""Markdown tables."""
+"""Markdown tables, and the same as HTML."""
 
 from __future__ import annotations
 
+import html
 from collections.abc import Collection, Iterable, Sequence
 
 
@@ -30,3 +31,13 @@ def markdown_table(
     )
     rules = (f":{'-' * (width + 1)}" if side == "<" else f"{'-' * (width + 1)}:" for side, width in columns)
     return "".join([head, f"|{'|'.join(rules)}|\n", *others])
+
+
+def html_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table of HTML, as notebooks show it."""
+
+    def line(cells: Sequence[str], tag: str) -> str:
+        return f"<tr>{''.join(f'<{tag}>{html.escape(cell)}</{tag}>' for cell in cells)}</tr>"
+
+    body = "".join(line(cells, "td") for cells in rows)
+    return f"<table><thead>{line(header, 'th')}</thead><tbody>{body}</tbody></table>"

@@ -133,3 +133,7 @@ def test_a_model_shows_itself_in_one_line(model: Any) -> None:
     line = repr(model)
     assert line.startswith("DCID(speech, image; codes: layer0 12; ")
     assert line.endswith(" parameters)")
+    encoding = model.encode("speech", FEATURES)
+    assert repr(encoding) == (
+        "Encoding(general [7, 6, 8], codes [7, 6, 8], indices [7, 6, 1], unquantized [7, 6, 8])"
+    )

@@ -45,6 +45,9 @@ class CodeMerge:
     codebook_sha256: str
     versions: Mapping[str, str] = field(default_factory=dict)
 
+    def __repr__(self) -> str:
+        return f"CodeMerge({self.layer}: {self.n_codes} codes in {self.n_groups} groups)"
+
     @property
     def n_codes(self) -> int:
         """H, the number of codes before merging."""

@@ -56,6 +56,9 @@ class TOCSelection:
     codebook_sha256: str
     versions: Mapping[str, str] = field(default_factory=dict)
 
+    def __repr__(self) -> str:
+        return f"TOCSelection({self.layer}: {len(self.indices)} of {self.n_dims} dimensions kept)"
+
     @property
     def n_dims(self) -> int:
         """D, the number of dimensions before selection."""

@@ -32,6 +32,10 @@ def cleared(x: Float[Tensor, "*shape"], mask: Bool[Tensor, "*leading"] | None) -
     return torch.where(mask.view(*mask.shape, *[1] * (x.ndim - mask.ndim)), x, 0)
 
 
+def _shapes(tensors: Mapping[str, Tensor]) -> str:
+    return ", ".join(f"{name} {list(x.shape)}" for name, x in tensors.items())
+
+
 @dataclass(frozen=True)
 class FeatureBatch:
     """Features of the same clips in several modalities; a clip may lack any of them.
@@ -53,6 +57,9 @@ class FeatureBatch:
             dict(features),
             {m: torch.ones(x.shape[:2], dtype=torch.bool, device=x.device) for m, x in features.items()},
         )
+
+    def __repr__(self) -> str:
+        return f"FeatureBatch({_shapes(self.features)})"
 
     def __len__(self) -> int:
         return next(iter(self.features.values())).shape[0]
@@ -87,6 +94,9 @@ class Encoding:
     codes: Float[Tensor, "batch time code_dim"]
     indices: Int64[Tensor, "batch time layers"]
     unquantized: Float[Tensor, "batch time code_dim"]
+
+    def __repr__(self) -> str:
+        return f"Encoding({_shapes(vars(self))})"
 
 
 @dataclass(frozen=True)

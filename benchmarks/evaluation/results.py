@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Iterator, Sequence
+from typing import Any
 
-from benchmarks.markdown import markdown_table
+from benchmarks.markdown import html_table, markdown_table
 from benchmarks.printed_numbers import PrintedNumber, printed_beside
-from unicode_cmg.results import Evaluation, JointResult, in_percent
+from unicode_cmg.data_frame import data_frame
+from unicode_cmg.results import Evaluation, JointResult, Measure, in_percent
 
 
 class TaskResult(Evaluation):
@@ -38,6 +41,54 @@ class TaskResult(Evaluation):
             sources = dict.fromkeys(number.source for number in beside if number is not None)
             parts.append(f"PRINTED, on other data: {'; '.join(sources) or 'nothing to compare with'}")
         return "\n".join(parts).rstrip("\n")
+
+    def to_pandas(self) -> Any:
+        """A `pandas.DataFrame` with a row for each direction and measure.
+
+        Columns: `task`, `protocol`, `source`, `target`, `kind`, `measure`, `mean`, `std`, `low` and `high`
+        (the ends of the interval), `constant`, and `shuffled`, `continuous` and `raw`, the means of the same
+        measure in controls and without codes. Values are in percent where `in_percent` says so; missing
+        where nothing was measured.
+
+        Raises:
+            InputError: pandas is not installed.
+        """
+        return data_frame(self._rows())
+
+    def __repr__(self) -> str:
+        scores = ", ".join(
+            f"{row.source} -> {row.target} {decimal(row.mean, row.metric)}" for row in self.directions
+        )
+        metric = _title(self.directions[0].metric) + ": " if self.directions else ""
+        return f"{type(self).__name__}({self.task}, {self.protocol}; {metric}{scores})"
+
+    def __str__(self) -> str:
+        return self.table()
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the heading and the table of directions."""
+        heading = "<br>".join(html.escape(line) for line in self._heading())
+        table = html_table(*self._directions([None] * len(self.directions), printed=False))
+        return f"<p>{heading}</p>{table}"
+
+    def _rows(self) -> Iterator[dict[str, Any]]:
+        for row in self.directions:
+            same = {"task": self.task, "protocol": self.protocol, "source": row.source, "target": row.target}
+            others = {"shuffled": row.shuffled, "continuous": row.continuous, "raw": row.raw}
+            measures: dict[str, Measure] = {row.metric: row, **row.others}
+            for name, measure in measures.items():
+                low, high = measure.interval or (None, None)
+                yield {
+                    **same,
+                    "kind": row.kind,
+                    "measure": name,
+                    **{"mean": measure.mean, "std": measure.std, "low": low, "high": high},
+                    "constant": measure.constant,
+                    **{
+                        key: None if other is None or measure is not row else other.mean
+                        for key, other in others.items()
+                    },
+                }
 
     def _heading(self) -> Iterator[str]:
         parts = [self.task, f"protocol {self.protocol}"]

@@ -7,6 +7,7 @@ import io
 import statistics
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.csv
@@ -20,6 +21,7 @@ from benchmarks.sweep.rows import Row
 from benchmarks.sweep.runs import Outcome
 from benchmarks.sweep.summary import Curve, Point, RefinedRow, curves, refined_rows
 from unicode_cmg.console import show
+from unicode_cmg.data_frame import data_frame
 from unicode_cmg.files import atomic_file, csv_cell, write_text
 
 REFINEMENTS = pa.schema(
@@ -33,6 +35,7 @@ REFINEMENTS = pa.schema(
 """Columns of the long table: row of the sweep, run and task, and the fields of `RefinedResult`."""
 
 
+_COLUMNS = ("row", "seed", "measure", "source", "target", "value")
 _Column = tuple[str, tuple[str, str]]
 _WIDEST = 12  # columns of scores
 
@@ -109,19 +112,31 @@ def outcome_csv(outcomes: Sequence[Outcome]) -> str:
     """One line for each number: row, seed, measure, source, target, value."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["row", "seed", "measure", "source", "target", "value"])
+    writer.writerow(_COLUMNS)
+    writer.writerows(map(csv_cell, line) for line in _lines(outcomes))
+    return text.getvalue()
+
+
+def outcome_frame(outcomes: Sequence[Outcome]) -> Any:
+    """The lines of `outcome_csv` as a `pandas.DataFrame`.
+
+    Raises:
+        InputError: pandas is not installed.
+    """
+    return data_frame(dict(zip(_COLUMNS, line, strict=True)) for line in _lines(outcomes))
+
+
+def _lines(outcomes: Sequence[Outcome]) -> Iterator[tuple[str, int, str, str, str, float]]:
     for o in outcomes:
         for task, by_direction in o.scores.items():
-            writer.writerows(
-                map(csv_cell, [o.row, o.seed, task, s, t, value]) for (s, t), value in by_direction.items()
-            )
+            for (source, target), value in by_direction.items():
+                yield o.row, o.seed, task, source, target, value
         for name, value in o.figures.items():
             kind, _, of = name.partition(", ")
             source, _, target = of.partition("-")
-            writer.writerow(map(csv_cell, [o.row, o.seed, kind, source, target, value]))
+            yield o.row, o.seed, kind, source, target, value
         if o.seconds is not None:
-            writer.writerow(map(csv_cell, [o.row, o.seed, "seconds", "", "", o.seconds]))
-    return text.getvalue()
+            yield o.row, o.seed, "seconds", "", "", o.seconds
 
 
 def refinement_lines(outcomes: Sequence[Outcome]) -> pa.Table:

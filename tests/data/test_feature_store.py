@@ -51,6 +51,8 @@ def test_a_store_knows_its_clips_shapes_and_source(store: Path) -> None:
     assert opened.ids == tuple(IDS)
     assert opened.modalities == {"audio": (T, 5), "video": (T, 2, 2, 4)}
     assert opened.source == {"name": "test"}
+    assert repr(opened).startswith(f"FeatureStore('{store}': {len(opened)} clips; ")
+    assert "\n" not in repr(opened)
 
 
 def test_features_come_in_the_dtype_asked_for_and_only_the_modalities_asked_for(store: Path) -> None:

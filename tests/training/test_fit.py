@@ -294,7 +294,21 @@ def test_a_batch_larger_than_the_data_is_refused_where_smaller_ones_are_dropped(
 def test_a_folder_that_holds_a_run_is_not_overwritten(store: Path, tmp_path: Path) -> None:
     fit(tiny_config(store), tmp_path / "run", progress=False)
     with pytest.raises(InputError, match=r"already holds a run; use --resume auto or another --to"):
-        fit(tiny_config(store), tmp_path / "run", progress=False)
+        fit(tiny_config(store), tmp_path / "run", progress=False, resume="never")
+
+
+def test_a_cell_that_is_run_again_keeps_its_run_and_refuses_other_settings(
+    store: Path, tmp_path: Path
+) -> None:
+    first = fit(tiny_config(store), tmp_path / "run", progress=False)
+    content = first.model.joinpath("model.safetensors").read_bytes()
+    again = fit(tiny_config(store), tmp_path / "run", progress=False)
+    assert again.steps == first.steps
+    assert again.model.joinpath("model.safetensors").read_bytes() == content
+    assert repr(again).startswith(f"RunResult('{tmp_path / 'run'}': {first.steps} steps in ")
+    assert "\n" not in repr(again)
+    with pytest.raises(InputError, match=r"batch_size"):
+        fit(tiny_config(store, training__batch_size=3), tmp_path / "run", progress=False)
 
 
 def test_a_file_cannot_be_a_run(store: Path, tmp_path: Path) -> None:

@@ -68,12 +68,17 @@ class RunResult:
     last: dict[str, Any]
     verdict: Verdict
 
+    def __repr__(self) -> str:
+        return (
+            f"RunResult({str(self.run)!r}: {self.steps} steps in {self.seconds:.0f} s; {self.verdict.text})"
+        )
+
 
 def fit(
     config: PretrainConfig,
     run: Path | str,
     *,
-    resume: Resume = "never",
+    resume: Resume = "auto",
     progress: bool | None = None,
     callbacks: Sequence[Callback] = (),
     trust_code: bool = False,
@@ -86,8 +91,8 @@ def fit(
     Args:
         config: What to train, on what, and how.
         run: Folder of the run.
-        resume: "never" starts anew and refuses a folder that holds a run; "auto" continues the newest
-            complete checkpoint of `run`, if there is one; a path continues that checkpoint, or that run's
+        resume: "auto" continues the newest complete checkpoint of `run`, if there is one; "never" starts
+            anew and refuses a folder that holds a run; a path continues that checkpoint, or that run's
             newest, in `run`, and drops what `run` holds of later steps.
         progress: True for a bar, False for nothing, None for a bar on a terminal and plain lines elsewhere.
         callbacks: Who is told of log lines, of findings such as codes without use, and of the verdict.

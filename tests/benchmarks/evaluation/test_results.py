@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 
 import pytest
@@ -79,6 +80,45 @@ def test_the_joint_measures_have_a_table_of_their_own(result_of: Results) -> Non
     line = next(line for line in text.splitlines() if line.startswith("| events"))
     values = [measure.mean for name, measure in result.joint[0].measures.items() if name.startswith("event ")]
     assert [cell.strip() for cell in line.split("|")[2:-1]] == [f"{value:.1f}" for value in values]
+
+
+def test_a_data_frame_has_a_row_for_each_direction_and_measure(result_of: Results) -> None:
+    result = result_of("avvp")
+    frame = result.to_pandas()
+    measures = 1 + len(result.directions[0].others)
+    assert len(frame) == measures * len(result.directions)
+    first = result.directions[0]
+    found = frame[(frame.source == first.source) & (frame.target == first.target)].set_index("measure")
+    assert found["mean"].to_dict() == {
+        first.metric: first.mean,
+        **{name: measure.mean for name, measure in first.others.items()},
+    }
+    main = found.loc[first.metric]
+    assert (main["low"], main["high"]) == first.interval
+    assert main["shuffled"] == first.shuffled.mean
+    assert found["shuffled"].notna().sum() == 1
+    assert set(frame["task"]) == {"avvp"}
+
+
+def test_without_pandas_one_line_says_so(result_of: Results, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(InputError, match="to_pandas: pandas is not installed; pip install pandas"):
+        result_of("ave").to_pandas()
+
+
+def test_a_result_is_short_in_a_cell_a_table_in_print_and_a_table_of_html_in_a_notebook(
+    result_of: Results,
+) -> None:
+    result = result_of("ave")
+    assert repr(result).startswith("TaskResult(ave, held-out; accuracy %: video -> audio ")
+    assert "\n" not in repr(result)
+    assert len(repr(result)) < 300
+    assert str(result) == result.table()
+    page = result._repr_html_()
+    assert page.count("<tr>") == 1 + len(result.directions) + 2  # header, directions, chance and majority
+    assert "<td>video -&gt; audio</td>" in page
+    classes = result.model_copy(update={"task": "<script>"})
+    assert "<script>" not in classes._repr_html_()
 
 
 def test_a_damaged_result_is_refused() -> None:

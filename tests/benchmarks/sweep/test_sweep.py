@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from benchmarks.sweep import Outcome, load_sweep, run_sweep
-from benchmarks.sweep.tables import outcome_csv, outcome_table
+from benchmarks.sweep.tables import outcome_csv, outcome_frame, outcome_table
 from unicode_cmg.errors import InputError
 from unicode_cmg.files import read_json
 
@@ -179,6 +179,9 @@ def test_the_table_gives_mean_and_sample_deviation_over_pretraining_seeds() -> N
     lines = outcome_table(outcomes).splitlines()
     assert lines[2] == "| a | 2 | 52.0 ± 2.8 | 20.0 | 20 |"
     assert lines[3] == "| b | 1 | 1.0 | not measured | 5 |"
+    frame = outcome_frame(outcomes)
+    assert list(frame.columns) == outcome_csv(outcomes).splitlines()[0].split(",")
+    assert frame[frame.measure == "ave"].groupby("row")["value"].mean().to_dict() == {"a": 52.0, "b": 1.0}
     assert outcome_csv(outcomes).splitlines()[1:3] == [
         "a,0,ave,video,audio,50.0",
         "a,0,same code,audio,video,20.0",

@@ -136,6 +136,10 @@ class FeatureStore:
     def __len__(self) -> int:
         return len(self.ids)
 
+    def __repr__(self) -> str:
+        shapes = ", ".join(f"{m} {list(shape)}" for m, shape in self.modalities.items())
+        return f"FeatureStore({str(self.path)!r}: {len(self)} clips; {shapes})"
+
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle as the path, so that a worker process maps the files instead of receiving their content."""
         return (type(self).open, (self.path,))

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from unicode_cmg.config import Config
+from unicode_cmg.data_frame import data_frame
 from unicode_cmg.inspect.codes.readings import OwnReading, Reading
 from unicode_cmg.inspect.codes.specific import SpecificProbe
 from unicode_cmg.inspect.codes.usage import COLOURS, KINDS, Agreement
@@ -161,6 +162,23 @@ class DescribedCodes(Config):
                 }
             )
         return rows
+
+    def to_pandas(self) -> Any:
+        """A `pandas.DataFrame` with a row for each code, the columns of `codes.csv`.
+
+        Raises:
+            InputError: pandas is not installed.
+        """
+        return data_frame(self.rows())
+
+    def __repr__(self) -> str:
+        used = self.num_codes - self.kinds["unused"]
+        return (
+            f"DescribedCodes({self.code_layer}: {used} of {self.num_codes} codes used on {self.clips} clips)"
+        )
+
+    def __str__(self) -> str:
+        return self.table()
 
     def table(self) -> str:
         """A summary as plain text."""
