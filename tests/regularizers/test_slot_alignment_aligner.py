@@ -201,6 +201,14 @@ def test_the_contrastive_term_takes_the_kept_slots_as_a_fact() -> None:
     assert all(p.grad is None for p in scores)
 
 
+def test_the_contrastive_term_trains_the_selection_if_asked_to() -> None:
+    aligner, joint, teachers, _ = case(selection_gradient=True)
+    alignment = aligner(joint, teachers, generator=draws())
+    aligner.losses(alignment, joint, teachers, generator=draws())["contrastive"].backward()
+    scores = [p for n, p in aligner.named_parameters() if ".selection." in f".{n}"]
+    assert any(p.grad is not None and p.grad.ne(0).any() for p in scores)
+
+
 @pytest.mark.slow
 @given(
     seed=st.integers(0, 1000),

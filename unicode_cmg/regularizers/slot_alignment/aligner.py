@@ -119,15 +119,20 @@ class SlotAligner(nn.Module):
         return terms
 
     def _contrast(self, alignment: Alignment) -> Float[Tensor, ""]:
-        """Eq. 3, to which it is a fact which slots are kept: with one on each side it would be lowest."""
+        """Eq. 3, to which it is a fact which slots are kept: with one on each side it would be lowest.
+
+        With `selection_gradient` it trains the selection too.
+        """
         joint, teachers = alignment.joint, alignment.teachers
+        parts = {"": joint, **teachers}
+        keep = {m: p.keep if self.config.selection_gradient else p.keep.detach() for m, p in parts.items()}
         return slot_contrast(
             alignment.similarity,
             alignment.pairs,
             {m: part.slots for m, part in teachers.items()},
-            {m: part.keep.detach() for m, part in teachers.items()},
+            {m: keep[m] for m in teachers},
             joint.slots,
-            joint.keep.detach(),
+            keep[""],
             form=self.config.contrast,
             temperature=self.config.contrast_temperature,
         )

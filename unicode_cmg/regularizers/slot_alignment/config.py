@@ -68,6 +68,11 @@ class AlignerConfig(Config):
     contrast_temperature: float = Field(
         default=1.0, gt=0, description="temperature by which the cosines of the contrastive term are divided"
     )
+    selection_gradient: bool = Field(
+        default=False,
+        description="whether the contrastive term also trains which slots are kept; it is smallest with one "
+        "slot, which is then what is learned",
+    )
     distance: Literal["sliced", "exact", "entropic"] = Field(
         default="sliced",
         description="transport distance of the retrieval term; `exact` and `entropic` need the package POT",
