@@ -128,7 +128,7 @@ def head_scores(task: EncodedTask) -> Scored:
     rows = []
     for source in dict.fromkeys(pair.source for pair in task.pairs):
         fitted = fit_source(task, source, rule, task.head)
-        vectors = _on_vectors(task, source, rule, task.head)
+        vectors = score_vectors(task, source, rule, task.head)
         for pair, found in fitted.items():
             clips = task.clips(rule.report, pair.target)
             renamed = None
@@ -190,7 +190,7 @@ def fit_source(
     return {pair: by_chooser[chooser[pair]] for pair in pairs}
 
 
-def _on_vectors(
+def score_vectors(
     task: EncodedTask, source: str, rule: HeadProtocol, head: HeadConfig
 ) -> dict[str, dict[Direction, Measure]]:
     """What the same heads reach without quantization, by the names of the fields of `DirectionResult`.

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
+from benchmarks.evaluation.protocols import HeadProtocol
+from benchmarks.evaluation.scoring import EncodedTask, score_vectors
 from unicode_cmg.data import LabelledClips
 from unicode_cmg.data.labelled import open_clips, open_events
 from unicode_cmg.errors import InputError
 from unicode_cmg.inspect import DescribedCodes, describe_codes
 from unicode_cmg.model import Model
+from unicode_cmg.results import HeadConfig
 
 Figures = Mapping[str, float]
 """Name of a figure, and behind a comma what it is of, such as `same code, audio-video` -> percent."""
@@ -58,6 +62,33 @@ def figures_of(codes: DescribedCodes) -> dict[str, float]:
         shares[f"specific tells code, {of}"] = probe.code
         shares[f"specific explained by code, {of}"] = probe.explained
     return {name: 100 * share for name, share in shares.items() if share is not None}
+
+
+def measure_vectors(
+    task: EncodedTask, name: str, seeds: Sequence[int], head: HeadConfig | None
+) -> dict[str, float]:
+    """What the heads of a task reach on what was quantized, and on the features, in place of codes.
+
+    Args:
+        task: Encoded with `continuous`.
+        name: Of the task.
+        seeds: Of the heads.
+        head: How heads train; by default as the protocol says.
+
+    Returns:
+        `continuous ave, audio-video` and so on; of a modality with itself `continuous ave within, ...` and
+        `raw ave within, ...`. Empty for a task without heads.
+    """
+    head = task.head if head is None else head
+    if not isinstance(task.rule, HeadProtocol) or head is None:
+        return {}
+    task = replace(task, seeds=tuple(seeds), head=head)
+    return {
+        f"{kind} {name}{' within' * (pair.source == pair.target)}, {pair.source}-{pair.target}": measure.mean
+        for source in dict.fromkeys(pair.source for pair in task.pairs)
+        for kind, measures in score_vectors(task, source, task.rule, head).items()
+        for pair, measure in measures.items()
+    }
 
 
 def in_columns(figures: Figures) -> dict[str, float]:

@@ -153,6 +153,11 @@ class SweepConfig(RefineSection):
     head: HeadConfig | None = Field(
         default=None, description="how heads are trained; default: as the protocol says"
     )
+    continuous: bool = Field(
+        default=False,
+        description="also train heads on what was quantized, and within a modality on the features; this "
+        "takes most of the time of an evaluation",
+    )
     head_seeds: tuple[int, ...] = Field(default=(0, 1, 2), min_length=1, description="seeds of the heads")
     seeds: tuple[int, ...] = Field(default=(0, 1, 2), min_length=1, description="pretraining seeds")
     choose: dict[str, Choice] = Field(

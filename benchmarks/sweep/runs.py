@@ -14,7 +14,7 @@ import torch
 
 from benchmarks.evaluation.encode_task import encode_task
 from benchmarks.refinement import ALL, RefinedResult, chosen, compare
-from benchmarks.sweep.code_figures import Figures, measure_codes
+from benchmarks.sweep.code_figures import Figures, measure_codes, measure_vectors
 from benchmarks.sweep.config import SweepConfig, protocol_of
 from benchmarks.sweep.result_file import ResultFile
 from benchmarks.sweep.rows import Row
@@ -33,8 +33,8 @@ class Outcome:
         seed: Pretraining seed, or number of the checkpoint.
         seconds: Wall-clock time of pretraining alone; None where that happened elsewhere.
         scores: Task -> (source, target) -> percent with all dimensions, mean over the seeds of the heads.
-        figures: Percent of what `figures_of` tells of the row's first code layer; empty where nothing was
-            measured.
+        figures: Percent of what `figures_of` tells of the row's first code layer, and of what
+            `measure_vectors` tells of all; empty where nothing was measured.
         refined: Task -> all dimensions, every refinement and every choice.
     """
 
@@ -134,6 +134,7 @@ def _outcomes(
         **sweep.model_dump(mode="json", include={"head", "head_seeds", "directions"}),
         "digits": recipe,
         "options": dict(row.data.options),
+        **({"continuous": True} if sweep.continuous else {}),
     }
     tasks = row.data.tasks or sweep.tasks
     measured = sweep.report if sweep.protocol == "held-out" else f"{sweep.report}-{sweep.protocol}"
@@ -203,7 +204,10 @@ def _measure(
             sweep.directions,
             layers,
             with_unquantized=any(refiner.requantizes for refiner in refiners.values()),
+            continuous=sweep.continuous,
         )
+        if sweep.continuous:
+            results.figures[read] |= measure_vectors(encoded, task, sweep.head_seeds, sweep.head)
         rows = compare(encoded, refiners, sweep.head_seeds, sweep.head)
         results.add(read, task, rows, refiners)
 

@@ -11,12 +11,15 @@ import yaml
 from places import ROOT
 from tiny_ave import tiny_model
 
+from benchmarks import evaluate
 from benchmarks.sweep import Outcome, load_sweep, run_sweep
 from benchmarks.sweep.code_figures import figures_of, in_columns, measure_codes
 from benchmarks.sweep.tables import figure_table, outcome_csv, outcome_table, save_outcomes
+from unicode_cmg.checkpoints import load_pretrained
 from unicode_cmg.data import LabelledClips
 from unicode_cmg.errors import InputError
 from unicode_cmg.inspect import describe_codes
+from unicode_cmg.results import HeadConfig
 
 
 @pytest.fixture
@@ -63,6 +66,32 @@ def test_a_row_with_data_of_its_own_needs_no_other_and_all_directions_are_those_
     before = next((tmp_path / "out").glob("here*/seed-0/result-test.json")).stat().st_mtime_ns
     assert run_sweep(plan, rows[:1], to=tmp_path / "out") == [own]
     assert next((tmp_path / "out").glob("here*/seed-0/result-test.json")).stat().st_mtime_ns == before
+
+
+@pytest.mark.slow
+def test_heads_without_codes_reach_in_a_sweep_what_they_reach_in_an_evaluation(
+    sweep: dict[str, Any], data: Path, tmp_path: Path
+) -> None:
+    plan, rows = load(sweep | {"continuous": True}, tmp_path)
+    (own,) = run_sweep(plan, rows[:1], to=tmp_path / "out")
+    model = load_pretrained(next((tmp_path / "out").glob("here*/seed-0/model")).parent)
+    result = evaluate(model, "ave", data, head=HeadConfig(epochs=1), seeds=[0])
+    expected = {}
+    for row in result.directions:
+        where = f"ave{' within' * (row.source == row.target)}, {row.source}-{row.target}"
+        expected[f"continuous {where}"] = row.continuous.mean
+        if row.raw is not None:
+            expected[f"raw {where}"] = row.raw.mean
+    assert len(expected) == 4 + 2
+    assert {name: own.figures[name] for name in expected} == pytest.approx(expected)
+    assert own.scores["ave"] == pytest.approx({(r.source, r.target): r.mean for r in result.directions})
+    save_outcomes(tmp_path / "out", [own], plan, rows)
+    header = (tmp_path / "out/codes.md").read_text().splitlines()[0]
+    assert {"continuous ave", "continuous ave within", "raw ave within"} <= {
+        cell.strip() for cell in header.split("|")
+    }
+    with pytest.raises(InputError, match="other settings"):
+        run_sweep(plan.model_copy(update={"continuous": False}), rows[:1], to=tmp_path / "out")
 
 
 @pytest.mark.slow
