@@ -8,11 +8,18 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import bootstrap
-from sklearn.metrics import accuracy_score, f1_score, precision_score, recall_score
+from sklearn.metrics import (
+    accuracy_score,
+    average_precision_score,
+    f1_score,
+    precision_score,
+    recall_score,
+)
 from torch import Tensor
 
 from benchmarks.evaluation.localization import LocalizeAsReleased, LocalizeEvents
 from benchmarks.evaluation.metrics import (
+    average_precision,
     bootstrap_intervals,
     clip_accuracy,
     event_scores,
@@ -30,6 +37,31 @@ def test_accuracy_is_in_percent_and_of_each_head() -> None:
     labels, predictions = torch.tensor([0, 1, 2, 2]), torch.tensor([[0, 1, 2, 0], [0, 1, 2, 2]])
     assert clip_accuracy(predictions, labels).tolist() == [75, 100]
     assert clip_accuracy(predictions, labels)[0] == 100 * accuracy_score(labels, predictions[0])
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 2**16), st.integers(2, 30), st.integers(1, 4))
+def test_average_precision_is_that_of_scikit_learn_with_ties_and_resampled_clips(
+    seed: int, clips: int, columns: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    scores = rng.integers(0, 6, size=(2, clips, columns)) / 4  # many ties
+    labels = rng.random((clips, columns)) < 0.4
+    weights = rng.multinomial(clips, np.full(clips, 1 / clips), size=3).astype(float)
+    given_scores, given_labels = torch.from_numpy(scores), torch.from_numpy(labels)
+    plain = average_precision(given_scores, given_labels)
+    drawn = average_precision(given_scores, given_labels, torch.from_numpy(weights))
+    assert drawn.shape == (3, 2, columns)
+    for head in range(2):
+        for column in range(columns):
+            truth, score = labels[:, column], scores[head, :, column]
+            for found, weight in ((plain, np.ones(clips)), *zip(drawn, weights, strict=True)):
+                value = found[head, column].item()
+                if not (weight * truth).any():
+                    assert np.isnan(value)
+                else:
+                    expected = average_precision_score(truth, score, sample_weight=weight)
+                    assert value == pytest.approx(expected)
 
 
 def test_the_constant_class_is_the_most_frequent_one_of_training() -> None:

@@ -33,6 +33,7 @@ def result(task: LabelsTask, *directions: str, **options: Any) -> TaskResult:
     return evaluate(tiny_model(), task, seeds=(0, 1), head=FAST, directions=directions or None, **options)
 
 
+@pytest.mark.slow
 def test_the_columns_of_the_store_are_read_without_a_file(store: Path) -> None:
     task = read_task("labels", store)
     assert isinstance(task, LabelsTask)
@@ -46,6 +47,7 @@ def test_the_columns_of_the_store_are_read_without_a_file(store: Path) -> None:
     assert f"{CLIPS // 3} of {CLIPS} labelled clips have no text." in task.notes
 
 
+@pytest.mark.slow
 def test_a_class_a_clip_transfers_and_falls_to_chance_with_shuffled_codes(store: Path) -> None:
     found = result(LabelsTask.read(store))
     assert len(found.directions) == 9
@@ -64,6 +66,7 @@ def test_a_class_a_clip_transfers_and_falls_to_chance_with_shuffled_codes(store:
     assert TaskResult.from_json(found.to_json()) == found
 
 
+@pytest.mark.slow
 def test_several_classes_a_clip_are_read_from_one_column_or_from_several(store: Path, tmp_path: Path) -> None:
     tags = [";".join({CLASSES[kind], "even" if kind % 2 == 0 else CLASSES[kind]}) for kind in kinds()]
     task = read(store, tmp_path, {"label": tags})
@@ -89,6 +92,7 @@ def test_a_separator_alone_says_that_a_clip_has_no_class(store: Path, tmp_path: 
     assert task.answers.known.tolist() == [True, True, False, *[True] * (CLIPS - 3)]
 
 
+@pytest.mark.slow
 def test_a_class_a_step_is_read_from_lists_and_from_rows(store: Path, tmp_path: Path) -> None:
     steps = [[CLASSES[kind]] * n for kind, n in zip(kinds(), lengths(), strict=True)]
     task = read(store, tmp_path, {"label": ["|".join(row) for row in steps]})
@@ -107,6 +111,7 @@ def test_a_class_a_step_is_read_from_lists_and_from_rows(store: Path, tmp_path: 
     assert sum(map(sum, row.details.confusion)) == 2 * sum(lengths()[task.rows("audio", "test")])
 
 
+@pytest.mark.slow
 def test_a_number_a_clip_is_predicted_across_modalities(store: Path, tmp_path: Path) -> None:
     task = read(store, tmp_path, {"label": [f"{100 + 20.5 * kind}" for kind in kinds()]})
     assert task.answers.kind == "number"
@@ -167,6 +172,7 @@ def test_groups_stay_together_and_draws_follow_the_seed(store: Path, tmp_path: P
     assert not np.array_equal(task.splits, read(store, tmp_path, columns, split_seed=1).splits)
 
 
+@pytest.mark.slow
 def test_clips_of_a_group_in_two_named_splits_are_left_out_and_counted(store: Path, tmp_path: Path) -> None:
     columns = {
         "label": names(),
@@ -177,6 +183,7 @@ def test_clips_of_a_group_in_two_named_splits_are_left_out_and_counted(store: Pa
     assert found.data.dropped == {"train": 1, "val": 0, "test": 1}
 
 
+@pytest.mark.slow
 def test_classes_without_training_clips_are_named(store: Path, tmp_path: Path) -> None:
     labels = [*names()[:-2], "rare", "odd"]
     splits = ["train"] * 60 + ["val"] * 20 + ["test"] * 39 + ["train"]
