@@ -80,13 +80,14 @@ def measure_vectors(
         `raw ave within, ...`. Empty for a task without heads.
     """
     head = task.head if head is None else head
-    if not isinstance(task.rule, HeadProtocol) or head is None:
+    rule = task.rule
+    if not isinstance(rule, HeadProtocol) or head is None:
         return {}
     task = replace(task, seeds=tuple(seeds), head=head)
     return {
         f"{kind} {name}{' within' * (pair.source == pair.target)}, {pair.source}-{pair.target}": measure.mean
         for source in dict.fromkeys(pair.source for pair in task.pairs)
-        for kind, measures in score_vectors(task, source, task.rule, head).items()
+        for kind, measures in score_vectors(task, source, rule, head).items()
         for pair, measure in measures.items()
     }
 
