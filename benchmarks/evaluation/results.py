@@ -117,6 +117,7 @@ class TaskResult(Evaluation):
             yield "CONTROL: the codes of the target modality are shuffled"
         yield from (f"NOTE {note}" for note in self.data.notes)
         yield from (f"LEAK {leak}" for leak in self.leaks)
+        yield from (f"DEPARTURE {departure}" for departure in self.departures)
 
     def _directions(
         self, beside: Sequence[PrintedNumber | None], *, printed: bool

@@ -27,6 +27,7 @@ OURS = {
     "dcid fsq": ("dcid", {"speech": SPEECH, "touch": TOUCH}, {"codebook": QUANTIZERS["fsq"]}),
     "hdcid": ("hdcid", {"speech": SPEECH, "words": WORDS}, {"standardize_deeper": True}),
     "fcid": ("fcid", THREE, {"fine": ["speech", "image"], "coarse": ["words"]}),
+    "hdcid paper": ("hdcid", {"speech": SPEECH, "touch": TOUCH}, {"fidelity": "paper"}),
     "fcid coarse": ("fcid", {"speech": SPEECH, "touch": TOUCH}, {"fine": [], "coarse": ["speech", "touch"]}),
 }
 

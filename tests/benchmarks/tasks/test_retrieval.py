@@ -240,6 +240,7 @@ def test_the_paper_protocol_names_a_level_that_the_released_code_does_not_have(r
     steps, clip = (run(retrieval, "clotho", "paper", model=fcid(), level=level) for level in (None, "clip"))
     assert steps.departures == ("level segment: the released FCID gives a clip one code for retrieval",)
     assert clip.departures == run(retrieval, "clotho", "paper").departures == ()
+    assert f"\nDEPARTURE {steps.departures[0]}\n" in steps.table()
 
 
 @pytest.mark.parametrize(
