@@ -1,4 +1,4 @@
-"""A store written, trained on and encoded, and how much memory that takes.
+"""A store written, trained on, encoded, exported and imported again, and how much memory that takes.
 
 Run as a program with a folder to use, a number of clips and the share of them to train on. It prints, as
 JSON, megabytes of features, and the most anonymous memory in each stage.
@@ -16,6 +16,8 @@ import numpy as np
 
 from unicode_cmg.checkpoints import load_pretrained
 from unicode_cmg.data import FeatureStore
+from unicode_cmg.data.export import export_store
+from unicode_cmg.data.importing import import_features
 from unicode_cmg.encoding import encode_store
 from unicode_cmg.training import PretrainConfig, fit
 
@@ -65,6 +67,10 @@ def run(folder: Path, clips: int, fraction: float, enter: Callable[[str], object
     model = load_pretrained(result.model)
     store = FeatureStore.open(folder / "store")
     encode_store(model, store, folder / "codes.parquet", batch_size=16, progress=False)
+    enter("export")
+    export_store(store, folder / "parquet")
+    enter("import")
+    import_features(folder / "parquet", folder / "again")
 
 
 def main() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 PROGRAM = Path(__file__).with_name("measure_memory.py")
-MEGABYTES = 30  # of anonymous memory that a store ten times as large may take more than a small one
+MEGABYTES = 30  # of anonymous memory that a store several times as large may take more than a small one
 
 
 def measured(folder: Path, clips: int, fraction: float) -> dict[str, Any]:
@@ -27,8 +27,9 @@ def measured(folder: Path, clips: int, fraction: float) -> dict[str, Any]:
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_memory_does_not_grow_with_the_store(tmp_path: Path) -> None:
-    small, large = measured(tmp_path / "small", 64, 1.0), measured(tmp_path / "large", 2400, 64 / 2400)
+    # 320 clips fill the buffers of every stage; what these take is no growth
+    small, large = (measured(tmp_path / str(clips), clips, 64 / clips) for clips in (320, 2400))
     assert large["stored"] > 10 * MEGABYTES
     growth = {stage: most - small["anonymous"][stage] for stage, most in large["anonymous"].items()}
-    assert set(growth) == {"start", "write", "train", "encode"}
+    assert set(growth) == {"start", "write", "train", "encode", "export", "import"}
     assert max(growth.values()) < MEGABYTES, growth
