@@ -16,7 +16,7 @@ from tiny_method import tiny_config, write_tiny_store
 
 from unicode_cmg.data.store import FeatureStore
 from unicode_cmg.errors import InputError
-from unicode_cmg.training.batches import BatchPlan, read_ahead
+from unicode_cmg.training.batches import BatchPlan, read_ahead, rows_of_split
 from unicode_cmg.training.randomness import (
     capture,
     epoch_order,
@@ -134,3 +134,20 @@ def test_preserved_restores_after_an_error_too() -> None:
     with pytest.raises(ZeroDivisionError), preserved():
         _ = torch.rand(3) + 1 / 0
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_only_clips_of_the_named_splits_are_trained_on(tmp_path: Path) -> None:
+    features = {m: np.zeros((12, 2, 3), np.float32) for m in ("audio", "video")}
+    ids, names = [str(k) for k in range(12)], ["train", "test", "val"] * 4
+    FeatureStore.write(tmp_path / "named", features, ids, columns={"split": names})
+    store = FeatureStore.open(tmp_path / "named")
+    rows = rows_of_split(store, ["train", "val"])
+    assert [names[row] for row in rows] == ["train", "val"] * 4
+    plan = BatchPlan(8, 3, False, seed=0, rows=rows)
+    seen = np.concatenate([plan.indices(step) for step in range(plan.steps_per_epoch)])
+    assert sorted(seen) == sorted(rows)
+    with pytest.raises(InputError, match=r"unknown split 'trian'.*did you mean 'train'"):
+        rows_of_split(store, ["trian"])
+    FeatureStore.write(tmp_path / "bare", features, ids)
+    with pytest.raises(InputError, match="no column 'split'"):
+        rows_of_split(FeatureStore.open(tmp_path / "bare"), ["train"])

@@ -13,7 +13,7 @@ from jaxtyping import Int64
 
 from unicode_cmg.batch import FeatureBatch
 from unicode_cmg.data.store import FeatureStore
-from unicode_cmg.errors import InputError
+from unicode_cmg.errors import InputError, unknown
 from unicode_cmg.training.config import PretrainConfig
 from unicode_cmg.training.presence import Presence
 from unicode_cmg.training.randomness import epoch_order, subset
@@ -33,6 +33,7 @@ class BatchPlan:
         ranks: Processes that share each batch.
         rank: Which of them this one is.
         among: Clips of the data set that those to train on are drawn from; None: all are trained on.
+        rows: Where these clips are in the store; None: at its start.
     """
 
     clips: int
@@ -42,18 +43,28 @@ class BatchPlan:
     ranks: int = 1
     rank: int = 0
     among: int | None = None
+    rows: Int64[np.ndarray, " rows"] | None = None
 
     @classmethod
-    def of(cls, config: PretrainConfig, clips: int, *, ranks: int = 1, rank: int = 0) -> BatchPlan:
-        """The plan of a configuration.
+    def of(
+        cls,
+        config: PretrainConfig,
+        clips: int,
+        *,
+        ranks: int = 1,
+        rank: int = 0,
+        rows: Int64[np.ndarray, " rows"] | None = None,
+    ) -> BatchPlan:
+        """The plan of a configuration for a store of some clips, or for some of its rows.
 
         Raises:
             InputError: An epoch would have no step.
         """
         training = config.training
+        clips = clips if rows is None else len(rows)
         among = min(clips, config.data.limit or clips)
         clips = max(1, round(among * config.data.fraction))
-        plan = cls(clips, training.batch_size, training.drop_last, training.seed, ranks, rank, among)
+        plan = cls(clips, training.batch_size, training.drop_last, training.seed, ranks, rank, among, rows)
         if plan.steps_per_epoch == 0:
             raise InputError(
                 f"the batch size is {training.batch_size}, but there are {clips} clips",
@@ -82,8 +93,31 @@ class BatchPlan:
     def all_clips(self) -> Int64[np.ndarray, " clips"]:
         """The clips that an epoch sees, over all ranks."""
         if self.among is not None and self.clips < self.among:
-            return subset(self.seed, self.among, self.clips)
-        return np.arange(self.clips)
+            chosen = subset(self.seed, self.among, self.clips)
+        else:
+            chosen = np.arange(self.clips)
+        return chosen if self.rows is None else self.rows[chosen]
+
+
+def rows_of_split(store: FeatureStore, names: Sequence[str]) -> Int64[np.ndarray, " rows"]:
+    """The clips whose column `split` has one of these values, in the order of the store.
+
+    Raises:
+        InputError: The store has no such column, or no clip has one of the values.
+    """
+    values = store.columns.get("split")
+    if values is None:
+        raise InputError(
+            "no column 'split', which data.split reads",
+            where=store.path,
+            expected="a column of the clips with the name of a split",
+            fix="import the features with a --labels file that has such a column, or leave data.split out",
+        )
+    known = sorted(set(values))
+    for name in names:
+        if name not in known:
+            raise unknown("split", name, known, where=f"{store.path}: data.split")
+    return np.flatnonzero([value in names for value in values])
 
 
 def read_ahead(

@@ -34,6 +34,12 @@ class DataConfig(Config):
         default=None,
         description="feature store on which the losses are measured after each epoch; null: no validation",
     )
+    split: tuple[str, ...] | None = Field(
+        default=None,
+        min_length=1,
+        description="train on the clips with one of these values in the column `split` of the store, so that "
+        "clips for tests are never seen; null: all clips",
+    )
     limit: int | None = Field(
         default=None,
         ge=1,

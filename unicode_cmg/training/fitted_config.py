@@ -13,6 +13,7 @@ import yaml
 from unicode_cmg.batch import can_name_module
 from unicode_cmg.data.store import FeatureStore
 from unicode_cmg.errors import InputError, unknown
+from unicode_cmg.training.batches import rows_of_split
 from unicode_cmg.training.config import PretrainConfig
 
 METHODS = ("dcid", "hdcid", "fcid")
@@ -79,7 +80,9 @@ def _check(store: FeatureStore) -> None:
 
 
 def _lines(store: FeatureStore, path: str, method: str, steps: Mapping[str, int]) -> Iterable[str]:
-    clips, many = len(store), len(store) >= _MANY
+    splits = sorted({"pretrain", "train", "training"}.intersection(store.columns.get("split", ())))
+    clips = len(rows_of_split(store, splits[:1])) if splits else len(store)
+    many = clips >= _MANY
     batch = min(80, max(16, clips // 4), clips)
     each = math.ceil(clips / batch)
     batch = math.ceil(clips / each)  # so that the last one is hardly smaller
@@ -88,7 +91,8 @@ def _lines(store: FeatureStore, path: str, method: str, steps: Mapping[str, int]
     dim = 256 if many else 64
     choices = sum(int(store.valid_steps(m).sum()) for m in store.modalities)
     codes = 400 if many else min(100, max(8, choices // 20))
-    yield f"# {method} on {_comment(path)}, written by `unicode-cmg init` for the {clips} clips it has."
+    told = f"the {clips} clips it has" + (f" in split '{splits[0]}'" if splits else "")
+    yield f"# {method} on {_comment(path)}, written by `unicode-cmg init` for {told}."
     yield "#"
     yield "# run:  unicode-cmg pretrain THIS_FILE --to runs/mine"
     yield "# All settings with their defaults are in docs/reference/configuration.md."
@@ -126,6 +130,8 @@ def _lines(store: FeatureStore, path: str, method: str, steps: Mapping[str, int]
     yield "    revive_after: 40  # steps"
     yield "data:"
     yield f"  store: {_inline(path)}"
+    if splits:
+        yield f"  split: {_inline(splits[:1])}  # clips of other splits are never seen"
     yield "  # val_store: a store of other clips, on which the losses are measured after each epoch"
     yield "optimizer:"
     yield "  lr: 0.001"

@@ -22,7 +22,7 @@ from unicode_cmg.errors import InputError
 from unicode_cmg.files import atomic_directory
 from unicode_cmg.progress import Progress
 from unicode_cmg.training import randomness
-from unicode_cmg.training.batches import BatchPlan, read_ahead
+from unicode_cmg.training.batches import BatchPlan, read_ahead, rows_of_split
 from unicode_cmg.training.config import PretrainConfig
 from unicode_cmg.training.diagnosis.before import Course
 from unicode_cmg.training.diagnosis.watch import Watch, course_of
@@ -79,7 +79,11 @@ class Loop:
         self._config, self._run, self._trainer, self._accelerator = config, run, trainer, accelerator
         self._store, self._val_store, self._columns = store, val_store, columns
         self._plan = BatchPlan.of(
-            config, len(store), ranks=accelerator.num_processes, rank=accelerator.process_index
+            config,
+            len(store),
+            ranks=accelerator.num_processes,
+            rank=accelerator.process_index,
+            rows=None if config.data.split is None else rows_of_split(store, config.data.split),
         )
         self.total = config.training.epochs * self._plan.steps_per_epoch
         present = {m: store.present[m] for m in trainer.method.modalities}

@@ -27,10 +27,15 @@ Splits = Shaped[np.ndarray, " clips"]
 def read_splits(values: Sequence[str], column: str, where: Path) -> Splits:
     """The splits that a column names, in any of their usual spellings.
 
+    Clips of a split `pretrain` train heads too where there is no other training split, and are left out where
+    there is one.
+
     Raises:
         InputError: A name is none of them.
     """
     names = [value.lower() for value in values]
+    other = "" if any(_SPELLINGS.get(name) == "train" for name in names) else "train"
+    names = [other if name == "pretrain" else name for name in names]
     for name, count in Counter(names).items():
         if name and name not in _SPELLINGS:
             raise InputError(
