@@ -132,6 +132,7 @@ def build_quantizer(
             else f"'separation' is {config.separation}",
             where="codebook",
             expected="quantizer: mm_ema, rule: corrected or paper, and an own_weight below 1 with it",
+            fix="set separation to 0 and assignment to own, or change the others",
         )
     kind: Callable[..., SharedCodebook] = (
         partial(ReleasedSharedCodebook, revive_noise=revive_noise)
