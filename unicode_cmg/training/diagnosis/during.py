@@ -176,10 +176,15 @@ def _dominant_term(recent: Sequence[Line], course: Course) -> Iterator[Finding]:
 
 
 def _growth(lines: Sequence[Line], course: Course) -> Iterator[Finding]:
-    """A loss far above where it began, and terms that grow tenfold to a good part of the loss."""
+    """A loss, less CLUB, far above where it began, and terms that grow tenfold to a good part of the loss."""
     totals = values_of(lines, "loss").get("total", [])
     if len(totals) < 6:
         return
+    weighted = _weighted(lines, course)
+    for name, values in weighted.items():
+        # a bound of CLUB rises as its critic learns, also where nothing else goes wrong
+        if name.split("/")[0] == "club" and len(values) == len(totals):
+            totals = [total - value for total, value in zip(totals, values, strict=True)]
     start, now = fmean(totals[:3]), fmean(totals[-3:])
     if abs(now) > DIVERGED * abs(start):
         yield Finding(
@@ -189,7 +194,6 @@ def _growth(lines: Sequence[Line], course: Course) -> Iterator[Finding]:
             fix="a smaller optimizer.lr, a longer optimizer.warmup_steps, or a smaller weight of the term "
             "that grew",
         )
-    weighted = _weighted(lines, course)
     scale = sum(abs(fmean(values[-3:])) for values in weighted.values())
     for name, values in weighted.items():
         if len(values) < 6 or name.startswith("club"):  # its critics start without knowledge: it must grow
