@@ -101,13 +101,15 @@ class StoreRetrievalTask(StoreTask):
             data_root: Folder of the store.
             texts: Folder of a store whose rows are texts; its column `clip` names the clip of each. Its
                 modalities take the place of those of the same name.
-            split_column: Only clips that this column of the store calls `test`; all by default.
+            split_column: Only clips that this column of the store calls `test`; by default those of the
+                column `split`, and all if it names none.
 
         Raises:
             InputError: A store is damaged, no text is of a clip of the store, or there is no such column.
         """
         store = FeatureStore.open(data_root)
         chosen = np.ones(len(store), dtype=np.bool_)
+        split_column = split_column or _test_column(store)
         if split_column is not None:
             values = store_table(store).by_clip(split_column, len(store))
             chosen = read_splits(values, split_column, store.path) == "test"
@@ -115,7 +117,7 @@ class StoreRetrievalTask(StoreTask):
         stores = dict.fromkeys(store.modalities, store)
         there = {m: np.flatnonzero(store.present[m] & chosen) for m in store.modalities}
         about = dict.fromkeys(store.modalities, number)
-        notes = []
+        notes = _told(split_column)
         if texts is not None:
             captions = FeatureStore.open(texts)
             place = {clip: row for row, clip in enumerate(store.ids) if chosen[row]}
@@ -182,7 +184,8 @@ class ZeroShotTask(StoreTask):
             data_root: Folder of the store of clips.
             texts: Folder of the store of prompts; its column `label` names the class of each, else its id.
             labels, label_column, id_column: As for `LabelsTask.read`.
-            split_column: Only clips that this column calls `test`; all by default.
+            split_column: Only clips that this column calls `test`; by default those of the column `split` of
+                the store, and all if it names none.
 
         Raises:
             InputError: A store or table is damaged, or a class has no prompt.
@@ -198,7 +201,9 @@ class ZeroShotTask(StoreTask):
         steps = np.stack([store.valid_steps(m) for m in store.modalities])
         answers = read_answers(table, columns, "class", steps)
         chosen, notes = answers.known, list(answers.notes)
+        split_column = split_column or (_test_column(store) if labels is None else None)
         if split_column is not None:
+            notes += _told(split_column)
             values = table.by_clip(split_column, len(store))
             chosen = chosen & (read_splits(values, split_column, table.where) == "test")
         place = {name: number for number, name in enumerate(answers.classes)}
@@ -238,3 +243,15 @@ class ZeroShotTask(StoreTask):
 
     def score(self, encoded: EncodedTask) -> Scored:
         return class_scores(encoded)
+
+
+def _test_column(store: FeatureStore) -> str | None:
+    """The column `split` of a store, if it has test clips."""
+    return (
+        "split" if {"test", "testing"} & {value.lower() for value in store.columns.get("split", ())} else None
+    )
+
+
+def _told(split_column: str | None) -> list[str]:
+    """What the user should know of the choice of clips."""
+    return [] if split_column is None else [f"Only clips that column '{split_column}' calls test take part."]
