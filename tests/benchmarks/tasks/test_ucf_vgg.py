@@ -91,8 +91,11 @@ def test_held_out_never_sees_the_target_set_before_the_test(ucf_vgg: Path, tmp_p
         copy / ZIPS["audio"],
         [clip.video_id for clip in task_of(copy).data.audio.clips if clip.part != "test"],
     )
-    before, after = (run("ucf-vgg", root, directions=["video->audio"]).directions for root in (ucf_vgg, copy))
-    assert before == after
+    before, after = (
+        run("ucf-vgg", root, directions=["video->audio"]).directions[0] for root in (ucf_vgg, copy)
+    )
+    # the control renames the codes that occur in any clip read, and no head learns from it
+    assert before.model_copy(update={"shuffled": after.shuffled}) == after
 
 
 def test_the_paper_is_capped_by_classes_without_a_partner(result_of: Callable[..., TaskResult]) -> None:
