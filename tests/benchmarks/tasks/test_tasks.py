@@ -73,11 +73,12 @@ def test_the_same_again_is_the_same(root_of: Roots, result_of: Results, task: st
 @EACH_TASK
 def test_toc_goes_through(root_of: Roots, result_of: Results, task: str) -> None:
     codebook, plain = model_of(task).codebooks()["layer0"].numpy(), result_of(task)
-    whole = optimize(codebook, codebook.shape[1])
+    whole = optimize(codebook, codebook.shape[1], center=False)  # of a centred one, heads see other vectors
     assert run(task, root_of(task), toc=whole, toc_use="requantize").directions == plain.directions
     automatic = run(task, root_of(task), toc="auto")
     assert automatic.toc is not None
-    assert automatic.toc[0].kept < codebook.shape[1] or automatic.directions == plain.directions
+    same = automatic.directions == plain.directions
+    assert automatic.toc[0].kept < codebook.shape[1] or automatic.toc[0].centered or same
     assert any(caution.startswith("P11") for caution in automatic.cautions)
     assert not any(caution.startswith("P11") for caution in plain.cautions)
     assert TaskResult.from_json(json.loads(json.dumps(automatic.to_json(), allow_nan=False))) == automatic
