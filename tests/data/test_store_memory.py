@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 PROGRAM = Path(__file__).with_name("measure_memory.py")
-MEGABYTES = 30  # of anonymous memory that a store several times as large may take more than a small one
+MEGABYTES = 45  # of anonymous memory that a store several times as large may take more than a small one
 
 
 def measured(folder: Path, clips: int, fraction: float) -> dict[str, Any]:
@@ -29,7 +29,7 @@ def measured(folder: Path, clips: int, fraction: float) -> dict[str, Any]:
 def test_memory_does_not_grow_with_the_store(tmp_path: Path) -> None:
     # 320 clips fill the buffers of every stage; what these take is no growth
     small, large = (measured(tmp_path / str(clips), clips, 64 / clips) for clips in (320, 2400))
-    assert large["stored"] > 10 * MEGABYTES
+    assert large["stored"] > 6 * MEGABYTES
     growth = {stage: most - small["anonymous"][stage] for stage, most in large["anonymous"].items()}
     assert set(growth) == {"start", "write", "train", "encode", "export", "import"}
     assert max(growth.values()) < MEGABYTES, growth

@@ -168,6 +168,7 @@ def test_the_groups_of_wav2vec_are_those_of_its_quantizer(tmp_path: Path) -> Non
 def quantizer_of(kind: str, **options: Any) -> nn.Module:
     import vector_quantize_pytorch
 
+    torch.manual_seed(0)
     module = getattr(vector_quantize_pytorch, kind)(**options)
     torch.manual_seed(1)
     for _ in range(3):
@@ -179,10 +180,11 @@ def test_affine_parameters_move_the_codebook(tmp_path: Path) -> None:
     module = quantizer_of("VectorQuantize", dim=6, codebook_size=8, affine_param=True)
     found = opened(module.state_dict(), tmp_path).load().vectors
     assert np.abs(found - module.codebook.numpy()).max() > 0.1
-    # The nearest code in the effective table is the code that the module chooses.
+    # The module chooses the nearest code of the effective table, up to the rounding of its distances.
     x = torch.randn(1, 50, 6) * 3 + 1
-    chosen = torch.cdist(x[0], torch.from_numpy(found)).argmin(dim=1)
-    assert torch.equal(chosen, module(x)[1][0])
+    distances = torch.cdist(x[0], torch.from_numpy(found))
+    of_chosen = distances.gather(1, module(x)[1][0].unsqueeze(1))[:, 0]
+    assert (of_chosen - distances.amin(dim=1)).max() < 0.02
 
 
 @pytest.mark.parametrize("inner", [6, 4])
