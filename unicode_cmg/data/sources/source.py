@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -228,6 +229,6 @@ class LazyClips(Sequence[Any]):
     def __iter__(self) -> Iterator[Any]:
         return (self[row] for row in range(self._clips))
 
+    @abstractmethod
     def read(self, rows: range) -> list[Any]:
         """The clips of some rows, in their order."""
-        raise NotImplementedError
