@@ -1,0 +1,1 @@
+"""From raw media to a feature store: decoding, front ends and encoders."""
