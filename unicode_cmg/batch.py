@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
+from unicode_cmg.draws import ClipDraws
 from unicode_cmg.errors import InputError, unknown
 
 
@@ -45,10 +46,13 @@ class FeatureBatch:
             with its spatial grid (channels last, as the published features are).
         masks: Modality name -> `[batch, time]` booleans, True where the step is real and not padding. A clip
             without any real step lacks the modality; what stands in its features has no influence.
+        draws: What each clip draws in this step, such as for dropout; None draws from torch's global
+            generator.
     """
 
     features: Mapping[str, Float[Tensor, "batch time ..."]]
     masks: Mapping[str, Bool[Tensor, "batch time"]]
+    draws: ClipDraws | None = None
 
     @classmethod
     def of(cls, features: Mapping[str, Tensor]) -> FeatureBatch:
@@ -67,13 +71,23 @@ class FeatureBatch:
     def only(self, modalities: Iterable[str]) -> FeatureBatch:
         """The same clips in these modalities alone; one that is not there is left out."""
         names = [m for m in modalities if m in self.features]
-        return FeatureBatch({m: self.features[m] for m in names}, {m: self.masks[m] for m in names})
+        features, masks = {m: self.features[m] for m in names}, {m: self.masks[m] for m in names}
+        return FeatureBatch(features, masks, self.draws)
+
+    def drawing(self, generator: torch.Generator) -> FeatureBatch:
+        """The same batch with draws of its clips, from a CPU generator."""
+        device = next(iter(self.features.values())).device
+        return replace(self, draws=ClipDraws.of(len(self), generator, device=device))
 
     def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> FeatureBatch:
         """The same batch on another device, its features optionally in another dtype."""
+        draws = self.draws
+        if draws is not None:
+            draws = replace(draws, keys=draws.keys.to(device=device, non_blocking=True))
         return FeatureBatch(
             {m: x.to(device=device, dtype=dtype, non_blocking=True) for m, x in self.features.items()},
             {m: x.to(device=device, non_blocking=True) for m, x in self.masks.items()},
+            draws,
         )
 
 

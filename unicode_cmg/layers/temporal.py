@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+from unicode_cmg.draws import ClipDraws
 
 
 class TemporalTransformer(nn.Module):
@@ -37,36 +42,86 @@ class TemporalTransformer(nn.Module):
         window: int | None = None,
     ) -> None:
         super().__init__()
-        self.heads, self.window = heads, window
+        self.heads, self.dropout, self.window = heads, dropout, window
         self.project = nn.Linear(in_dim, dim)
         layer = nn.TransformerEncoderLayer(dim, heads, feedforward, dropout, batch_first=True)
         self.encoder = nn.TransformerEncoder(layer, layers, enable_nested_tensor=False)
 
     def forward(
-        self, x: Float[Tensor, "batch time channels"], mask: Bool[Tensor, "batch time"] | None = None
+        self,
+        x: Float[Tensor, "batch time channels"],
+        mask: Bool[Tensor, "batch time"] | None = None,
+        draws: ClipDraws | None = None,
     ) -> Float[Tensor, "batch time dim"]:
-        """Mix the steps of each clip; steps where `mask` is False are never attended to."""
-        if self.window is not None:
-            return self._mix_neighbours(self.project(x), mask, self.window)
-        padding = None
-        if mask is not None:
-            padding = ~mask
-            padding[:, 0] &= mask.any(dim=1)  # without a valid step a clip attends to its first
-        mixed: Tensor = self.encoder(self.project(x), src_key_padding_mask=padding)
+        """Mix the steps of each clip; steps where `mask` is False are never attended to.
+
+        Args:
+            x: The features.
+            mask: True where a step is real.
+            draws: What dropout draws from; from torch's global generator if left out.
+        """
+        x, blocked = self.project(x), self._blocked(x, mask)
+        if self.training and self.dropout:
+            draws = ClipDraws.of(len(x), device=x.device) if draws is None else draws
+            for number, layer in enumerate(self.encoder.layers):
+                layer = cast(nn.TransformerEncoderLayer, layer)
+                x = with_dropout(layer, x, blocked, draws.at(number), self.dropout)
+            return x
+        mixed: Tensor
+        if blocked is None or self.window is None:
+            mixed = self.encoder(x, src_key_padding_mask=None if blocked is None else blocked[:, 0])
+        else:  # one matrix a clip and head
+            matrices = blocked if len(blocked) == 1 else blocked.repeat_interleave(self.heads, 0)
+            mixed = self.encoder(x, mask=matrices[0] if len(blocked) == 1 else matrices)
         return mixed
 
-    def _mix_neighbours(
-        self, x: Float[Tensor, "batch time dim"], mask: Bool[Tensor, "batch time"] | None, window: int
-    ) -> Float[Tensor, "batch time dim"]:
-        """Mix each step with the valid ones that are at most `window` away, and with itself."""
+    def _blocked(
+        self, x: Float[Tensor, "batch time channels"], mask: Bool[Tensor, "batch time"] | None
+    ) -> Bool[Tensor, "clips queries time"] | None:
+        """Which steps each step may not attend to; a single row or clip stands for all of them."""
+        if self.window is None:
+            if mask is None:
+                return None
+            padding = ~mask
+            padding[:, 0] &= mask.any(dim=1)  # without a valid step a clip attends to its first
+            return padding.unsqueeze(1)
         steps = torch.arange(x.shape[1], device=x.device)
         distance = (steps.unsqueeze(0) - steps.unsqueeze(1)).abs()
-        seen = distance <= window
-        if mask is not None:  # one matrix a clip and head
+        seen = (distance <= self.window).unsqueeze(0)
+        if mask is not None:
             seen = (seen & mask.unsqueeze(1)) | (distance == 0)
-            seen = seen.repeat_interleave(self.heads, 0)
-        mixed: Tensor = self.encoder(x, mask=~seen)
-        return mixed
+        return ~seen
+
+
+def with_dropout(
+    layer: nn.TransformerEncoderLayer,
+    x: Float[Tensor, "batch time dim"],
+    blocked: Bool[Tensor, "clips queries time"] | None,
+    draws: ClipDraws,
+    p: float,
+) -> Float[Tensor, "batch time dim"]:
+    """What a post-norm layer of torch computes in training, with dropout in the same four places.
+
+    Args:
+        layer: The layer.
+        x: Its input.
+        blocked: True where a step may not attend to another; a single row or clip stands for all of them.
+        draws: Of the layer.
+        p: Dropout probability.
+    """
+    attention = layer.self_attn
+    heads, width = attention.num_heads, attention.head_dim
+    packed = F.linear(x, attention.in_proj_weight, attention.in_proj_bias)
+    queries, keys, values = packed.view(*x.shape[:2], 3, heads, width).permute(2, 0, 3, 1, 4)
+    scores = queries @ keys.mT * width**-0.5
+    if blocked is not None:
+        scores = scores.masked_fill(blocked.unsqueeze(1), -torch.inf)
+    weights = draws.at(0).dropout(scores.softmax(-1), p)
+    seen = attention.out_proj((weights @ values).transpose(1, 2).flatten(2))
+    x = layer.norm1(x + draws.at(1).dropout(seen, p))
+    hidden = draws.at(2).dropout(F.relu(layer.linear1(x)), p)
+    mixed: Tensor = layer.norm2(x + draws.at(3).dropout(layer.linear2(hidden), p))
+    return mixed
 
 
 class ContextLSTM(nn.Module):

@@ -1,7 +1,8 @@
 """Random numbers: a generator for each step, an order for each epoch, the global states as plain data.
 
 What a step or an epoch draws depends on the seed and its number alone, so a run resumes without replaying.
-Dropout draws from torch's global generator, whose state checkpoints keep.
+`unicode_cmg.draws` makes what single clips draw of it. Methods may draw from the global generators all the
+same: checkpoints keep their states.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-_STEP, _EPOCH, _VALIDATION, _SUBSET, _REGULARIZER, _MISSING = 0, 1, 2, 3, 4, 5
+_STEP, _EPOCH, _VALIDATION, _SUBSET, _REGULARIZER, _MISSING, _CLIPS = 0, 1, 2, 3, 4, 5, 6
 
 
 def _generator(*key: int) -> torch.Generator:
@@ -28,6 +29,11 @@ def _generator(*key: int) -> torch.Generator:
 def step_generator(seed: int, step: int) -> torch.Generator:
     """CPU generator of everything the losses and the codebook draw in one step; the same on every rank."""
     return _generator(seed, _STEP, step)
+
+
+def clip_generator(seed: int, step: int) -> torch.Generator:
+    """CPU generator of what the clips of one step draw, such as for dropout; the same on every rank."""
+    return _generator(seed, _CLIPS, step)
 
 
 def validation_generator(seed: int, batch: int) -> torch.Generator:

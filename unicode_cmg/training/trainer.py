@@ -20,7 +20,7 @@ from unicode_cmg.training.config import PretrainConfig
 from unicode_cmg.training.metrics import FiniteGuard
 from unicode_cmg.training.objective import Objective
 from unicode_cmg.training.optimizers import Optimizers
-from unicode_cmg.training.randomness import step_generator
+from unicode_cmg.training.randomness import clip_generator, step_generator
 
 
 @dataclass(frozen=True)
@@ -94,14 +94,15 @@ class Trainer:
             NonFiniteLoss: A loss or gradient is NaN or infinite; on the CPU before the model moves by it.
         """
         method, optimizers = self.method, self.optimizers
-        own = batch.only(method.modalities)
         generator = step_generator(self._config.training.seed, step)
+        clips = clip_generator(self._config.training.seed, step)
+        own = batch.only(method.modalities)
         method.begin_step(step=step - 1, epoch=epoch)
         if method.repeats_encoding:
-            critic = self._train_critics(self._encoded_anew(own, generator), step)
-            representation = self._represent(own)
+            critic = self._train_critics(self._encoded_anew(own, clips, generator), step)
+            representation = self._represent(own.drawing(clips))
         else:
-            representation = self._represent(own)
+            representation = self._represent(own.drawing(clips))
             critic = self._train_critics(repeat(representation, self._config.critics.steps), step)
         with _constant(optimizers.critics):
             with self._accelerator.autocast():
@@ -123,11 +124,13 @@ class Trainer:
         with self._accelerator.autocast():
             return self.method.represent(batch)
 
-    def _encoded_anew(self, batch: FeatureBatch, generator: torch.Generator) -> Iterator[Any]:
+    def _encoded_anew(
+        self, batch: FeatureBatch, clips: torch.Generator, generator: torch.Generator
+    ) -> Iterator[Any]:
         """A representation for each critic step, after which it moves the codebooks."""
         for _ in range(self._config.critics.steps):
             with torch.no_grad():
-                representation = self._represent(batch)
+                representation = self._represent(batch.drawing(clips))
             yield representation
             self.method.update_codebooks(representation, generator=generator)
 

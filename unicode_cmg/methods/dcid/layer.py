@@ -11,11 +11,12 @@ from torch import Tensor, nn
 
 from unicode_cmg.batch import Encoding, FeatureBatch, StepView
 from unicode_cmg.codebook import Quantized, Quantizer, build_quantizer
+from unicode_cmg.draws import ClipDraws
 from unicode_cmg.losses import cmcm_loss, commitment_loss, reconstruction_loss
 from unicode_cmg.methods.base import prefixed
 from unicode_cmg.methods.dcid.config import DCIDConfig, ModalityConfig
 from unicode_cmg.methods.dcid.disentangler import Disentangled, Disentangler, Draws
-from unicode_cmg.methods.dcid.networks import GeneralEncoder
+from unicode_cmg.methods.dcid.networks import GeneralEncoder, encoded
 
 
 @dataclass(frozen=True)
@@ -63,9 +64,10 @@ class DisentanglingLayer(Disentangler):
         self,
         inputs: Mapping[str, Float[Tensor, "batch time ..."]],
         masks: Mapping[str, Bool[Tensor, "batch time"]],
+        draws: ClipDraws | None,
     ) -> LayerRepresentation:
         """One pass of all encoders and the quantizer (TOC paper, appendix A, eqs 1 and 3)."""
-        parted = self.part(inputs, {m: self.general[m](inputs[m], masks[m]) for m in self.modalities}, masks)
+        parted = self.part(inputs, encoded(self.general, inputs, masks, draws), masks)
         quantized = {m: self.codebook.quantize(z) for m, z in parted.general.items()}
         return LayerRepresentation(**vars(parted), quantized=quantized)
 

@@ -49,7 +49,7 @@ class DCID(Method[LayerRepresentation]):
         Raises:
             InputError: A modality is missing or unknown, or its features do not fit the config.
         """
-        return self.layer.represent(*self.front.read_batch(batch))
+        return self.layer.represent(*self.front.read_batch(batch), batch.draws)
 
     def critic_losses(self, representation: LayerRepresentation) -> dict[str, Float[Tensor, ""]]:
         """Negative log-likelihood log q(zbar^m | z^m) of each critic, on constants."""

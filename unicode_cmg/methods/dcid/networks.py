@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from unicode_cmg.batch import FeatureBatch, check_batch, check_features, cleared
+from unicode_cmg.draws import ClipDraws
 from unicode_cmg.layers import (
     ContextLSTM,
     ConvPooling,
@@ -59,13 +60,38 @@ class GeneralEncoder(nn.Module):
         self.input_dropout = config.input_dropout
 
     def forward(
-        self, x: Float[Tensor, "batch time ..."], mask: Bool[Tensor, "batch time"] | None
+        self,
+        x: Float[Tensor, "batch time ..."],
+        mask: Bool[Tensor, "batch time"] | None,
+        draws: ClipDraws | None = None,
     ) -> Float[Tensor, "batch time dim"]:
-        """General features of every step."""
-        if self.input_dropout:
-            x = F.dropout(x, self.input_dropout, self.training)
-        general: Tensor = self.temporal(x if self.pool is None else self.pool(x), mask)
+        """General features of every step.
+
+        Args:
+            x: What enters the encoder.
+            mask: True where a step is real.
+            draws: What dropout draws from; from torch's global generator if left out.
+        """
+        if self.training and draws is None:
+            draws = ClipDraws.of(len(x), device=x.device)
+        if self.training and self.input_dropout and draws is not None:
+            x = draws.at(0).dropout(x, self.input_dropout)
+        pooled = x if self.pool is None else self.pool(x)
+        general: Tensor = self.temporal(pooled, mask, None if draws is None else draws.at(1))
         return general
+
+
+def encoded(
+    encoders: nn.ModuleDict,
+    inputs: Mapping[str, Float[Tensor, "batch _ ..."]],
+    masks: Mapping[str, Bool[Tensor, "batch _"]],
+    draws: ClipDraws | None,
+) -> dict[str, Float[Tensor, "batch _ dim"]]:
+    """General features of every modality, each with draws of its own."""
+    return {
+        m: encoder(inputs[m], masks[m], None if draws is None else draws.at(number))
+        for number, (m, encoder) in enumerate(encoders.items())
+    }
 
 
 class SpecificEncoder(nn.Module):

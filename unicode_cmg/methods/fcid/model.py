@@ -18,7 +18,7 @@ from unicode_cmg.errors import InputError, unknown
 from unicode_cmg.methods.base import Method, prefixed, with_parameters
 from unicode_cmg.methods.dcid.disentangler import Disentangled, Disentangler, Draws
 from unicode_cmg.methods.dcid.layer import code_matching, commitment_losses
-from unicode_cmg.methods.dcid.networks import FrontEnd, GeneralEncoder
+from unicode_cmg.methods.dcid.networks import FrontEnd, GeneralEncoder, encoded
 from unicode_cmg.methods.fcid.coarse import CoarseStage, clip_mean
 from unicode_cmg.methods.fcid.config import FCIDConfig
 
@@ -107,7 +107,7 @@ class FCID(Method[FCIDRepresentation]):
             InputError: A modality is missing or unknown, or its features do not fit the config.
         """
         inputs, masks = self.front.read_batch(batch, aligned=self.config.fine)
-        steps = {m: self.general[m](x, masks[m]) for m, x in inputs.items()}
+        steps = encoded(self.general, inputs, masks, batch.draws)
         halves = self.fine.part(inputs, steps, masks), self.coarse.part(steps, masks)
         coded = halves[1] if self.config.coarse else halves[0]
         quantized = {m: self.codebook.quantize(z) for m, z in coded.general.items()}

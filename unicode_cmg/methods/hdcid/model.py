@@ -90,10 +90,13 @@ class HDCID(Method[tuple[LayerRepresentation, ...]]):
         """
         inputs, masks = self.front.read_batch(batch)
         running = self._layers()[: self._joined if self.config.waiting_code_layers == "rest" else None]
-        representations = [running[0].represent(inputs, masks)]
-        for k, layer in enumerate(running[1:]):
-            inputs = {m: self._next_input(k, m, x) for m, x in representations[-1].summary.items()}
-            representations.append(layer.represent(inputs, masks))
+        representations: list[LayerRepresentation] = []
+        for k, layer in enumerate(running):
+            if representations:
+                summary = representations[-1].summary
+                inputs = {m: self._next_input(k - 1, m, x) for m, x in summary.items()}
+            draws = None if batch.draws is None else batch.draws.at(k)
+            representations.append(layer.represent(inputs, masks, draws))
         return tuple(representations)
 
     def critic_losses(self, representation: tuple[LayerRepresentation, ...]) -> dict[str, Float[Tensor, ""]]:
