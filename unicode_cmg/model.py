@@ -24,15 +24,15 @@ ModelT = TypeVar("ModelT", bound="Model")
 @contextmanager
 def evaluating(*modules: nn.Module) -> Iterator[None]:
     """Evaluation mode without gradients, after which each module is in the mode it was in."""
-    training = [module.training for module in modules]
+    training = [part for module in modules for part in module.modules() if part.training]
     try:
         with torch.no_grad():
-            for module in modules:
-                module.eval()
+            for part in training:
+                part.training = False
             yield
     finally:
-        for module, mode in zip(modules, training, strict=True):
-            module.train(mode)
+        for part in training:
+            part.training = True
 
 
 class ReleasedOrigin(Config):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
+from torch.optim.adam import adam
 
 from benchmarks.evaluation.heads import Heads, Labelled
 from benchmarks.evaluation.objectives import Objective
@@ -64,21 +65,20 @@ def fit_heads(
     initial = Heads.initial(train.dim, objective.columns(classes), generators, hidden)
     heads = Heads(*(p.to(device).requires_grad_() for p in initial.parameters))
     extra = [p.requires_grad_() for p in objective.loss_parameters(heads)]
-    optimizer = torch.optim.Adam([*heads.parameters, *extra], lr=config.lr, fused=True)
-    schedule = torch.optim.lr_scheduler.MultiStepLR(optimizer, list(config.milestones), gamma=0.5)
+    learned = [*heads.parameters, *extra]
+    optimizer = _Adam(learned)
     best = {name: _Best(heads, objective) for name in selection}
     for epoch in range(1, config.epochs + 1):
+        lr = config.lr * 0.5 ** sum(epoch > milestone for milestone in config.milestones)
         orders = torch.stack([torch.randperm(len(train), generator=g) for g in generators]).to(device)
         for rows in torch.split(orders, config.batch_size, dim=1):
             logits = objective.logits(heads, *train.seen(rows))
             loss = objective.training_losses(logits, train.labels[rows], extra).sum()
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
-            _clip_each(heads.parameters, config.clip)
+            gradients = [g.contiguous() for g in torch.autograd.grad(loss, learned)]
+            _clip_each(gradients[: len(heads.parameters)], config.clip)
             if objective.clips_loss_parameters:
-                _clip_each(extra, config.clip)
-            optimizer.step()
-        schedule.step()
+                _clip_each(gradients[len(heads.parameters) :], config.clip)
+            optimizer.step(gradients, lr)
         if config.select == "best-val":
             for name, data in selection.items():
                 best[name].update(heads, data, epoch)
@@ -144,10 +144,41 @@ class _Best:
 
 
 @torch.no_grad()
-def _clip_each(parameters: Sequence[Tensor], largest: float) -> None:
+def _clip_each(gradients: Sequence[Tensor], largest: float) -> None:
     """Scale the gradient of each head of a stack to a norm of at most `largest`."""
-    gradients = [p.grad for p in parameters if p.grad is not None]
-    norms = torch.stack([g.flatten(1).norm(dim=1) for g in gradients]).norm(dim=0)
-    scale = (largest / (norms + 1e-6)).clamp(max=1)
+    norms = torch.stack([torch.linalg.vector_norm(g.flatten(1), dim=1) for g in gradients])
+    scale = (largest / (torch.linalg.vector_norm(norms, dim=0) + 1e-6)).clamp(max=1)
     for gradient in gradients:
         gradient.mul_(scale.view(-1, *[1] * (gradient.ndim - 1)))
+
+
+class _Adam:
+    """Adam with PyTorch's default settings.
+
+    It calls the function: the class imports the compiler of PyTorch, which takes seconds.
+    """
+
+    def __init__(self, parameters: Sequence[Tensor]) -> None:
+        self._parameters = list(parameters)
+        self._first, self._second = ([torch.zeros_like(p) for p in parameters] for _ in range(2))
+        self._steps = [torch.zeros((), device=p.device) for p in parameters]
+
+    @torch.no_grad()
+    def step(self, gradients: Sequence[Tensor], lr: float) -> None:
+        """One step, in place."""
+        adam(
+            self._parameters,
+            list(gradients),
+            self._first,
+            self._second,
+            [],
+            self._steps,
+            fused=True,
+            amsgrad=False,
+            beta1=0.9,
+            beta2=0.999,
+            lr=lr,
+            weight_decay=0.0,
+            eps=1e-8,
+            maximize=False,
+        )

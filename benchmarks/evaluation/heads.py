@@ -2,7 +2,8 @@
 
 The frozen codes of a clip are look-ups in a small table, so linear maps are applied to the table and its rows
 are looked up afterwards. That is the same head at a fraction of the work, and no code vector is ever stored
-for a clip. Heads of different seeds are stacked on a leading axis and share one matrix product.
+for a clip. Heads of different seeds are stacked on a leading axis and share one matrix product. Of the steps
+of a clip, only the one with the maximum receives a gradient, which the backward pass exploits.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int64, Shaped
@@ -95,13 +97,13 @@ class Heads:
     """S heads of two linear maps, one per seed as in the released code.
 
     Attributes:
-        hidden_weight: `[S, D, H]`, maps row vectors from the right.
+        hidden_weight: `[S, H, D]`, as `torch.nn.Linear` has it.
         hidden_bias: `[S, H]`.
-        class_weight: `[S, H, C]`.
+        class_weight: `[S, H, C]`, maps row vectors from the right.
         class_bias: `[S, C]`.
     """
 
-    hidden_weight: Float[Tensor, "heads dim hidden"]
+    hidden_weight: Float[Tensor, "heads hidden dim"]
     hidden_bias: Float[Tensor, "heads hidden"]
     class_weight: Float[Tensor, "heads hidden columns"]
     class_bias: Float[Tensor, "heads columns"]
@@ -124,38 +126,89 @@ class Heads:
             bound = 1 / math.sqrt(fan_in)
             return torch.stack([torch.rand(shape, generator=g) * 2 * bound - bound for g in generators])
 
-        return cls(draw(dim, dim, width), draw(dim, width), draw(width, width, columns), draw(width, columns))
+        return cls(
+            draw(dim, dim, width).mT.contiguous(),
+            draw(dim, width),
+            draw(width, width, columns),
+            draw(width, columns),
+        )
 
     @property
     def parameters(self) -> tuple[Tensor, ...]:
         return self.hidden_weight, self.hidden_bias, self.class_weight, self.class_bias
 
     def clip_logits(self, tables: Tables, indices: Indices) -> Float[Tensor, "heads clips columns"]:
-        """`max_t(x_t W1 + b1) W2 + b2`, one row a clip; each head looks at its own clips."""
+        """`max_t(W1 x_t + b1) W2 + b2`, one row a clip; each head looks at its own clips."""
         if indices.shape[2] == 1:  # nothing to take the maximum of
             return self.step_logits(tables, indices)[:, :, 0]
-        pooled = _looked_up(tables, self.hidden_weight, indices).amax(dim=2) + self.hidden_bias[:, None]
-        return torch.baddbmm(self.class_bias[:, None], pooled, self.class_weight)
+        pooled: Tensor = _Pooled.apply(self.hidden_weight, indices, *tables)  # type: ignore[no-untyped-call]
+        biased = pooled + self.hidden_bias[:, None]
+        return torch.baddbmm(self.class_bias[:, None], biased, self.class_weight)
 
     def step_logits(self, tables: Tables, indices: Indices) -> Float[Tensor, "heads clips time columns"]:
-        """`(x_t W1 + b1) W2 + b2`, one row a step.
+        """`(W1 x_t + b1) W2 + b2`, one row a step.
 
         Nothing stands between the two maps, so they are multiplied first.
         """
-        scores = _looked_up(tables, self.hidden_weight @ self.class_weight, indices)
+        rows = _rows(tables, self.hidden_weight.mT @ self.class_weight)
+        scores = reduce(torch.add, (_looked_up(r, indices[..., k]) for k, r in enumerate(rows)))
         bias = torch.baddbmm(self.class_bias[:, None], self.hidden_bias[:, None], self.class_weight)
         return scores + bias[:, None]
 
 
-def _looked_up(
-    tables: Tables, weight: Float[Tensor, "heads dim out"], indices: Indices
-) -> Float[Tensor, "heads clips time out"]:
-    """The codes of each step, side by side, under each head's map."""
+def _rows(tables: Tables, weight: Float[Tensor, "heads dim out"]) -> list[Float[Tensor, "heads used out"]]:
+    """The codes of each code layer under the map of each head; those of a step are to be added."""
     parts = torch.split(weight, [table.shape[-1] for table in tables], dim=1)
+    return [table @ part for table, part in zip(tables, parts, strict=True)]
 
-    def look_up(k: int) -> Float[Tensor, "heads clips time out"]:
-        rows = tables[k] @ parts[k]  # [heads, used, out]
-        offsets = torch.arange(len(rows), device=indices.device)[:, None, None] * rows.shape[1]
-        return functional.embedding(indices[..., k] + offsets, rows.flatten(0, 1))
 
-    return reduce(torch.add, map(look_up, range(len(tables))))
+def _looked_up(
+    rows: Float[Tensor, "heads used out"], indices: Int64[Tensor, "heads clips time"]
+) -> Float[Tensor, "heads clips time out"]:
+    offsets = torch.arange(len(rows), device=indices.device)[:, None, None] * rows.shape[1]
+    return functional.embedding(indices + offsets, rows.flatten(0, 1))
+
+
+class _Pooled(torch.autograd.Function):
+    """`max_t W x_t` of the codes x_t of each clip, `[S, N, H]`.
+
+    The gradient of row h of a head's `W` is a sum over clips: the gradient of the clip, times the code of the
+    step that reaches the maximum h. So it takes N of the N T codes, as a weighted sum of rows of the tables,
+    and no matrix product. Of steps that are equal, as those with the same code are, one stands for all.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, weight: Float[Tensor, "heads hidden dim"], indices: Indices, *tables: Tensor
+    ) -> Float[Tensor, "heads clips hidden"]:
+        rows = _rows(tables, weight.mT)
+        small = torch.uint8 if indices.shape[2] <= 256 else torch.int32
+        numbers = torch.arange(indices.shape[2], dtype=small, device=indices.device)[:, None]
+        pooled, steps = [], []
+        for head, own in enumerate(indices):  # one at a time stays in the processor's cache
+            scores = functional.embedding(own[..., 0], rows[0][head])
+            for k in range(1, len(tables)):
+                scores += functional.embedding(own[..., k], rows[k][head])
+            pooled.append(scores.amax(dim=1))
+            if ctx.needs_input_grad[0]:
+                steps.append(((scores == pooled[-1][:, None]) * numbers).amax(dim=1))
+        if steps:
+            ctx.save_for_backward(torch.stack(steps), indices, *tables)
+        return torch.stack(pooled)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Float[Tensor, "heads clips hidden"]) -> tuple[Tensor | None, ...]:
+        steps, indices, *tables = ctx.saved_tensors
+        heads, _, hidden = steps.shape
+        steps, shares = steps.long(), gradient.mT.reshape(heads * hidden, -1)
+        parts = []
+        for k, table in enumerate(tables):
+            codes = indices[..., k].int().gather(2, steps).mT
+            if table.ndim == 3:  # a table for each head
+                codes = codes + table.shape[1] * torch.arange(heads, device=codes.device)[:, None, None].int()
+                table = table.flatten(0, 1)
+            sums = functional.embedding_bag(
+                codes.reshape(heads * hidden, -1), table, mode="sum", per_sample_weights=shares
+            )
+            parts.append(sums.view(heads, hidden, -1))
+        return torch.cat(parts, dim=2), *[None] * (1 + len(tables))

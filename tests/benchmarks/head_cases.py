@@ -47,7 +47,7 @@ class PlainHead(nn.Module):
         dim, columns = heads.class_weight.shape[1:]
         self.hidden, self.columns = nn.Linear(dim, dim), nn.Linear(dim, columns)
         with torch.no_grad():
-            self.hidden.weight.copy_(heads.hidden_weight[seed].T)
+            self.hidden.weight.copy_(heads.hidden_weight[seed])
             self.hidden.bias.copy_(heads.hidden_bias[seed])
             self.columns.weight.copy_(heads.class_weight[seed].T)
             self.columns.bias.copy_(heads.class_bias[seed])

@@ -32,10 +32,40 @@ def test_the_gradients_are_those_of_the_plain_head(kind: str) -> None:
     plain = this.plain(heads, 0)
     this.objective.logits(heads, this.data.tables, this.data.indices[None])[0].square().sum().backward()
     plain(dense(this.data)).square().sum().backward()
-    torch.testing.assert_close(heads.hidden_weight.grad[0].T, plain.hidden.weight.grad)
+    torch.testing.assert_close(heads.hidden_weight.grad[0], plain.hidden.weight.grad)
     torch.testing.assert_close(heads.hidden_bias.grad[0], plain.hidden.bias.grad)
     torch.testing.assert_close(heads.class_weight.grad[0].T, plain.columns.weight.grad)
     torch.testing.assert_close(heads.class_bias.grad[0], plain.columns.bias.grad)
+
+
+@settings(max_examples=30)
+@given(
+    st.integers(0, 10_000),
+    st.sampled_from([(5,), (3, 4), (2, 3, 4)]),
+    st.sampled_from([2, 7, 300]),
+    st.booleans(),
+)
+def test_the_gradient_takes_the_step_of_the_maximum_in_each_code_layer(
+    seed: int, dims: tuple[int, ...], steps: int, own_tables: bool
+) -> None:
+    """Against automatic differentiation of `max_t W x_t`; codes repeat, heads may have own tables."""
+    g = torch.Generator().manual_seed(seed)
+    shape = (2,) if own_tables else ()
+    tables = [torch.randn(*shape, 4 + k, dim, generator=g).double() for k, dim in enumerate(dims)]
+    indices = torch.stack([torch.randint(0, t.shape[-2], (2, 3, steps), generator=g) for t in tables], dim=-1)
+    initial = Heads.initial(sum(dims), CLASSES, generators(seed, seed + 1), hidden=6)
+    heads = Heads(*(p.double().requires_grad_() for p in initial.parameters))
+    logits = heads.clip_logits(tables, indices)
+    (found,) = torch.autograd.grad(logits.square().sum(), heads.hidden_weight)
+    for s in range(2):
+        own = [t[s] if own_tables else t for t in tables]
+        x = torch.cat([t[indices[s, ..., k]] for k, t in enumerate(own)], dim=-1)
+        weight = heads.hidden_weight[s].detach().requires_grad_()
+        pooled = (x @ weight.T).max(dim=1).values + heads.hidden_bias[s]
+        expected = pooled @ heads.class_weight[s] + heads.class_bias[s]
+        torch.testing.assert_close(logits[s], expected)
+        (gradient,) = torch.autograd.grad(expected.square().sum(), weight)
+        torch.testing.assert_close(found[s], gradient)
 
 
 @KINDS
@@ -96,7 +126,7 @@ def test_steps_that_are_not_real_do_not_count_for_the_class_of_a_clip(seed: int)
     encoded = EncodedClips((table,), (torch.arange(5),), indices, mask, rows)
     data = encoded.labelled(rows[::2], rows[::2] % CLASSES)
     heads = Heads.initial(6, CLASSES, generators(seed))
-    hidden = table[indices[::2, :, 0]] @ heads.hidden_weight[0] + heads.hidden_bias[0]
+    hidden = table[indices[::2, :, 0]] @ heads.hidden_weight[0].T + heads.hidden_bias[0]
     pooled = torch.stack([h[m].max(dim=0).values for h, m in zip(hidden, mask[::2], strict=True)])
     expected = pooled @ heads.class_weight[0] + heads.class_bias[0]
     torch.testing.assert_close(heads.clip_logits(data.tables, data.indices[None])[0], expected)
