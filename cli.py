@@ -562,7 +562,9 @@ def evaluate(
     ] = None,
     continuous: Annotated[
         bool,
-        typer.Option(help="Also train heads on features before quantization and on the input features."),
+        typer.Option(
+            help="Also measure without codes: on features before quantization, heads also on input features."
+        ),
     ] = True,
     exclude: Annotated[
         Path | None,

@@ -42,7 +42,7 @@ def encode_task(
         task: Its data.
         rule: The protocol.
         with_unquantized: Also keep what was quantized.
-        continuous: Keep that and the features, for heads that see these in place of codes.
+        continuous: Keep that, and the features for heads, to compare with what the codes give.
 
     Raises:
         InputError: A name is unknown, or the data is damaged or does not fit the model.
@@ -65,7 +65,7 @@ def encode_task(
             data.mask,
             seen,
             with_unquantized=with_unquantized or continuous,
-            with_inputs=continuous,
+            with_inputs=continuous and rule.head is not None,
             source=data.source(modality),
             level=level,
         )

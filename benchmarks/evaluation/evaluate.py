@@ -92,7 +92,8 @@ def evaluate(
             them, such as the one the model was pretrained on, or a text file with one a line.
         continuous: Also train the same heads on what was quantized and, where source and target are the same,
             on the features: what they reach beyond the heads on codes is the price of the codes. This takes
-            most of the time of an evaluation.
+            most of the time of an evaluation. Without heads, what was quantized is compared in place of the
+            codes.
 
     Raises:
         InputError: A name is unknown, the data is damaged or does not fit the model, `toc` was made for
@@ -131,7 +132,7 @@ def evaluate(
         exclude,
         level=level,
         with_unquantized=use == "requantize",
-        continuous=continuous and rule.head is not None,
+        continuous=continuous and (rule.head is not None or not rule.leaks),
     )
     encoded = replace(
         encoded,

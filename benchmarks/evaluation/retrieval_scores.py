@@ -17,20 +17,24 @@ from benchmarks.evaluation.metrics import means_over_clips
 from benchmarks.evaluation.ranking import Ranking, pooled, rank, released_ranks
 from benchmarks.evaluation.scoring import EncodedTask, Scored
 from unicode_cmg.errors import InputError
-from unicode_cmg.results import DirectionResult
+from unicode_cmg.results import DirectionResult, Measure
 
 _METRIC, _DEPTHS, _PLACE = "R@10", (10, 1, 5), "mean rank"
 _ACCURACY = "accuracy"
 
 
 def retrieval_scores(task: EncodedTask, *, released: bool = False) -> Scored:
-    """R@k in percent, median and mean place from 1, for each direction.
+    """R@k in percent, median and mean place from 1, for each direction; R@10 also before quantization.
 
     Args:
         task: Its labels say what each row is about.
         released: Places as the released script finds them, instead of what is expected of tied candidates.
     """
-    return Scored(tuple(_direction(task, pair, released=released) for pair in task.pairs))
+
+    def row(pair: Direction, queries: _Side, candidates: _Side) -> DirectionResult:
+        return _direction(task, pair, queries, candidates, released=released)
+
+    return Scored(tuple(_with_continuous(task, pair, row) for pair in task.pairs))
 
 
 def class_scores(task: EncodedTask) -> Scored:
@@ -39,25 +43,38 @@ def class_scores(task: EncodedTask) -> Scored:
     A class is the mean of the vectors of its prompts, the rows of the target modality; labels of all rows are
     classes.
     """
-    rows = []
-    for pair in task.pairs:
-        clips, prompts = (_side(task, m, rename=m == pair.target) for m in pair)
+
+    def row(pair: Direction, clips: _Side, prompts: _Side) -> DirectionResult:
         vectors = prompts.vectors[prompts.which]
         member = prompts.items[None] == torch.arange(len(task.classes), device=vectors.device)[:, None]
         classes = functional.normalize(member.double() @ vectors / member.sum(dim=1, keepdim=True), dim=1)
         table = clips.vectors @ classes.T
         which, numbers = clips.which, torch.arange(len(classes), device=vectors.device)
-        ranking = rank(lambda some, t=table, w=which: t[w[some]], clips.items, numbers)  # type: ignore[misc]
-        found = {_ACCURACY: 100 * ranking.within(1)[None]}
+        found = {_ACCURACY: 100 * rank(lambda some: table[which[some]], clips.items, numbers).within(1)[None]}
         measures = measures_of(
-            lambda weights, f=found: means_over_clips(f, weights),  # type: ignore[misc]
+            lambda weights: means_over_clips(found, weights),
             task.bootstrap,
             len(which),
             which.device,
             {_ACCURACY: 100.0 / len(classes)},
         )
-        rows.append(direction_result(pair, _ACCURACY, measures))
-    return Scored(tuple(rows))
+        return direction_result(pair, _ACCURACY, measures)
+
+    return Scored(tuple(_with_continuous(task, pair, row) for pair in task.pairs))
+
+
+def _with_continuous(
+    task: EncodedTask, pair: Direction, row: Callable[[Direction, _Side, _Side], DirectionResult]
+) -> DirectionResult:
+    """The row of a direction from the codes, with what the same comparison gives before quantization."""
+    source, target = (_side(task, m, rename=m == pair.target) for m in pair)
+    found = row(pair, source, target)
+    if not task.continuous:
+        return found
+    before = row(pair, *(_unquantized_side(task, m) for m in pair))
+    return found.model_copy(
+        update={"continuous": Measure(**{k: getattr(before, k) for k in Measure.model_fields})}
+    )
 
 
 @dataclass(frozen=True)
@@ -75,8 +92,9 @@ class _Side:
     items: Int64[Tensor, " rows"]
 
 
-def _direction(task: EncodedTask, pair: Direction, *, released: bool) -> DirectionResult:
-    queries, candidates = (_side(task, m, rename=m == pair.target) for m in pair)
+def _direction(
+    task: EncodedTask, pair: Direction, queries: _Side, candidates: _Side, *, released: bool
+) -> DirectionResult:
     answerable = torch.isin(queries.items, candidates.items)
     if not answerable.any():
         raise InputError(
@@ -119,6 +137,16 @@ def _side(task: EncodedTask, modality: str, *, rename: bool) -> _Side:
     where = torch.from_numpy(np.searchsorted(clips.rows, task.rows[split][modality])).to(device)
     vectors, which = pooled(clips.tables, clips.indices[where], clips.mask[where])
     return _Side(vectors, which, torch.from_numpy(task.labels[split][modality]).to(device))
+
+
+def _unquantized_side(task: EncodedTask, modality: str) -> _Side:
+    """The same rows as the mean of what was quantized in their real steps, a vector of its own each."""
+    clips, split = task.codes[modality], task.rule.report
+    where = torch.from_numpy(np.searchsorted(clips.rows, task.rows[split][modality])).to(clips.mask.device)
+    mask = clips.mask[where][..., None]
+    means = (torch.cat(clips.unquantized, dim=-1)[where].double() * mask).sum(dim=1) / mask.sum(dim=1)
+    items = torch.from_numpy(task.labels[split][modality]).to(where.device)
+    return _Side(functional.normalize(means, dim=1), torch.arange(len(where), device=where.device), items)
 
 
 def _values(

@@ -57,6 +57,17 @@ def collapsed() -> nn.Module:
     return model
 
 
+def clip_vectors(model: Any, data: Any, modality: str, part: str) -> np.ndarray:
+    """`[clips, D]`: codes or general features of each clip, averaged over its steps, of length one."""
+    found = []
+    for i in range(len(data.item_of(modality))):
+        clip = data.features(modality, np.array([i]))
+        encoding = model.encode(modality, torch.from_numpy(clip.values[:, clip.mask[0]]))
+        mean = getattr(encoding, part)[0].detach().double().mean(dim=0).numpy()
+        found.append(mean / np.linalg.norm(mean))
+    return np.array(found)
+
+
 @pytest.mark.slow
 def test_places_are_what_is_expected_of_the_tied(retrieval: Path) -> None:
     """Everything from the zips to the numbers once more, with sums over every right answer and every tie."""
@@ -64,13 +75,7 @@ def test_places_are_what_is_expected_of_the_tied(retrieval: Path) -> None:
     row = run(retrieval, "clotho", model=model).direction("text", "audio")
 
     def vectors(modality: str) -> np.ndarray:
-        found = []
-        for i in range(len(data.item_of(modality))):
-            clip = data.features(modality, np.array([i]))
-            codes = model.encode(modality, torch.from_numpy(clip.values[:, clip.mask[0]])).codes[0]
-            mean = codes.detach().double().mean(dim=0).numpy()
-            found.append(mean / np.linalg.norm(mean))
-        return np.array(found)
+        return clip_vectors(model, data, modality, "codes")
 
     scores = (vectors("text") @ vectors("audio").T).round(6)
     places, within = [], {1: [], 5: [], 10: []}
@@ -86,6 +91,19 @@ def test_places_are_what_is_expected_of_the_tied(retrieval: Path) -> None:
     assert measures["mean rank"] == pytest.approx(np.mean(places), abs=1e-4)
     assert measures["median rank"] == pytest.approx(np.median(places), abs=1e-4)
     assert 5 < measures["R@1"] < 50 < measures["R@5"] < 95
+
+
+@pytest.mark.slow
+def test_what_was_quantized_is_ranked_beside_the_codes(retrieval: Path) -> None:
+    model, data = tiny_model(foreign="text"), read_retrieval("clotho", retrieval)
+    row = run(retrieval, "clotho", model=model, continuous=True).direction("text", "audio")
+    scores = clip_vectors(model, data, "text", "general") @ clip_vectors(model, data, "audio", "general").T
+    better = [int((line > line[item]).sum()) for line, item in zip(scores, data.item_of("text"), strict=True)]
+    assert row.continuous is not None
+    assert row.continuous.mean == pytest.approx(100 * np.mean(np.array(better) < 10))
+    assert row.continuous.mean not in (row.mean, 100)
+    for way in ({"continuous": False}, {"continuous": True, "protocol": "paper"}):
+        assert run(retrieval, "clotho", **way).directions[0].continuous is None
 
 
 def test_the_constant_is_a_ranking_without_any_similarity(retrieval: Path) -> None:
