@@ -55,11 +55,18 @@ def python(folder: Path, *arguments: str) -> str:
     return run(folder, sys.executable, *arguments, PYTHONPATH=str(ROOT))
 
 
+def test_extract_is_called_whichever_is_imported_first(tmp_path: Path) -> None:
+    call = "try: uc.extract('nowhere', {}, 'store')\nexcept uc.InputError as error: print(error.what)"
+    for first in ("unicode_cmg as uc", "unicode_cmg.extract.media, unicode_cmg as uc"):
+        told = python(tmp_path, "-c", f"import {first}\n{call}\n{call}")
+        assert told.count("no encoder is named") == 2, told
+
+
 def test_the_package_shows_its_public_names_and_no_helpers() -> None:
     classes = "Callback FeatureStore InputError Method Model PretrainConfig"
     functions = (
-        "available_methods encode evaluate fit load_pretrained load_published merge_codes optimize report"
-        " save_pretrained"
+        "available_methods encode evaluate extract fit load_pretrained load_published merge_codes optimize"
+        " report save_pretrained"
     )
     assert dir(uc) == f"{classes} __version__ {functions}".split(" ")
     for name in dir(uc):

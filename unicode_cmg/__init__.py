@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from unicode_cmg.data import FeatureStore
     from unicode_cmg.encoding import encode_store as encode
     from unicode_cmg.errors import InputError
+    from unicode_cmg.extract import extract
     from unicode_cmg.methods.base import Method
     from unicode_cmg.model import Model
     from unicode_cmg.registry import available_methods
@@ -36,6 +37,7 @@ __all__ = [
     "available_methods",
     "encode",
     "evaluate",
+    "extract",
     "fit",
     "load_pretrained",
     "load_published",
@@ -57,6 +59,7 @@ _HOMES = {
     "available_methods": "unicode_cmg.registry",
     "encode": "unicode_cmg.encoding:encode_store",
     "evaluate": "benchmarks",
+    "extract": "unicode_cmg.extract",
     "fit": "unicode_cmg.training",
     "load_pretrained": "unicode_cmg.checkpoints",
     "load_published": "unicode_cmg.checkpoints",

@@ -32,7 +32,7 @@ def join_table(source: Source, path: Path, ids: str | None) -> None:
     Raises:
         InputError: The file is damaged, an id occurs twice, or no row fits.
     """
-    header, rows = _read(path)
+    header, rows = read_csv(path)
     key = ids or next((name for known in IDS for name in header if name.lower() == known), None)
     if key is not None and key not in header:
         raise unknown("column", key, header, where=path)
@@ -79,7 +79,12 @@ def _matched(source: Source, named: list[str], key: str, path: Path) -> list[int
     return order
 
 
-def _read(path: Path) -> tuple[list[str], list[list[str]]]:
+def read_csv(path: Path) -> tuple[list[str], list[list[str]]]:
+    """The first line and the others of a csv; separated by tabs if the first one has one, else by commas.
+
+    Raises:
+        InputError: The file is damaged, has no row, or lines do not fit the first one.
+    """
     try:
         with reading(path), path.open(encoding="utf-8-sig", newline="") as file:
             first = file.readline()

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -28,11 +29,69 @@ Rows = Callable[[int, int, list[str]], pa.Table]
 """Rows `start` to `stop` of some columns."""
 
 
+class Table(NamedTuple):
+    """A table on disk, of which rows are read when they are asked for.
+
+    Attributes:
+        schema: Names and types of its columns.
+        length: Number of its rows.
+        rows: Reads some of them.
+        split: The split of each row, as file names or the data set say; None if they do not.
+        classes: Column of class numbers -> names of the classes.
+    """
+
+    schema: pa.Schema
+    length: int
+    rows: Rows
+    split: list[str] | None = None
+    classes: Mapping[str, Sequence[str]] = MappingProxyType({})
+
+
 def read_parquet(path: Path, wanted: Wanted) -> Source:
     """A Parquet file, or a folder of them, in which features are columns of lists.
 
     Raises:
         InputError: A file is damaged, files have different columns, or there are no features.
+    """
+    table = parquet_table(path)
+    source = Source("Parquet", path, table.length)
+    _from_table(source, table.schema, table.rows, wanted)
+    _add_split(source, table, "the names of the files")
+    return source
+
+
+def read_datasets(path: Path, wanted: Wanted) -> Source:
+    """A data set that `datasets` has saved with `save_to_disk`.
+
+    Raises:
+        InputError: The library is not installed, or the data set is damaged.
+    """
+    table = saved_table(path)
+    source = Source("a data set of the library datasets", path, table.length)
+    _from_table(source, table.schema, table.rows, wanted)
+    for name, known in table.classes.items():
+        if name in source.columns:
+            source.columns[name] = class_names(source.columns[name], known)
+    _add_split(source, table, "the splits of the data set")
+    return source
+
+
+def class_names(numbers: Sequence[int | None], known: Sequence[str]) -> list[str | None]:
+    """The names of classes; None for a clip without one."""
+    return [None if number is None or number < 0 else known[number] for number in numbers]
+
+
+def _add_split(source: Source, table: Table, origin: str) -> None:
+    if table.split is not None and "split" not in source.columns:
+        source.columns["split"] = table.split
+        source.notes.append(f"column 'split' is from {origin}")
+
+
+def parquet_table(path: Path) -> Table:
+    """A Parquet file, or all Parquet files of a folder.
+
+    Raises:
+        InputError: A file is damaged, or files have different columns.
     """
     files = sorted(path.rglob("*.parquet")) if path.is_dir() else [path]
     opened = [_open(file) for file in files]
@@ -42,23 +101,17 @@ def read_parquet(path: Path, wanted: Wanted) -> Source:
             expected = f"the columns of {files[0].name}: {', '.join(schema.names)}"
             listed = ", ".join(parquet.schema_arrow.names)
             raise InputError(f"the columns {listed}", where=file, expected=expected)
-    source = Source("Parquet", path, sum(parquet.metadata.num_rows for parquet in opened))
-    rows = _ParquetRows(files, opened)
-    _from_table(source, schema, rows, wanted)
-    splits = [re.match(r"(\w+?)-\d+", file.stem) for file in files]
-    if "split" not in source.columns and all(splits) and len({m[1] for m in splits if m}) > 1:
-        names = [m[1] for m in splits if m]
-        counts = [parquet.metadata.num_rows for parquet in opened]
-        source.columns["split"] = np.repeat(names, counts).tolist()
-        source.notes.append("column 'split' is from the names of the files")
-    return source
+    counts = [parquet.metadata.num_rows for parquet in opened]
+    names = [match[1] for file in files if (match := re.match(r"(\w+?)-\d+", file.stem))]
+    split = np.repeat(names, counts).tolist() if len(names) == len(files) and len(set(names)) > 1 else None
+    return Table(schema, sum(counts), _ParquetRows(files, opened), split)
 
 
-def read_datasets(path: Path, wanted: Wanted) -> Source:
-    """A data set that `datasets` has saved with `save_to_disk`.
+def saved_table(path: Path) -> Table:
+    """The rows of a data set that `datasets` has saved with `save_to_disk`.
 
     Raises:
-        InputError: The library is not installed, or the data set is damaged.
+        InputError: The library is not installed, the data set is damaged, or it has no row.
     """
     try:
         import datasets
@@ -76,19 +129,14 @@ def read_datasets(path: Path, wanted: Wanted) -> Source:
     parts = {name: part for name, part in parts.items() if len(part)}
     if not parts:
         raise InputError("there is no row in this data set", where=path)
-    source = Source("a data set of the library datasets", path, sum(map(len, parts.values())))
     whole = datasets.concatenate_datasets(list(parts.values())).with_format("arrow")
-    classes = {n: f.names for n, f in whole.features.items() if isinstance(f, datasets.ClassLabel)}
-    schema = whole[:1].schema
-    _from_table(source, schema, lambda start, stop, names: whole.select_columns(names)[start:stop], wanted)
-    for name, known in classes.items():
-        if name in source.columns:
-            numbers = source.columns[name]
-            source.columns[name] = [None if n is None or n < 0 else known[n] for n in numbers]
-    if "split" not in source.columns and len(parts) > 1:
-        source.columns["split"] = [name for name, part in parts.items() for _ in range(len(part))]
-        source.notes.append("column 'split' is from the splits of the data set")
-    return source
+    return Table(
+        whole[:1].schema,
+        len(whole),
+        lambda start, stop, names: whole.select_columns(names)[start:stop],
+        [name for name, part in parts.items() for _ in range(len(part))] if len(parts) > 1 else None,
+        {n: f.names for n, f in whole.features.items() if isinstance(f, datasets.ClassLabel)},
+    )
 
 
 def _open(file: Path) -> pq.ParquetFile:

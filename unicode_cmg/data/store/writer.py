@@ -153,7 +153,7 @@ class StoreWriter:
             self.flush()
         with disk_errors(Path(self.where)):
             if self._open is None:
-                self._begin()
+                self.begin()
                 self._open = OpenPart(self.path, kind)
             self._open.write(listed, blocks, lines, values)
         self._ids.update(listed)
@@ -195,12 +195,17 @@ class StoreWriter:
             self._open.discard()
             self._open = None
 
-    def _begin(self) -> None:
-        """Make the folder, if there is none."""
-        self.path.mkdir(parents=True, exist_ok=True)
-        if not (self.path / INDEX).is_file():
-            source = {"source": dict(self._source)} if self._source else {}
-            write_json(self.path / INDEX, {"format_version": FORMAT_VERSION, **source})
+    def begin(self) -> None:
+        """Make the folder, if there is none; the first clip does so too.
+
+        Raises:
+            InputError: The folder is of another source, or cannot be written.
+        """
+        with disk_errors(Path(self.where)):
+            self.path.mkdir(parents=True, exist_ok=True)
+            if not (self.path / INDEX).is_file():
+                source = {"source": dict(self._source)} if self._source else {}
+                write_json(self.path / INDEX, {"format_version": FORMAT_VERSION, **source})
         self._check_source()  # another writer may have been first
 
     def _check_folder(self) -> None:

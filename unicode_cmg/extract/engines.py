@@ -1,0 +1,69 @@
+"""Who encodes: threads of this process, or Ray Data."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from itertools import islice
+from types import MappingProxyType
+from typing import TypeAlias
+
+from unicode_cmg.extract.clips import Clip
+from unicode_cmg.extract.decoding import MediaError, Page
+from unicode_cmg.extract.extractor import Encoded, Extractor, Prepared
+
+Engine: TypeAlias = Callable[[Sequence[Sequence[Clip]]], Generator[Encoded, None, None]]
+"""Encodes chunks of clips, in their order."""
+
+
+def local(extractor: Extractor, workers: int) -> Engine:
+    """Threads decode and prepare the next clips while this one encodes; few of them wait at a time."""
+
+    def encode(chunks: Sequence[Sequence[Clip]]) -> Generator[Encoded, None, None]:
+        with ThreadPoolExecutor(workers, thread_name_prefix="decode") as pool:
+            prepared = _prepared(extractor, pool, workers, chunks)
+            try:
+                for chunk in chunks:
+                    yield extractor.encode(islice(prepared, len(chunk)))
+            finally:
+                pool.shutdown(wait=True, cancel_futures=True)
+
+    return encode
+
+
+def _prepared(
+    extractor: Extractor, pool: ThreadPoolExecutor, workers: int, chunks: Sequence[Sequence[Clip]]
+) -> Iterator[Prepared]:
+    waiting: deque[Future[Prepared]] = deque()
+    for clip in (clip for chunk in chunks for clip in chunk):
+        waiting.append(pool.submit(extractor.prepare, _held(clip)))
+        if len(waiting) > 2 * workers:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
+
+
+def _held(clip: Clip) -> Clip:
+    """The clip with its files in tables read: in the order of the rows, a table is read once."""
+    held = dict(clip.media)
+    for name, place in clip.media.items():
+        if isinstance(place, Page):
+            try:
+                held[name] = _Bytes(place.name, place.read())
+            except MediaError:
+                continue  # it is read again, where errors are listed
+    return replace(clip, media=held)
+
+
+@dataclass(frozen=True)
+class _Bytes(Page):
+    name: str
+    content: bytes
+
+    def read(self) -> bytes:
+        return self.content
+
+
+ENGINES: Mapping[str, Callable[[Extractor, int], Engine]] = MappingProxyType({"local": local})

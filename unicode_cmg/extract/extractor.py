@@ -1,0 +1,273 @@
+"""Clips to features: decoding and preparation of one clip, and encoding of several."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, is_dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from jaxtyping import Bool
+from numpy.typing import NDArray
+
+from unicode_cmg.errors import InputError
+from unicode_cmg.extract.clips import Broken, Clip
+from unicode_cmg.extract.decoding import (
+    Location,
+    MediaError,
+    read_frames,
+    read_picture,
+    read_sentences,
+    read_sound,
+    sound_seconds,
+    video_seconds,
+)
+from unicode_cmg.extract.decoding.file import name_of
+from unicode_cmg.extract.encoders import Encoder
+from unicode_cmg.extract.media import ONE_STEP, Frames, Grid, Media, Sound
+
+_BATCH_BYTES = 256 << 20
+_LONGEST = 3600.0
+
+Features = NDArray[np.floating[Any]]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A clip, decoded and prepared.
+
+    Attributes:
+        clip: The clip.
+        media: Modality -> what its encoder has prepared, and `[T]`, True where a step is valid; None if all
+            of them are.
+        broken: What could not be used.
+    """
+
+    clip: Clip
+    media: Mapping[str, tuple[Any, Bool[np.ndarray, " steps"] | None]]
+    broken: tuple[Broken, ...]
+
+
+@dataclass
+class Encoded:
+    """Some clips with their features.
+
+    Attributes:
+        clips: The n clips.
+        features: Modality -> for each of them `[T, ...]`, or None.
+        masks: Modality -> for each of them `[T]`.
+        broken: What could not be used.
+    """
+
+    clips: list[Clip] = field(default_factory=list)
+    features: dict[str, list[Features | None]] = field(default_factory=dict)
+    masks: dict[str, list[Bool[np.ndarray, " steps"] | None]] = field(default_factory=dict)
+    broken: list[Broken] = field(default_factory=list)
+
+
+class Extractor:
+    """Makes features of clips. It can be pickled; its encoders load their weights at the first `encode`.
+
+    Args:
+        encoders: Modality -> its encoder.
+        root: The folder that files may not leave.
+        steps_per_second: Steps per second of sound and video.
+        seconds: Length of a clip: what is longer is cut, what is shorter has fewer valid steps. None: clips
+            are as long as they are, up to an hour.
+        dtype: Of the features.
+        device: On which encoders compute; "auto" is a GPU where there is one.
+    """
+
+    def __init__(
+        self,
+        encoders: Mapping[str, Encoder],
+        root: Path,
+        *,
+        steps_per_second: float,
+        seconds: float | None,
+        dtype: Literal["float16", "float32"] = "float32",
+        device: str = "auto",
+    ) -> None:
+        self.encoders = dict(encoders)
+        self._root, self._per_second, self._seconds = root, steps_per_second, seconds
+        self._dtype, self._device = dtype, device
+        self._loaded = False
+        self._has_encoded: set[str] = set()
+
+    def prepare(self, clip: Clip) -> Prepared:
+        """Decode and prepare one clip, in any thread. What is damaged is listed, and not an error.
+
+        Raises:
+            InputError: A library that decodes is not installed.
+        """
+        media: dict[str, tuple[Any, Bool[np.ndarray, " steps"] | None]] = {}
+        broken: list[Broken] = []
+        grid = self._grid(clip)
+        for name, place in clip.media.items():
+            encoder = self.encoders[name]
+            try:
+                found, mask = self._decode(encoder, place, clip, grid)
+                timed = encoder.kind in ("audio", "video")
+                media[name] = (_prepare(encoder, found, grid if timed else ONE_STEP), mask)
+            except MediaError as error:
+                broken.append(Broken(clip.id, name, name_of(place), error.kind, str(error)))
+        return Prepared(clip, media, tuple(broken))
+
+    def encode(self, clips: Iterable[Prepared]) -> Encoded:
+        """Encode clips, as many at once as fit into memory.
+
+        Raises:
+            InputError: Weights are missing, or an encoder cannot encode a single clip.
+        """
+        if not self._loaded:
+            device = _device(self._device)
+            for encoder in self.encoders.values():
+                encoder.load(device)
+            self._loaded = True
+        result = Encoded()
+        waiting: dict[str, list[tuple[int, Clip, Any]]] = {name: [] for name in self.encoders}
+        sizes = dict.fromkeys(self.encoders, 0)
+        for row, prepared in enumerate(clips):
+            result.clips.append(prepared.clip)
+            result.broken += prepared.broken
+            for name in self.encoders:
+                result.features.setdefault(name, []).append(None)
+                result.masks.setdefault(name, []).append(None)
+                if name in prepared.media:
+                    value, result.masks[name][row] = prepared.media[name]
+                    waiting[name].append((row, prepared.clip, value))
+                    sizes[name] += _bytes(value)
+                    if sizes[name] > _BATCH_BYTES:
+                        self._encode(name, waiting[name], result)
+                        waiting[name], sizes[name] = [], 0
+        for name, batch in waiting.items():
+            self._encode(name, batch, result)
+        return result
+
+    def _grid(self, clip: Clip) -> Grid:
+        length = None if clip.end is None else clip.end - clip.start
+        if self._seconds is not None:
+            return Grid(self._seconds, self._per_second)
+        if length is None:
+            length = max((self._length(clip, name) for name in clip.media), default=0.0)
+        return Grid(max(length, 1e-3), self._per_second)
+
+    def _length(self, clip: Clip, name: str) -> float:
+        """Seconds of a modality; 0 if it has none, or is damaged, which decoding will say."""
+        kind, place = self.encoders[name].kind, clip.media[name]
+        if kind not in ("audio", "video") or isinstance(place, tuple):
+            return 0.0
+        read = sound_seconds if kind == "audio" else video_seconds
+        try:
+            return read(place, self._root) - clip.start
+        except MediaError:
+            return 0.0
+
+    def _decode(
+        self, encoder: Encoder, place: Location, clip: Clip, grid: Grid
+    ) -> tuple[Media, Bool[np.ndarray, " steps"] | None]:
+        if encoder.kind == "text":
+            return read_sentences(place, self._root), None
+        if isinstance(place, tuple):
+            raise MediaError("unreadable", "a text in place of a file")
+        if encoder.kind == "image":
+            return read_picture(place, self._root), None
+        if grid.seconds > _LONGEST:
+            what = f"{grid.seconds:.0f} s are too long for one clip; give a length of clips, or start and end"
+            raise MediaError("too long", what)
+        seconds = grid.seconds if clip.end is None else min(grid.seconds, clip.end - clip.start)
+        media: Sound | Frames
+        if encoder.kind == "audio":
+            media = read_sound(place, self._root, clip.start, seconds)
+        else:
+            times = grid.frame_seconds(encoder.frames_per_step)
+            media = read_frames(place, self._root, clip.start, times[times < seconds])
+        mask = media.covers(grid)
+        if not mask.any():
+            raise MediaError("too short", "it lasts for less than half a step")
+        return media, mask
+
+    def _encode(self, name: str, batch: Sequence[tuple[int, Clip, Any]], result: Encoded) -> None:
+        """Encode some clips, one by one if they fail together; a clip that fails alone is listed."""
+        if not batch:
+            return
+        encoder = self.encoders[name]
+        try:
+            encoded: list[Any] = encoder.encode([value for _, _, value in batch])
+            self._has_encoded.add(name)
+        except Exception as error:
+            encoded = [self._alone(encoder, name, value) for _, _, value in batch]
+            if all(isinstance(one, MediaError) for one in encoded) and name not in self._has_encoded:
+                raise error  # the encoder is at fault, not a clip
+        for (row, clip, _), features in zip(batch, encoded, strict=True):
+            mask = result.masks[name][row]
+            fault = features if isinstance(features, MediaError) else None
+            if fault is None:
+                with np.errstate(over="ignore"):
+                    found = np.asarray(features).astype(self._dtype)
+                fault = _fault(found, mask, encoder)
+            if fault is None:
+                result.features[name][row] = found
+                result.masks[name][row] = np.ones(len(found), bool) if mask is None else mask
+            else:
+                file = name_of(clip.media[name])
+                result.broken.append(Broken(clip.id, name, file, fault.kind, str(fault)))
+
+    def _alone(self, encoder: Encoder, name: str, value: Any) -> Any:
+        try:
+            (features,) = encoder.encode([value])
+        except Exception as error:
+            return _of_encoder(error)
+        self._has_encoded.add(name)
+        return features
+
+
+def _prepare(encoder: Encoder, media: Media, grid: Grid) -> Any:
+    try:
+        return encoder.prepare(media, grid)
+    except MediaError:
+        raise
+    except Exception as error:
+        raise _of_encoder(error) from None
+
+
+def _of_encoder(error: Exception) -> MediaError:
+    reason = " ".join(str(error).split())
+    told = (
+        reason if isinstance(error, InputError) else f"the encoder fails ({type(error).__name__}: {reason})"
+    )
+    return MediaError("refused by its encoder", told[:500])
+
+
+def _fault(
+    features: Features, mask: Bool[np.ndarray, " steps"] | None, encoder: Encoder
+) -> MediaError | None:
+    """What is wrong with the features of one clip."""
+    kind = "refused by its encoder"
+    if features.ndim < 2 or 0 in features.shape:
+        return MediaError(kind, f"its features are {list(features.shape)}, not [steps, ...]")
+    if mask is not None and len(features) != len(mask):
+        return MediaError(kind, f"its features have {len(features)} steps, not {len(mask)}")
+    if not np.isfinite(features if mask is None else features[mask]).all():
+        return MediaError("not finite", f"the features of '{encoder.name}' have NaN or infinite values")
+    return None
+
+
+def _bytes(value: Any) -> int:
+    """The size of what an encoder has prepared."""
+    if isinstance(value, Mapping):
+        return sum(map(_bytes, value.values()))
+    if isinstance(value, (list, tuple)):
+        return sum(map(_bytes, value))
+    if is_dataclass(value):
+        return sum(map(_bytes, vars(value).values()))
+    return int(getattr(value, "nbytes", 0))
+
+
+def _device(name: str) -> str:
+    if name != "auto":
+        return name
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
