@@ -7,8 +7,11 @@ from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
+import torch
+from jaxtyping import Float, Float32, Int64
 from numpy.typing import NDArray
 from pydantic import Field
+from torch import Tensor
 
 from unicode_cmg.config import Config
 from unicode_cmg.errors import InputError
@@ -88,6 +91,45 @@ class Encoder(ABC):
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "model": None}
+
+
+def in_batches(
+    network: Callable[[Tensor], Tensor], inputs: Sequence[Tensor], *, most: int
+) -> list[Float[Tensor, "rows ..."]]:
+    """Rows of several clips through a network together, without a graph.
+
+    Args:
+        network: Rows in, as many rows out, on the CPU.
+        inputs: The rows of each clip, all of one shape.
+        most: Most rows at once.
+
+    Returns:
+        The results of each clip.
+    """
+    with torch.inference_mode():
+        rows = torch.cat(list(inputs))
+        results = torch.cat([network(part) for part in torch.split(rows, most)])
+    return list(torch.split(results, [len(part) for part in inputs]))
+
+
+def mean_per_step(
+    features: Float32[np.ndarray, "rows ..."], rows: Int64[np.ndarray, " rows"], steps: int
+) -> Float32[np.ndarray, "steps ..."]:
+    """The mean of the features of each step.
+
+    Args:
+        features: One row per image.
+        rows: The step of each; those of no step are left out.
+        steps: Number of steps.
+
+    Returns:
+        One row per step; 0 for a step without any.
+    """
+    means = np.zeros((steps, *features.shape[1:]), np.float32)
+    for step in range(steps):
+        if (own := rows == step).any():
+            means[step] = features[own].mean(0)
+    return means
 
 
 class FunctionEncoder(Encoder):

@@ -14,11 +14,35 @@ from unicode_cmg.extract.media import Grid, Kind
 GROUP = "unicode_cmg.encoders"
 """The group of entry points under which a package offers encoders: `NAME = "module:Class"`."""
 
-OURS: dict[str, tuple[str, str]] = {}
+OURS = {
+    "fbank": ("unicode_cmg.extract.encoders.spectra", "Fbank"),
+    "log-mel": ("unicode_cmg.extract.encoders.spectra", "LogMel"),
+    "mfcc": ("unicode_cmg.extract.encoders.spectra", "MFCC"),
+    "onnx": ("unicode_cmg.extract.encoders.onnx", "OnnxEncoder"),
+    "transformers": ("unicode_cmg.extract.encoders.pretrained.encoder", "TransformersEncoder"),
+    "vggish": ("unicode_cmg.extract.encoders.vgg", "VGGishEncoder"),
+    "vgg19": ("unicode_cmg.extract.encoders.vgg", "VGG19Encoder"),
+}
 """Name -> module and class, imported when first asked for."""
 
-PRESETS: dict[str, dict[str, Any]] = {}
-"""Short name -> the mapping it stands for."""
+PRESETS: dict[str, dict[str, Any]] = {
+    "ast": {"name": "transformers", "model": "MIT/ast-finetuned-audioset-10-10-0.4593"},
+    "bert-words": {"name": "transformers", "model": "bert-base-uncased", "per": "word", "most": 10},
+    "clap": {"name": "transformers", "model": "laion/clap-htsat-unfused"},
+    "clip": {"name": "transformers", "model": "openai/clip-vit-base-patch32"},
+    "dinov2": {"name": "transformers", "model": "facebook/dinov2-base"},
+    "minilm": {"name": "transformers", "model": "sentence-transformers/all-MiniLM-L6-v2"},
+    "siglip": {"name": "transformers", "model": "google/siglip-base-patch16-224"},
+    "videomae": {"name": "transformers", "model": "MCG-NJU/videomae-base"},
+    "vgg19-pool5": {"name": "vgg19", "frames": 16},
+    "wav2vec2": {"name": "transformers", "model": "facebook/wav2vec2-base"},
+    "whisper": {"name": "transformers", "model": "openai/whisper-base"},
+}
+"""Short name -> the mapping it stands for; what a user writes beside it replaces its settings.
+
+`vggish`, `vgg19-pool5` and `bert-words` give the features of the papers at one step per second: [10, 128],
+[10, 7, 7, 512] and up to [10, 768] for a clip of ten seconds.
+"""
 
 
 def available_encoders() -> tuple[str, ...]:
@@ -39,7 +63,14 @@ def encoder_class(name: str, *, where: object | None = None) -> type[Encoder]:
     """
     if name in OURS:
         module, attribute = OURS[name]
-        found: type[Encoder] = getattr(import_module(module), attribute)
+        try:
+            found: type[Encoder] = getattr(import_module(module), attribute)
+        except ModuleNotFoundError as error:
+            raise InputError(
+                f"'{name}' needs a package that is not installed ({error})",
+                where=where,
+                fix="pip install 'unicode-cmg[media]'",
+            ) from None
         return found
     points = offered(GROUP)
     if name not in points:
