@@ -71,7 +71,7 @@ def test_residual_skip_carries_the_input_or_its_relu(relu_skip: bool) -> None:
         nn.init.zeros_(conv.weight)
     nn.init.eye_(block.conv2.weight[:, :, 0, 0])
     nn.init.dirac_(block.conv1.weight)
-    x = torch.tensor([[[[-3.0]], [[2.0]]]])
+    x = torch.tensor([[[[-3.0, 2.0]]]])
     # f(relu(x)) = relu(x) = (0, 2); the skip is x = (-3, 2) or relu(x) = (0, 2); the result passes a ReLU.
     torch.testing.assert_close(block(x).flatten(), torch.tensor([0.0, 4.0]))
     block.conv2.weight.data[:] = 0

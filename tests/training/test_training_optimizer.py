@@ -136,3 +136,33 @@ def test_a_removed_setting_counts_as_changed() -> None:
     check_unchanged({"a": {"b": 1}, "c": {}}, {"a": {"b": 1}, "c": {}}, where="x")
     with pytest.raises(InputError, match=r"'a.c' is no such setting, but the run was started with 2"):
         check_unchanged({"a": {"b": 1, "c": 2}}, {"a": {"b": 1}}, where="x")
+
+
+def test_a_restored_state_lies_in_memory_as_its_parameter_does() -> None:
+    """A fused step walks through both in the order of their memory."""
+
+    def trained() -> tuple[Tiny, Optimizers]:
+        torch.manual_seed(0)
+        method = Tiny(TinyConfig(dropout=0.0))
+        for p in method.trained_parameters():
+            if p.ndim == 2:
+                p.data = p.data.t().contiguous().t()
+        return method, Optimizers(method, Regularizers(), tiny_config(Path("unused")), Accelerator())
+
+    def move(method: Tiny, optimizers: Optimizers, step: int) -> None:
+        gradients = torch.Generator().manual_seed(step)
+        for p in method.trained_parameters():
+            p.grad = torch.empty_like(p).copy_(torch.randn(p.shape, generator=gradients))
+        optimizers.step(lr=0.1, share=0.0)
+
+    (whole, one), (resumed, other) = trained(), trained()
+    for method, optimizers in ((whole, one), (resumed, other)):
+        move(method, optimizers, 1)
+    other.restore(
+        {name: {k: v.clone().contiguous() for k, v in state.items()} for name, state in one.state().items()},
+        where="test",
+    )
+    for method, optimizers in ((whole, one), (resumed, other)):
+        move(method, optimizers, 2)
+    for name, parameter in whole.named_parameters():
+        assert torch.equal(parameter, resumed.get_parameter(name)), name

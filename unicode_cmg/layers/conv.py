@@ -6,6 +6,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from unicode_cmg.layers.taps import GridConv, GridConvTranspose
+
 
 def valid_padding(grid: tuple[int, int]) -> tuple[int, tuple[int, int]]:
     """Padding of two 3x3 convolutions, and the grid they leave: none from 5x5 on (released: 7x7 -> 3x3)."""
@@ -24,13 +26,13 @@ class ResidualBlock(nn.Module):
 
     def __init__(self, channels: int, *, relu_skip: bool) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
-        self.conv2 = nn.Conv2d(channels, channels, 1, bias=False)
+        self.conv1 = GridConv(channels, channels, padding=1, bias=False)
+        self.conv2 = GridConv(channels, channels, 1, bias=False)
         self.relu_skip = relu_skip
 
     def forward(
-        self, x: Float[Tensor, "batch channels height width"]
-    ) -> Float[Tensor, "batch channels height width"]:
+        self, x: Float[Tensor, "frames height width channels"]
+    ) -> Float[Tensor, "frames height width channels"]:
         """Refine a grid of features."""
         active = F.relu(x)
         return F.relu((active if self.relu_skip else x) + self.conv2(F.relu(self.conv1(active))))
@@ -49,19 +51,18 @@ class GridEncoder(nn.Module):
     def __init__(self, in_dim: int, out_dim: int, grid: tuple[int, int], *, relu_skip: bool) -> None:
         super().__init__()
         padding, self.out_grid = valid_padding(grid)
-        self.conv1 = nn.Conv2d(in_dim, out_dim // 2, 3, padding=padding)
-        self.conv2 = nn.Conv2d(out_dim // 2, out_dim, 3, padding=padding)
-        self.conv3 = nn.Conv2d(out_dim, out_dim, 1)
+        self.conv1 = GridConv(in_dim, out_dim // 2, padding=padding)
+        self.conv2 = GridConv(out_dim // 2, out_dim, padding=padding)
+        self.conv3 = GridConv(out_dim, out_dim, 1)
         self.residual = ResidualBlock(out_dim, relu_skip=relu_skip)
 
     def forward(
         self, x: Float[Tensor, "batch time height width channels"]
     ) -> Float[Tensor, "batch time h w dim"]:
         """Encode the grid of each step on its own, channels last as they came."""
-        frames: Tensor = x.flatten(0, 1).movedim(-1, 1)
-        frames = self.conv3(F.relu(self.conv2(F.relu(self.conv1(frames)))))
+        frames: Tensor = self.conv3(F.relu(self.conv2(F.relu(self.conv1(x.flatten(0, 1))))))
         frames = self.residual(frames)
-        return _by_step(frames, x)
+        return frames.reshape(*x.shape[:2], *frames.shape[1:])
 
 
 class GridDecoder(nn.Module):
@@ -80,23 +81,15 @@ class GridDecoder(nn.Module):
     ) -> None:
         super().__init__()
         padding, _ = valid_padding(grid)
-        self.deconv1 = nn.ConvTranspose2d(in_dim, hidden, 3, padding=padding)
+        self.deconv1 = GridConvTranspose(in_dim, hidden, padding=padding)
         self.residual = ResidualBlock(hidden, relu_skip=relu_skip)
-        self.deconv2 = nn.ConvTranspose2d(hidden, out_dim, 3, padding=padding)
-        self.deconv3 = nn.ConvTranspose2d(out_dim, out_dim, 1)
+        self.deconv2 = GridConvTranspose(hidden, out_dim, padding=padding)
+        self.deconv3 = GridConvTranspose(out_dim, out_dim, 1)
 
     def forward(
         self, x: Float[Tensor, "batch time h w dim"]
     ) -> Float[Tensor, "batch time height width channels"]:
         """Decode the grid of each step on its own."""
-        frames: Tensor = self.residual(self.deconv1(x.flatten(0, 1).movedim(-1, 1)))
+        frames: Tensor = self.residual(self.deconv1(x.flatten(0, 1)))
         frames = self.deconv3(F.relu(self.deconv2(frames)))
-        return _by_step(frames, x)
-
-
-def _by_step(
-    frames: Float[Tensor, "frames dim h w"], like: Float[Tensor, "batch time ..."]
-) -> Float[Tensor, "batch time h w dim"]:
-    """Frames as steps of clips again, channels last."""
-    frames = frames.movedim(1, -1)
-    return frames.reshape(*like.shape[:2], *frames.shape[1:])
+        return frames.reshape(*x.shape[:2], *frames.shape[1:])

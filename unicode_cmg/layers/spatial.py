@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from unicode_cmg.layers.conv import valid_padding
+from unicode_cmg.layers.taps import GridConv
 
 
 class ChannelGate(nn.Module):
@@ -93,8 +94,8 @@ class ConvPooling(nn.Module):
     def __init__(self, channels: int, grid: tuple[int, int], *, hidden: int, out_dim: int) -> None:
         super().__init__()
         padding, (height, width) = valid_padding(grid)
-        self.conv1 = nn.Conv2d(channels, hidden, 3, padding=padding)
-        self.conv2 = nn.Conv2d(hidden, hidden, 3, padding=padding)
+        self.conv1 = GridConv(channels, hidden, padding=padding)
+        self.conv2 = GridConv(hidden, hidden, padding=padding)
         self.project = nn.Linear(hidden * height * width, out_dim)
         self.out_dim = out_dim
 
@@ -102,7 +103,6 @@ class ConvPooling(nn.Module):
         self, x: Float[Tensor, "batch time height width channels"]
     ) -> Float[Tensor, "batch time dim"]:
         """Look at the grid of each step on its own."""
-        frames = x.flatten(0, 1).movedim(-1, 1)
-        frames = F.relu(self.conv2(F.relu(self.conv1(frames))))
-        pooled: Tensor = self.project(frames.flatten(1))
+        frames = F.relu(self.conv2(F.relu(self.conv1(x.flatten(0, 1)))))
+        pooled: Tensor = self.project(frames.movedim(-1, 1).flatten(1))
         return pooled.reshape(*x.shape[:2], self.out_dim)

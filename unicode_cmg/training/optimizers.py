@@ -154,11 +154,15 @@ class Optimizers:
                     raise InputError(
                         f"state of an unknown parameter '{key}'", where=where, fix="the file may be damaged"
                     )
-                shape = parameters[int(index)].shape
-                if value.ndim and value.shape != shape:
+                parameter = parameters[int(index)]
+                if value.ndim and value.shape != parameter.shape:
                     raise InputError(
-                        f"'{key}' has shape {list(value.shape)}", where=where, expected=f"{list(shape)}"
+                        f"'{key}' has shape {list(value.shape)}",
+                        where=where,
+                        expected=f"{list(parameter.shape)}",
                     )
+                if value.ndim:  # a fused step walks through parameter and state in the order of their memory
+                    value = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
                 state.setdefault(int(index), {})[slot] = value
             options = optimizer.state_dict()["param_groups"]
             optimizer.load_state_dict({"state": state, "param_groups": options})
