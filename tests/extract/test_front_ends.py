@@ -85,8 +85,10 @@ def test_windows_of_vggish_begin_with_their_step(samples: torch.Tensor, torchaud
     sound = Sound(samples.repeat(6).numpy()[None], RATE)  # 3 s, the same every half
     windows = vggish_windows(sound, Grid(3, 1))
     assert windows.shape == (3, 1, 96, 64)
-    torch.testing.assert_close(windows[0, 0], vggish_log_mel(torch.tensor(sound.samples[0, :15600])))
-    torch.testing.assert_close(windows[0], windows[1])
+    np.testing.assert_allclose(
+        windows[0, 0], vggish_log_mel(torch.tensor(sound.samples[0, :15600])), atol=1e-5
+    )
+    np.testing.assert_allclose(windows[0], windows[1], atol=1e-5)
     assert vggish_windows(sound, Grid(3, 2)).shape == (6, 1, 96, 64)
     assert vggish_windows(sound, Grid(4, 0.5)).shape == (2, 2, 96, 64)
     assert vggish_windows(sound, Grid(3, 3)).shape == (9, 1, 96, 64)
@@ -142,7 +144,7 @@ def test_a_tone_keeps_its_shape_at_another_rate(rate: int, torchaudio_here: None
     there = resample(tone, rate, RATE)
     assert abs(len(there) - RATE) <= 1
     expected = torch.sin(2 * torch.pi * 440 * torch.arange(RATE) / RATE)
-    torch.testing.assert_close(there[200:-200], expected[200 : len(there) - 200], atol=5e-3, rtol=0)
+    np.testing.assert_allclose(there[200:-200], expected[200 : len(there) - 200], atol=5e-3)
 
 
 def test_channels_are_averaged_and_missing_sound_is_silence() -> None:

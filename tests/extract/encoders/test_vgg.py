@@ -29,7 +29,7 @@ def published(network: torch.nn.Module) -> dict[str, torch.Tensor]:
         fan_in = value[0].numel()
         rows = torch.randn(len(value), *[1] * (value.ndim - 1), generator=generator)
         kernel = torch.randn(value.shape[2:], generator=generator) if value.ndim == 4 else torch.ones(1)
-        weights[key] = (rows * kernel * (2 / fan_in) ** 0.5).expand(value.shape)
+        weights[key] = (rows * kernel / fan_in).expand(value.shape)
     return weights
 
 
@@ -98,16 +98,24 @@ def test_a_beep_shows_in_its_second_and_a_shift_moves_the_rows(
     assert (provenance["rate"], provenance["window"], len(provenance["sha256"])) == (16_000, 0.96, 64)
 
 
+class Columns(torch.nn.Module):
+    def __init__(self, first: int, end: int) -> None:
+        super().__init__()
+        self.columns = slice(first, end)
+
+    def forward(self, flat: torch.Tensor) -> torch.Tensor:
+        return flat[:, self.columns]
+
+
 def test_the_embedding_of_vggish_reads_time_before_frequency(vggish_file: Path) -> None:
     """torchvggish flattens maps [512, 6, 4] as time, frequency, channel; its weights depend on that order."""
     network = fill(VGGish, read_weights(vggish_file), where=vggish_file)
-    first = torch.zeros(4096, 512 * 6 * 4)
-    first[:, (1 * 4 + 2) * 512 + 7] = 1.0  # time 1, frequency 2, channel 7
-    average = {"2.weight": torch.full((4096, 4096), 1 / 4096), "4.weight": torch.full((128, 4096), 1 / 4096)}
-    network.embeddings.load_state_dict({"0.weight": first, **average}, strict=False, assign=True)
+    first = (1 * 4 + 2) * 512  # time 1, frequency 2
+    network.embeddings = Columns(first, first + 128)
     spectra = torch.rand(2, 96, 64, generator=torch.Generator().manual_seed(0))
     maps = network.features(spectra.unsqueeze(1))
-    torch.testing.assert_close(network(spectra)[:, 0], maps[:, 7, 1, 2], atol=0, rtol=1e-4)
+    np.testing.assert_allclose(network(spectra), maps[:, :128, 1, 2], atol=1e-6)
+    assert maps[:, 7].unique().numel() > 12
 
 
 @pytest.mark.slow
@@ -132,32 +140,31 @@ def test_pca_gives_whitened_bytes(vggish_file: Path, tmp_path: Path, torchaudio_
 def test_pool5_is_seven_by_seven_and_a_flash_shows_in_its_step(vgg19_file: Path) -> None:
     encoder = load_encoder(f"vgg19:{vgg19_file}", "video")
     encoder.load()
-    images = np.full((3, 30, 50, 3), 90, np.uint8)
+    images = np.full((2, 30, 50, 3), 90, np.uint8)
     images[1] = 255
-    grid = Grid(4, 1)
-    (maps,) = encoder.encode([encoder.prepare(Frames(images, grid.frame_seconds(1)[:3]), grid)])
-    assert maps.shape == (4, 7, 7, 512)
+    grid = Grid(3, 1)
+    (maps,) = encoder.encode([encoder.prepare(Frames(images, grid.frame_seconds(1)[:2]), grid)])
+    assert maps.shape == (3, 7, 7, 512)
     assert maps.dtype == np.float32
-    assert np.abs(maps[:3] - np.median(maps[:3], axis=0)).sum((1, 2, 3)).argmax() == 1
-    assert not maps[3].any()
-    pixels = (torch.full((1, 3, 224, 224), 90 / 255) - torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1)) / (
-        torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1)
-    )
-    with torch.no_grad():
-        np.testing.assert_allclose(encoder.model(pixels)[0].numpy(), maps[0], atol=1e-4)
+    assert maps[1].sum() > 1.5 * maps[0].sum() > 0
+    assert not maps[2].any()
 
 
 def test_images_of_a_step_are_averaged(vgg19_file: Path) -> None:
     encoder = load_encoder({"name": "vgg19-pool5", "model": str(vgg19_file)}, "video")
     assert encoder.frames_per_step == 16
     assert load_encoder(f"vgg19:{vgg19_file}", "image").frames_per_step == 1
-    encoder.model = torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(1))
-    encoder.model.register_parameter("device", torch.nn.Parameter(torch.zeros(1)))
+    encoder.model = torch.nn.Conv2d(3, 3, 1, bias=False)
+    torch.nn.init.dirac_(encoder.model.weight)
     images = np.stack([np.full((5, 5, 3), value, np.uint8) for value in (0, 100)])
     items = [encoder.prepare(Frames(images, np.array([0.25, 0.75])), ONE_STEP)]
     items += [encoder.prepare(Frames(images[i : i + 1], np.zeros(1)), ONE_STEP) for i in (0, 1)]
     both, one, other = encoder.encode(items)
     np.testing.assert_allclose(both, (one + other) / 2, atol=1e-6)
+    expected = (100 / 255 - np.array([0.485, 0.456, 0.406])) / np.array(
+        [0.229, 0.224, 0.225]
+    )  # torchvision's
+    np.testing.assert_allclose(other[0, :, 5, 9], expected, atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -170,7 +177,7 @@ def test_images_of_a_step_are_averaged(vgg19_file: Path) -> None:
         ({"a": torch.nn.Linear(1, 1)}, "no file of plain tensors"),
         ([1, 2], "it does not hold tensors by name alone"),
         (b"not a file of torch", "no file of plain tensors"),
-        (b"", "no file of plain tensors"),
+        (b"", "the file is empty"),
     ],
 )
 def test_a_wrong_file_of_weights_is_one_line(tmp_path: Path, content: object, message: str) -> None:
