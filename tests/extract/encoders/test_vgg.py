@@ -189,14 +189,18 @@ def test_a_wrong_file_of_weights_is_one_line(tmp_path: Path, content: object, me
     assert str(file) in str(caught.value)
 
 
-def test_a_tensor_of_another_shape_is_named(tmp_path: Path) -> None:
-    with torch.device("meta"):
-        weights = published(VGG19())
-    weights["features.5.weight"] = torch.zeros(128, 64, 5, 5)
-    safetensors.torch.save_file({k: v.contiguous() for k, v in weights.items()}, tmp_path / "w.safetensors")
+def test_a_tensor_of_another_shape_is_named(tmp_path: Path, vgg19_file: Path) -> None:
+    weights = {**torch.load(vgg19_file), "features.5.weight": torch.zeros(1).expand(128, 64, 5, 5)}
+    torch.save({"state_dict": weights}, tmp_path / "other.pth")
     with pytest.raises(
         InputError, match=r"'features.5.weight' has shape \[128, 64, 5, 5\]; expected \[128, 64, 3, 3\]"
     ):
+        load_encoder(f"vgg19:{tmp_path / 'other.pth'}", "image").load()
+
+
+def test_weights_may_be_in_safetensors(tmp_path: Path) -> None:
+    safetensors.torch.save_file({"features.0.weight": torch.zeros(64, 3, 3, 3)}, tmp_path / "w.safetensors")
+    with pytest.raises(InputError, match=r"lacks 31 of 32 tensors, such as 'features.0.bias'"):
         load_encoder(f"vgg19:{tmp_path / 'w.safetensors'}", "image").load()
 
 
