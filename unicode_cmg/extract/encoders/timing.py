@@ -54,7 +54,7 @@ def average_over_steps(
     """The mean over each step of a signal that is constant within each frame.
 
     Args:
-        frames: Features of each frame, in the order of time.
+        frames: Features of each frame, in the order of time; frames do not overlap.
         starts: Second at which each frame starts.
         ends: Second at which it ends.
         grid: The steps of the clip.
@@ -62,11 +62,20 @@ def average_over_steps(
     Returns:
         One row per step; a step without any frame has that of the nearest one.
     """
-    step = 1 / grid.per_second
-    first = grid.starts[:, None]
-    overlap = np.clip(np.minimum(ends, first + step) - np.maximum(starts, first), 0, None)
-    lonely = overlap.sum(1) <= 1e-6 * step
-    nearest = np.abs((starts + ends) / 2 - (first + step / 2)).argmin(1)
-    overlap[lonely] = np.eye(len(starts))[nearest[lonely]]
-    weights = overlap / overlap.sum(1, keepdims=True)
-    return np.tensordot(weights, frames.astype(np.float64), axes=1).astype(np.float32)
+    lengths, middles, step = ends - starts, (starts + ends) / 2, 1 / grid.per_second
+    signal = np.column_stack([frames.reshape(len(frames), -1).astype(np.float64), np.ones(len(frames))])
+    areas = lengths[:, None] * signal
+    before = np.cumsum(areas, axis=0) - areas
+
+    def until(seconds: Float64[np.ndarray, " times"]) -> Float64[np.ndarray, "times sums"]:
+        """Integrals of the signal, and of 1 where there is a frame, up to some times."""
+        frame = np.clip(np.searchsorted(starts, seconds, side="right") - 1, 0, None)
+        inside = np.clip(seconds - starts[frame], 0, lengths[frame])
+        integrals: Float64[np.ndarray, "times sums"] = before[frame] + inside[:, None] * signal[frame]
+        return integrals
+
+    sums = until(grid.starts + step) - until(grid.starts)
+    lonely = sums[:, -1] <= 1e-6 * step
+    sums[lonely] = signal[np.searchsorted((middles[1:] + middles[:-1]) / 2, grid.starts[lonely] + step / 2)]
+    means: Float64[np.ndarray, "steps dims"] = sums[:, :-1] / sums[:, -1:]
+    return means.reshape(grid.steps, *frames.shape[1:]).astype(np.float32)
