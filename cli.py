@@ -302,20 +302,35 @@ def info(features: Features, as_json: AsJson = False) -> None:
     console.finish(summary.to_json(), summary.text(), as_json)
 
 
-@data_app.command(short_help="Write a feature store as Parquet files.")
+@data_app.command(short_help="Write a feature store as Parquet files, or as a published data set.")
 def export(
     features: Features,
-    to: Annotated[Path, typer.Option(help="Folder to write.")],
+    to: Annotated[Path, typer.Option(help="Folder to write; of a layout, the folder of the data set.")],
+    layout: Annotated[
+        str,
+        typer.Option(
+            metavar="parquet|ave|avvp|clotho|mscoco|ucf101|vggsound-avel",
+            help="parquet, or the layout of a published data set.",
+        ),
+    ] = "parquet",
     as_json: AsJson = False,
 ) -> None:
-    """Write a feature store as Parquet files with a data-set card.
+    """Write a feature store as Parquet files with a data-set card, or in the layout of a published data set.
 
-    `datasets.load_dataset` of the library datasets reads the folder, and so does `unicode-cmg data import`.
+    `datasets.load_dataset` of the library datasets reads the Parquet files, and so does `unicode-cmg data
+    import`. Tasks read the published layouts.
     """
-    from unicode_cmg.data.export import export_store
+    if layout == "parquet":
+        from unicode_cmg.data.export import export_store
 
-    written = export_store(features, to)
-    console.finish(written, f"{to}: {written['clips']} clips in {len(written['files'])} files", as_json)
+        written = export_store(features, to)
+        told = f"{to}: {written['clips']} clips in {len(written['files'])} files"
+    else:
+        from unicode_cmg.data.layouts.from_store import write_published
+
+        written = write_published(features, to, layout)
+        told = "\n".join(f"{to / name}: {count} clips" for name, count in written.items())
+    console.finish(written, told, as_json)
 
 
 @data_app.command(short_help="Check a data set or a feature store before training.")

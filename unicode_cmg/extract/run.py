@@ -22,7 +22,7 @@ from unicode_cmg.extract.encoders import Encoder, load_encoder
 from unicode_cmg.extract.engines import ENGINES
 from unicode_cmg.extract.extractor import Encoded, Extractor
 from unicode_cmg.extract.media import Kind
-from unicode_cmg.extract.sources import Pattern, Wanted, open_media
+from unicode_cmg.extract.sources import Listing, Pattern, Wanted, open_media
 from unicode_cmg.files import check_writable, read_json
 from unicode_cmg.progress import Progress
 from unicode_cmg.version import VERSION
@@ -107,6 +107,7 @@ def extract(
     root: str | Path | None = None,
     files: Mapping[str, str | Sequence[str]] | None = None,
     clip_id: str | None = None,
+    listing: Listing | None = None,
     dtype: Literal["float16", "float32"] = "float32",
     workers: int | None = None,
     batch_size: int = 16,
@@ -144,6 +145,7 @@ def extract(
         root: The folder that paths of a list are relative to and may not leave; that of the list by default.
         files: Modality -> its file, or a text, as a pattern of columns of the list: `"videos/{id}.mp4"`.
         clip_id: The ids, as a pattern of columns of the list.
+        listing: Which lists a folder has, of a data set in which their names are known.
         dtype: Of the features in the store.
         workers: Threads that decode, or processes of ray; by default one for each core, and at most 8.
         batch_size: Clips that are encoded and written together.
@@ -174,7 +176,11 @@ def extract(
     patterns = _patterns(files or {}, loaded)
     wanted = {name: Wanted(encoder.kind, patterns.get(name, ())) for name, encoder in loaded.items()}
     found = open_media(
-        source, wanted, None if root is None else Path(root), Pattern(clip_id) if clip_id else None
+        source,
+        wanted,
+        None if root is None else Path(root),
+        Pattern(clip_id) if clip_id else None,
+        listing,
     )
     note = _provenance(loaded, found, steps_per_second, seconds, dtype)
     _check_same(to, note)

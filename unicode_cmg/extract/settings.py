@@ -13,6 +13,7 @@ from unicode_cmg.config import Config, load_yaml, merged
 from unicode_cmg.errors import InputError, unknown
 from unicode_cmg.extract.media import Kind
 from unicode_cmg.extract.run import Extracted, extract
+from unicode_cmg.extract.sources import Listing
 
 RECIPES = Path(__file__).parent / "recipes"
 
@@ -34,6 +35,7 @@ class ExtractSettings(Config):
     steps_per_second: float = Field(default=1.0, gt=0, description="steps per second of sound and video")
     seconds: float | None = Field(default=10.0, description="length of a clip; null or all: as long as it is")
     dtype: Literal["float16", "float32"] = Field(default="float32", description="type of the features")
+    list: Listing | None = Field(default=None, description="the lists of a data set that is a folder")
     id: str | None = Field(default=None, description="id of a clip, as a pattern of columns of the list")
 
     @field_validator("modalities", mode="before")
@@ -99,6 +101,7 @@ class ExtractSettings(Config):
             seconds=self.seconds,
             files={name: each.file for name, each in self.modalities.items() if each.file is not None},
             clip_id=self.id,
+            listing=self.list,
             dtype=self.dtype,
             **options,
         )

@@ -10,11 +10,12 @@ from unicode_cmg.data.store.part import INDEX
 from unicode_cmg.errors import InputError
 from unicode_cmg.extract.clips import READS, Clip, MediaSource, kind_of
 from unicode_cmg.extract.sources.folder import read_folder
+from unicode_cmg.extract.sources.listing import Join, Listing
 from unicode_cmg.extract.sources.manifest import Wanted, read_manifest
 from unicode_cmg.extract.sources.pattern import Pattern
 from unicode_cmg.files import check_regular
 
-__all__ = ["Pattern", "Wanted", "open_media"]
+__all__ = ["Join", "Listing", "Pattern", "Wanted", "open_media"]
 
 _LISTS = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet")
 _ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".zst", ".7z", ".rar")
@@ -22,7 +23,11 @@ _EXPECTED = "a folder of media, a list of clips (csv, tsv, jsonl, json or Parque
 
 
 def open_media(
-    path: Path, modalities: Mapping[str, Wanted], root: Path | None, clip_id: Pattern | None
+    path: Path,
+    modalities: Mapping[str, Wanted],
+    root: Path | None = None,
+    clip_id: Pattern | None = None,
+    listing: Listing | None = None,
 ) -> MediaSource:
     """Find the clips of a source, whichever of the known forms it has; no file of media is opened.
 
@@ -31,6 +36,7 @@ def open_media(
         modalities: Modality -> what it is.
         root: The folder that paths of a list are relative to and may not leave.
         clip_id: The ids of a list, as a pattern.
+        listing: Which lists a folder has.
 
     Raises:
         InputError: There is nothing, it has none of the forms, or it is damaged.
@@ -38,6 +44,10 @@ def open_media(
     if not path.exists():
         raise InputError("no such file or folder", where=path, fix="check the path")
     listed = path.suffix.lower() in _LISTS if path.is_file() else _is_data_set(path)
+    if listing is not None:
+        if not path.is_dir():
+            raise InputError("this is no folder", where=path, expected="the folder of the data set")
+        return read_manifest(path, modalities, root, clip_id, listing)
     if listed:
         return read_manifest(path, modalities, root, clip_id)
     if root is not None or clip_id is not None or any(wanted.patterns for wanted in modalities.values()):

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import unicodedata
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import lru_cache
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import pyarrow as pa
-
-from unicode_cmg.data.sources.clip_table import read_csv
 from unicode_cmg.data.sources.source import IDS
-from unicode_cmg.data.sources.tables import Table, class_names, parquet_table, saved_table
 from unicode_cmg.errors import InputError
 from unicode_cmg.extract.clips import READS, Broken, Clip, MediaSource, kind_of
-from unicode_cmg.extract.decoding.file import Location, MediaError, Page
+from unicode_cmg.extract.decoding.file import Location
 from unicode_cmg.extract.media import Kind
+from unicode_cmg.extract.sources.listing import Listing
 from unicode_cmg.extract.sources.pattern import Pattern
-from unicode_cmg.files import parse_json, read_text
+from unicode_cmg.extract.sources.rows import Cell, Rows, read_rows
 
 _ENDINGS = ("_path", "_file", "_file_name", "_filename", "_filepath")
 _FILES = ("file_name", "filename", "file", "path")
@@ -40,44 +37,12 @@ class Wanted:
     patterns: tuple[Pattern, ...] = ()
 
 
-@dataclass(frozen=True)
-class _Cell(Page):
-    """A file inside a table."""
-
-    table: Path
-    row: int
-    column: str
-    name: str
-
-    def read(self) -> bytes:
-        value = (
-            _table_at(self.table).rows(self.row, self.row + 1, [self.column]).column(self.column)[0].as_py()
-        )
-        found = value.get("bytes") if isinstance(value, dict) else value
-        if not isinstance(found, bytes):
-            raise MediaError("unreadable", "there are no bytes in this cell")
-        return found
-
-
-@dataclass(frozen=True)
-class _Rows:
-    """The rows of a table in memory; files in it stay on disk."""
-
-    path: Path
-    names: Sequence[str]
-    rows: Sequence[Mapping[str, Any]]
-    first_line: int | None = None
-    embedded: frozenset[str] = field(default_factory=frozenset)
-
-    def place(self, row: int) -> str:
-        """What messages call a row."""
-        if self.first_line is None:
-            return f"{self.path}, row {row}"
-        return f"{self.path}, line {row + self.first_line}"
-
-
 def read_manifest(
-    path: Path, modalities: Mapping[str, Wanted], root: Path | None, clip_id: Pattern | None
+    path: Path,
+    modalities: Mapping[str, Wanted],
+    root: Path | None,
+    clip_id: Pattern | None,
+    listing: Listing | None = None,
 ) -> MediaSource:
     """The clips of a csv, tsv, jsonl, json or Parquet file, or of a data set of the library `datasets`.
 
@@ -90,11 +55,12 @@ def read_manifest(
         modalities: Modality -> what it is.
         root: The folder that paths are relative to and may not leave; by default that of the table.
         clip_id: The ids, as a pattern of columns; by default a column such as `id`, or names of files.
+        listing: Which lists a folder has.
 
     Raises:
         InputError: The table is damaged, or has no column for any of the modalities.
     """
-    table = _read(path)
+    table = read_rows(path) if listing is None else listing.read(path)
     root = (path if path.is_dir() else path.parent) if root is None else root
     uses = {name: _columns_of(name, wanted, table) for name, wanted in modalities.items()}
     if not any(wanted.patterns or uses[name] for name, wanted in modalities.items()):
@@ -103,22 +69,33 @@ def read_manifest(
     id_column = next((known for known in IDS for name in table.names if name.lower() == known), None)
     id_column = next((name for name in table.names if name.lower() == id_column), None)
     paths = {column for columns in uses.values() for column in columns}
-    kept = tuple(name for name in table.names if name not in paths | table.embedded and name != id_column)
+    used = {"id"} if clip_id is not None else {id_column}
+    kept = tuple(name for name in table.names if name not in paths | table.embedded | used)
+    if listing is not None and listing.captions is not None:
+        kept = (*kept, "group")
     clips: list[Clip] = []
     broken: list[Broken] = []
     seen: dict[str, int] = {}
+    captions: dict[str, int] = {}
+    folders = _Folders()
     for row, values in enumerate(table.rows):
         media = {
             name: place
             for name, wanted in modalities.items()
-            if (place := _place_of(values, wanted, uses[name], table, row, root)) is not None
+            if (place := _place_of(values, wanted, uses[name], table, row, root, folders)) is not None
         }
         start, end = (_second(values.get(name), name, table.place(row)) for name in ("start", "end"))
         if end is not None and end <= (start or 0.0):
             raise InputError(
                 f"it ends at {end:g}", where=table.place(row), expected=f"more than {start or 0:g}"
             )
-        clip = _id_of(values, clip_id, id_column, media, start, row)
+        clip = item = _id_of(values, clip_id, id_column, media, start, row)
+        if listing is not None and listing.captions is not None:
+            number = captions[item] = captions.get(item, -1) + 1
+            values = {**values, "group": item}
+            if number:
+                clip = f"{item}#{number}"
+                media = {name: place for name, place in media.items() if isinstance(place, tuple)}
         if not media:
             broken.append(Broken(clip, "", table.place(row), "no media", "none of its modalities is named"))
         elif clip in seen:
@@ -139,7 +116,7 @@ def read_manifest(
     return MediaSource("a list of clips", path, root, clips, kept, tuple(broken), tuple(told))
 
 
-def _columns_of(name: str, wanted: Wanted, table: _Rows) -> tuple[str, ...]:
+def _columns_of(name: str, wanted: Wanted, table: Rows) -> tuple[str, ...]:
     """The columns in which a modality is looked for, the first one with a value."""
     if wanted.patterns:
         return ()
@@ -157,11 +134,18 @@ def _fits(value: Any, kind: Kind) -> bool:
 
 
 def _place_of(
-    values: Mapping[str, Any], wanted: Wanted, columns: Sequence[str], table: _Rows, row: int, root: Path
+    values: Mapping[str, Any],
+    wanted: Wanted,
+    columns: Sequence[str],
+    table: Rows,
+    row: int,
+    root: Path,
+    folders: _Folders,
 ) -> Location | None:
     if wanted.patterns:
         filled = [text for pattern in wanted.patterns if (text := pattern.fill(values, table.place(row)))]
-        return _located(filled, wanted.kind, "", root) if filled else None
+        place = _located(filled, wanted.kind, "", root) if filled else None
+        return folders.find(place) if isinstance(place, Path) and "*" in place.name else place
     for column in columns:
         value = values.get(column)
         if column in table.embedded:
@@ -177,6 +161,26 @@ def _place_of(
     return None
 
 
+class _Folders:
+    """Names of files in folders, in which files are found whose names are known in part."""
+
+    def __init__(self) -> None:
+        self._names: dict[Path, list[str]] = {}
+
+    def find(self, path: Path) -> Path:
+        """The first file that fits, such as of `videos/a_*.mp4`; the path itself if there is none."""
+        if path.parent not in self._names:
+            found = path.parent.iterdir() if path.parent.is_dir() else ()
+            self._names[path.parent] = sorted(file.name for file in found)
+        names, (start, *_) = self._names[path.parent], path.name.split("*")
+        for at in range(bisect_left(names, start), len(names)):
+            if not names[at].startswith(start):
+                break
+            if fnmatchcase(names[at], path.name.replace("[", "[[]")):
+                return path.with_name(names[at])
+        return path
+
+
 def _located(texts: Sequence[str], kind: Kind, column: str, root: Path) -> Location:
     """Sentences, or a path: of a text, what is in a column of paths, or a .txt file that exists."""
     if kind == "text":
@@ -189,7 +193,7 @@ def _located(texts: Sequence[str], kind: Kind, column: str, root: Path) -> Locat
 
 def _embedded(value: Mapping[str, Any], table: Path, row: int, column: str, root: Path) -> Location:
     if value["held"]:
-        return _Cell(table, row, column, value["path"] or f"{table.name}, row {row}, column {column}")
+        return Cell(table, row, column, value["path"] or f"{table.name}, row {row}, column {column}")
     return root / str(value["path"])
 
 
@@ -237,78 +241,3 @@ def _origin(wanted: Wanted, columns: Sequence[str]) -> str:
     return (
         f"column {' or '.join(repr(c) for c in columns)}" if columns else "no column of it, all clips lack it"
     )
-
-
-def _read(path: Path) -> _Rows:
-    suffix = path.suffix.lower()
-    if path.is_dir() or suffix == ".parquet":
-        return _from_table(path)
-    if suffix in (".jsonl", ".ndjson"):
-        lines = [(n, line) for n, line in enumerate(read_text(path).splitlines(), 1) if line.strip()]
-        rows = [_object(parse_json(line, where=(at := f"{path}, line {n}")), at) for n, line in lines]
-        return _Rows(path, list(dict.fromkeys(name for row in rows for name in row)), rows, 1)
-    if suffix == ".json":
-        found = parse_json(read_text(path), where=path)
-        if isinstance(found, dict):
-            found = next((found[key] for key in ("annotations", "data", "clips") if key in found), None)
-        if not isinstance(found, list) or not found:
-            raise InputError("no list of clips", where=path, expected="a list of objects, or 'annotations'")
-        rows = [_object(value, f"{path}, entry {n}") for n, value in enumerate(found)]
-        return _Rows(path, list(dict.fromkeys(name for row in rows for name in row)), rows)
-    names, lines_of = read_csv(path)
-    return _Rows(path, names, [dict(zip(names, line, strict=True)) for line in lines_of], 2)
-
-
-def _object(value: Any, where: str) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise InputError(f"a {type(value).__name__}", where=where, expected="an object {...} for a clip")
-    return {
-        str(name): json.dumps(held, ensure_ascii=False) if isinstance(held, dict) else held
-        for name, held in value.items()
-    }
-
-
-@lru_cache(maxsize=4)
-def _table_at(path: Path) -> Table:
-    saved = path.is_dir() and ((path / "dataset_dict.json").is_file() or (path / "state.json").is_file())
-    return saved_table(path) if saved else parquet_table(path)
-
-
-def _from_table(path: Path) -> _Rows:
-    """The values of a Parquet file or a data set; of files in it, only their names."""
-    table = _table_at(path)
-    columns: dict[str, list[Any]] = {}
-    embedded = set()
-    for held in table.schema:
-        kind = getattr(held.type, "storage_type", held.type)
-        fields = {kind.field(n).name for n in range(kind.num_fields)} if pa.types.is_struct(kind) else set()
-        if {"bytes", "path"} <= fields:
-            embedded.add(held.name)
-            columns[held.name] = _names_of_files(table, held.name)
-        elif pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
-            embedded.add(held.name)
-            columns[held.name] = [{"held": True, "path": None}] * table.length
-        elif not pa.types.is_nested(kind) or pa.types.is_list(kind) or pa.types.is_large_list(kind):
-            columns[held.name] = table.rows(0, table.length, [held.name]).column(held.name).to_pylist()
-    for name, known in table.classes.items():
-        columns[name] = list(class_names(columns[name], known))
-    if table.split is not None and "split" not in columns:
-        columns["split"] = list(table.split)
-    rows = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
-    return _Rows(path, list(columns), rows, None, frozenset(embedded))
-
-
-def _names_of_files(table: Table, column: str) -> list[dict[str, Any] | None]:
-    """Path and presence of each file in a column, read a few at a time, without keeping their bytes."""
-    found: list[dict[str, Any] | None] = []
-    for start in range(0, table.length, 256):
-        chunk = table.rows(start, min(start + 256, table.length), [column]).column(column)
-        for value in chunk:
-            entry = getattr(value, "value", value) if isinstance(value, pa.ExtensionScalar) else value
-            if entry is None or not entry.is_valid:
-                found.append(None)
-                continue
-            name = entry["path"].as_py()
-            held = entry["bytes"].is_valid
-            found.append({"held": held, "path": name} if held or name else None)
-    return found

@@ -1,0 +1,146 @@
+"""Rows of tables: csv, jsonl, json, Parquet, and data sets of the library `datasets`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from unicode_cmg.data.sources.clip_table import read_csv
+from unicode_cmg.data.sources.tables import Table, class_names, parquet_table, saved_table
+from unicode_cmg.errors import InputError
+from unicode_cmg.extract.decoding.file import MediaError, Page
+from unicode_cmg.files import parse_json, read_text
+
+
+@dataclass(frozen=True)
+class Cell(Page):
+    """A file inside a table."""
+
+    table: Path
+    row: int
+    column: str
+    name: str
+
+    def read(self) -> bytes:
+        value = (
+            _table_at(self.table).rows(self.row, self.row + 1, [self.column]).column(self.column)[0].as_py()
+        )
+        found = value.get("bytes") if isinstance(value, dict) else value
+        if not isinstance(found, bytes):
+            raise MediaError("unreadable", "there are no bytes in this cell")
+        return found
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The rows of a table in memory; files in it stay on disk.
+
+    Attributes:
+        path: The table.
+        names: Its columns.
+        rows: Column -> value.
+        first_line: Line of the first row, of a text with a row in each line.
+        embedded: The columns that hold files.
+        places: What messages call each row, if not by its number.
+    """
+
+    path: Path
+    names: Sequence[str]
+    rows: Sequence[Mapping[str, Any]]
+    first_line: int | None = None
+    embedded: frozenset[str] = field(default_factory=frozenset)
+    places: Sequence[str] | None = None
+
+    def place(self, row: int) -> str:
+        """What messages call a row."""
+        if self.places is not None:
+            return self.places[row]
+        if self.first_line is None:
+            return f"{self.path}, row {row}"
+        return f"{self.path}, line {row + self.first_line}"
+
+
+def read_rows(path: Path) -> Rows:
+    """The rows of a table, by its suffix.
+
+    Raises:
+        InputError: It is damaged.
+    """
+    suffix = path.suffix.lower()
+    if path.is_dir() or suffix == ".parquet":
+        return _from_table(path)
+    if suffix in (".jsonl", ".ndjson"):
+        lines = [(n, line) for n, line in enumerate(read_text(path).splitlines(), 1) if line.strip()]
+        rows = [_object(parse_json(line, where=(at := f"{path}, line {n}")), at) for n, line in lines]
+        return Rows(path, list(dict.fromkeys(name for row in rows for name in row)), rows, 1)
+    if suffix == ".json":
+        found = parse_json(read_text(path), where=path)
+        if isinstance(found, dict):
+            found = next((found[key] for key in ("annotations", "data", "clips") if key in found), None)
+        if not isinstance(found, list) or not found:
+            raise InputError("no list of clips", where=path, expected="a list of objects, or 'annotations'")
+        rows = [_object(value, f"{path}, entry {n}") for n, value in enumerate(found)]
+        return Rows(path, list(dict.fromkeys(name for row in rows for name in row)), rows)
+    names, lines_of = read_csv(path)
+    return Rows(path, names, [dict(zip(names, line, strict=True)) for line in lines_of], 2)
+
+
+def _object(value: Any, where: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise InputError(f"a {type(value).__name__}", where=where, expected="an object {...} for a clip")
+    return {
+        str(name): json.dumps(held, ensure_ascii=False) if isinstance(held, dict) else held
+        for name, held in value.items()
+    }
+
+
+@lru_cache(maxsize=4)
+def _table_at(path: Path) -> Table:
+    saved = path.is_dir() and ((path / "dataset_dict.json").is_file() or (path / "state.json").is_file())
+    return saved_table(path) if saved else parquet_table(path)
+
+
+def _from_table(path: Path) -> Rows:
+    """The values of a Parquet file or a data set; of files in it, only their names."""
+    table = _table_at(path)
+    columns: dict[str, list[Any]] = {}
+    embedded = set()
+    for held in table.schema:
+        kind = getattr(held.type, "storage_type", held.type)
+        fields = {kind.field(n).name for n in range(kind.num_fields)} if pa.types.is_struct(kind) else set()
+        if {"bytes", "path"} <= fields:
+            embedded.add(held.name)
+            columns[held.name] = _names_of_files(table, held.name)
+        elif pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
+            embedded.add(held.name)
+            columns[held.name] = [{"held": True, "path": None}] * table.length
+        elif not pa.types.is_nested(kind) or pa.types.is_list(kind) or pa.types.is_large_list(kind):
+            columns[held.name] = table.rows(0, table.length, [held.name]).column(held.name).to_pylist()
+    for name, known in table.classes.items():
+        columns[name] = list(class_names(columns[name], known))
+    if table.split is not None and "split" not in columns:
+        columns["split"] = list(table.split)
+    rows = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+    return Rows(path, list(columns), rows, None, frozenset(embedded))
+
+
+def _names_of_files(table: Table, column: str) -> list[dict[str, Any] | None]:
+    """Path and presence of each file in a column, read a few at a time, without keeping their bytes."""
+    found: list[dict[str, Any] | None] = []
+    for start in range(0, table.length, 256):
+        chunk = table.rows(start, min(start + 256, table.length), [column]).column(column)
+        for value in chunk:
+            entry = getattr(value, "value", value) if isinstance(value, pa.ExtensionScalar) else value
+            if entry is None or not entry.is_valid:
+                found.append(None)
+                continue
+            name = entry["path"].as_py()
+            held = entry["bytes"].is_valid
+            found.append({"held": held, "path": name} if held or name else None)
+    return found
