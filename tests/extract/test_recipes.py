@@ -23,7 +23,7 @@ from unicode_cmg.data.layouts.ucf_vgg import read_ucf_vgg
 from unicode_cmg.data.layouts.vggsound_avel import read_vggsound_avel
 from unicode_cmg.errors import InputError
 from unicode_cmg.extract import run
-from unicode_cmg.extract.encoders import Encoder, FunctionEncoder, load_encoder
+from unicode_cmg.extract.encoders import Encoder, FunctionEncoder, available_encoders
 from unicode_cmg.extract.settings import ExtractSettings, recipes
 
 pytest.importorskip("av")
@@ -85,7 +85,11 @@ SECOND_3 = np.arange(10) == 3
 @pytest.mark.parametrize("header", [[], ["Category&VideoID&Quality&StartTime&EndTime"]])
 def test_ave_gives_a_store_and_the_published_arrays(tmp_path: Path, video: Path, header: list[str]) -> None:
     root = tmp_path / "AVE_Dataset"
-    train, val, test = ["Dog&aaaaaaaaaaa&good&2&5", "Cat&bbbbbbbbbbb&good&0&10"], ["Dog&ccccccccccc&good&3&4"], []
+    train, val, test = (
+        ["Dog&aaaaaaaaaaa&good&2&5", "Cat&bbbbbbbbbbb&good&0&10"],
+        ["Dog&ccccccccccc&good&3&4"],
+        [],
+    )
     test.append("Cat&aaaaaaaaaaa&good&6&9")  # a video with two events
     for name, rows in (("train", train), ("val", val), ("test", test)):
         lines(root / f"{name}Set.txt", header + rows)
@@ -98,7 +102,11 @@ def test_ave_gives_a_store_and_the_published_arrays(tmp_path: Path, video: Path,
     assert store.columns["label"] == ("Dog", "Cat", "Dog", "Cat")
     write_published(store, root, "ave")
     data = read_ave(root)
-    assert {split: rows.tolist() for split, rows in data.order.items()} == {"train": [1, 2], "val": [3], "test": [0]}
+    assert {split: rows.tolist() for split, rows in data.order.items()} == {
+        "train": [1, 2],
+        "val": [3],
+        "test": [0],
+    }
     assert np.flatnonzero(data.labels[1, :, :-1].any(-1)).tolist() == [2, 3, 4]
     assert (data.features("audio", np.arange(4))[..., 0] > 0.4).tolist() == [SECOND_3.tolist()] * 4
     assert (data.features("video", np.arange(4))[:, :, 0, 0, 0] > 0.8).tolist() == [SECOND_3.tolist()] * 4
@@ -135,7 +143,11 @@ def test_vggsound_gives_a_store_with_prompts_and_the_published_zips(tmp_path: Pa
     root = tmp_path / "vggsound40k"
     rows = ["category,video_id,split", "playing cello,aaaaaaaaaaa,train", "dog barking,-b_bbbbbbbb,val"]
     lines(root / "data" / "vggsound-avel40k.csv", rows)
-    prompts = ["label,prompt", "dog barking,a dog is barking", '"playing cello","a person, playing the cello"']
+    prompts = [
+        "label,prompt",
+        "dog barking,a dog is barking",
+        '"playing cello","a person, playing the cello"',
+    ]
     lines(root / "data" / "vggsoundCategories2Prompts.csv", prompts)
     place(video, root / "video" / "aaaaaaaaaaa_000030.mp4", root / "video" / "-b_bbbbbbbb_000007.mp4")
     lines(root / "data" / "VggsoundAVEL40kCategories.txt", ["dog barking", "playing cello"])
@@ -157,7 +169,7 @@ def test_ucf101_gives_the_published_zips(tmp_path: Path, video: Path) -> None:
     place(video, root / "UCF-101" / "Archery" / "v_Archery_g01_c01.avi")
     assert write_published(extract("ucf101", root), root, "ucf101") == {"feature/video/zip": 1}
     assert (root / "feature/video/zip/v_Archery_g01_c01.zip").is_file()
-    assert read_ucf_vgg(tmp_path).sides["video"].features(np.arange(1)).shape == (1, 10, 7, 7, 512)
+    assert read_ucf_vgg(tmp_path).video.features(np.arange(1)).shape == (1, 10, 7, 7, 512)
 
 
 def test_clotho_gives_sounds_and_captions(tmp_path: Path) -> None:
@@ -207,8 +219,9 @@ def test_a_store_without_the_modalities_of_a_layout_is_refused(tmp_path: Path) -
         write_published(tmp_path / "store", tmp_path / "to", "llp")
 
 
-@pytest.mark.parametrize("name", recipes())
-def test_the_encoders_of_every_recipe_exist(name: str) -> None:
-    for modality, settings in ExtractSettings.load(Path(name)).modalities.items():
-        encoder = load_encoder(settings.encoder, settings.kind or modality)  # type: ignore[arg-type]
-        assert encoder.kind == (settings.kind or modality)
+def test_the_encoders_of_every_recipe_exist() -> None:
+    for name in recipes():
+        for settings in ExtractSettings.load(Path(name)).modalities.values():
+            spec = settings.encoder
+            assert (spec if isinstance(spec, str) else spec["name"]) in available_encoders()
+    assert len(recipes()) == 6

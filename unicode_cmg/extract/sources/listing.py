@@ -42,8 +42,8 @@ class Listing(Config):
     join: Join | None = Field(default=None, description="a table to join")
     captions: tuple[str, ...] | None = Field(
         default=None,
-        description="columns of captions: each is a clip ID, ID#1, ID#2 ... with a column 'caption', and the first"
-        " one has the files",
+        description="columns of captions: each is a clip ID, ID#1, ID#2 ... with a column 'caption', and the"
+        " first one has the files",
     )
 
     def read(self, folder: Path) -> Rows:
