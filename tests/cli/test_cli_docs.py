@@ -13,6 +13,7 @@ from places import ROOT, SHIPPED
 import cli
 from benchmarks.sweep import load_sweep
 from unicode_cmg.config import load_yaml
+from unicode_cmg.extract.settings import ExtractSettings
 from unicode_cmg.training import PretrainConfig
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -86,8 +87,9 @@ CONFIGS = sorted(
     path
     for folder in ("benchmarks", "configs", "unicode_cmg")
     for path in (ROOT / folder).rglob("*.yaml")
-    if path.parent.name not in ("sweeps", "printed_numbers")
+    if path.parent.name not in ("sweeps", "printed_numbers", "recipes")
 )
+RECIPES = sorted((ROOT / "unicode_cmg").rglob("recipes/*.yaml"))
 SWEEPS = sorted((ROOT / "configs").rglob("sweeps/*.yaml"))
 
 
@@ -106,6 +108,15 @@ def test_a_shipped_config_is_valid_and_says_how_to_run_it(path: Path) -> None:
     assert "reproduces:" in _header(path)
     for words in commands:
         _parse(words)
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_a_recipe_of_extraction_says_how_to_run_it(path: Path) -> None:
+    ExtractSettings.load(path)
+    header = _header(path).replace("\\\n#", "")
+    (command,) = [words for line in header.splitlines() if (words := _command_in(line))]
+    assert path.stem in command
+    _parse(command)
 
 
 @pytest.mark.parametrize("path", SWEEPS, ids=lambda path: str(path.relative_to(ROOT)))
