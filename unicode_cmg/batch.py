@@ -80,12 +80,12 @@ class FeatureBatch:
         return replace(self, draws=ClipDraws.of(len(self), generator, device=device))
 
     def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> FeatureBatch:
-        """The same batch on another device, its features optionally in another dtype."""
+        """The same batch on another device, there its features may get another dtype."""
         draws = self.draws
         if draws is not None:
             draws = replace(draws, keys=draws.keys.to(device=device, non_blocking=True))
         return FeatureBatch(
-            {m: x.to(device=device, dtype=dtype, non_blocking=True) for m, x in self.features.items()},
+            {m: x.to(device, non_blocking=True).to(dtype or x.dtype) for m, x in self.features.items()},
             {m: x.to(device=device, non_blocking=True) for m, x in self.masks.items()},
             draws,
         )

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from unicode_cmg.data import FeatureStore
+from unicode_cmg.data.store.rows import all_finite
 from unicode_cmg.errors import InputError
 
 N, T = 6, 3
@@ -264,3 +265,27 @@ def test_a_mask_that_does_not_fit_the_features_is_refused_when_it_is_read(store:
     np.save(store / "part-00000/audio.mask.npy", ~MASK)
     with pytest.raises(InputError, match=r"audio.mask.npy: 1 clips have a valid step.*holds 6"):
         FeatureStore.open(store).batch([0])
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+@pytest.mark.parametrize("value", [np.nan, -np.nan, np.inf, -np.inf])
+def test_one_value_that_is_not_finite_is_seen_among_the_largest_that_are(dtype: str, value: float) -> None:
+    most = np.finfo(dtype).max
+    values = np.array([0, -0.0, most, -most, np.finfo(dtype).tiny, -1], dtype)
+    assert all_finite(values)
+    for place in range(len(values)):
+        wrong = values.copy()
+        wrong[place] = value
+        assert not all_finite(wrong)
+
+
+@pytest.mark.parametrize("channels", [3, 200_000])  # gathered, or copied one by one
+def test_features_are_read_as_they_are_stored(tmp_path: Path, channels: int) -> None:
+    given = np.random.default_rng(0).standard_normal((5, 2, channels)).astype(np.float16)
+    FeatureStore.write(tmp_path / "s", {"a": given}, range(5))
+    opened = FeatureStore.open(tmp_path / "s")
+    rows = [4, 0, 0, 3]
+    read = opened.batch(rows, dtype=None).features["a"]
+    assert read.dtype == torch.float16
+    np.testing.assert_array_equal(read.numpy(), given[rows])
+    np.testing.assert_array_equal(opened.batch(rows).features["a"].numpy(), given[rows].astype(np.float32))

@@ -62,7 +62,16 @@ def test_log_lines_hold_every_term_norm_and_codebook_figure(store: Path, tmp_pat
     fit(tiny_config(store), tmp_path / "run", progress=False)
     logged = lines(tmp_path / "run")
     assert [(line["step"], line["epoch"]) for line in logged] == [(2, 1), (4, 2), (6, 2)]
-    assert set(logged[0]) == {"step", "epoch", "seconds", "lr", "loss", "gradient_norm", "codebook"}
+    assert set(logged[0]) == {
+        "step",
+        "epoch",
+        "seconds",
+        "data_wait",
+        "lr",
+        "loss",
+        "gradient_norm",
+        "codebook",
+    }
     terms = {f"{kind}/{m}" for kind in ("reconstruction", "commitment") for m in ("audio", "video")}
     assert set(logged[0]["loss"]) == {"total", "club", "critic/audio", *terms}
     assert set(logged[0]["gradient_norm"]) == {"encoder", "decoder"}

@@ -26,7 +26,8 @@ def store(tmp_path: Path) -> Path:
 def logged(run: Path) -> list[dict]:
     """The metrics without the times, the only thing two runs may differ in."""
     entries = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    return [{key: value for key, value in entry.items() if key != "seconds"} for entry in entries]
+    timed = ("seconds", "data_wait")
+    return [{key: value for key, value in entry.items() if key not in timed} for entry in entries]
 
 
 def state_values(checkpoint: Path) -> dict[str, Any]:

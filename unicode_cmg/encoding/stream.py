@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,9 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from unicode_cmg.batch import Encoding, FeatureBatch
+from unicode_cmg.data.ahead import READERS, map_ahead
 from unicode_cmg.data.labelled import Clips
+from unicode_cmg.data.store import FeatureStore
 from unicode_cmg.errors import InputError, at_least, unknown
 from unicode_cmg.model import Model, evaluating
 from unicode_cmg.progress import Progress
@@ -64,14 +67,19 @@ def iterate_codes(
     names = common_modalities(model, store, modalities)
     at_least("encoding", 1, batch_size=batch_size)
     check_level(model, level)
-    dtype = next(model.parameters()).dtype
+    reference = next(model.parameters())
+    read = partial(store.batch, modalities=names, dtype=reference.dtype)
+    stored = isinstance(store, FeatureStore)
+    if isinstance(store, FeatureStore) and reference.device.type == "cuda":
+        read = partial(store.batch, modalities=names, dtype=None, pinned=True)
     batches = encode_batches(
         model,
         np.arange(len(store)),
-        lambda rows: store.batch(rows, modalities=names, dtype=dtype),
+        read,
         files={m: store.feature_file(m) for m in names},
         level=level,
         batch_size=batch_size,
+        readers=READERS if stored else 1,
     )
     return _with_progress(batches, Progress(progress, total=len(store), unit="clip"))
 
@@ -124,6 +132,7 @@ def encode_batches(
     files: Mapping[str, object],
     level: str | None = None,
     batch_size: int = BATCH_CLIPS,
+    readers: int = 1,
 ) -> Iterator[CodeBatch]:
     """Encode clips from any source, in evaluation mode, without gradient, on the model's device and in its
     dtype.
@@ -135,15 +144,16 @@ def encode_batches(
         files: Modality -> the file of its features, which an error about them names.
         level: How fine the codes are; the model's own default otherwise.
         batch_size: Clips at a time.
+        readers: Threads that read the next batches while this one is encoded; above 1 if `read` allows it.
 
     Raises:
         InputError: The features do not fit the model.
     """
     reference = next(model.parameters())
     options: dict[str, Any] = {} if level is None else {"level": level}
-    for start in range(0, len(rows), batch_size):
-        chosen = rows[start : start + batch_size]
-        batch = read(chosen).to(reference.device, reference.dtype)
+    chunks = [rows[start : start + batch_size] for start in range(0, len(rows), batch_size)]
+    for chosen, read_batch in zip(chunks, map_ahead(read, chunks, workers=readers), strict=True):
+        batch = read_batch.to(reference.device, reference.dtype)
         encodings, masks = {}, {}
         with evaluating(model):
             for m, x in batch.features.items():

@@ -1,10 +1,9 @@
-"""Which clips each step sees, and reading them one step ahead."""
+"""Which clips each step sees, and reading them ahead of it."""
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Generator, Iterable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,13 +11,12 @@ import torch
 from jaxtyping import Int64
 
 from unicode_cmg.batch import FeatureBatch
+from unicode_cmg.data.ahead import map_ahead
 from unicode_cmg.data.store import FeatureStore
 from unicode_cmg.errors import InputError, unknown
 from unicode_cmg.training.config import PretrainConfig
 from unicode_cmg.training.presence import Presence
 from unicode_cmg.training.randomness import epoch_order, subset
-
-_AHEAD = 2
 
 
 @dataclass(frozen=True)
@@ -127,7 +125,9 @@ def read_ahead(
     device: torch.device,
     presence: Presence | None = None,
 ) -> Generator[FeatureBatch, None, None]:
-    """Batches of float32 features on `device`; a thread reads the next ones while this one is used.
+    """Batches of float32 features on `device`; threads read the next ones while this one is used.
+
+    For a GPU they are read as they are stored, into pinned memory, and become float32 there.
 
     Args:
         store: The features.
@@ -139,27 +139,14 @@ def read_ahead(
     Raises:
         InputError: A value in the store is not finite.
     """
+    cuda = device.type == "cuda"
 
     def read(indices: Int64[np.ndarray, " clips"]) -> FeatureBatch:
-        batch = store.batch(indices, modalities=modalities, dtype=torch.float32)
-        if presence is not None:
-            batch = presence.reduce(batch, indices)
-        if device.type != "cuda":
-            return batch
-        return FeatureBatch(
-            {m: x.pin_memory() for m, x in batch.features.items()},
-            {m: x.pin_memory() for m, x in batch.masks.items()},
+        batch = store.batch(
+            indices, modalities=modalities, dtype=None if cuda else torch.float32, pinned=cuda
         )
+        return batch if presence is None else presence.reduce(batch, indices)
 
-    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="read-ahead") as pool:
-        pending: deque[Future[FeatureBatch]] = deque()
-        try:
-            for indices in chunks:
-                pending.append(pool.submit(read, indices))
-                if len(pending) > _AHEAD:
-                    yield pending.popleft().result().to(device)
-            while pending:
-                yield pending.popleft().result().to(device)
-        finally:
-            for future in pending:
-                future.cancel()
+    with closing(map_ahead(read, chunks)) as batches:
+        for batch in batches:
+            yield batch.to(device, torch.float32)

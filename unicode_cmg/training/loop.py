@@ -92,6 +92,7 @@ class Loop:
         self.counts.check(store.path)
         self._window, self._tally = Window(), Tally()
         self._trained_before, self._started = 0.0, time.monotonic()
+        self._waited, self._logged = 0.0, self._started
 
     @property
     def seconds(self) -> float:
@@ -162,14 +163,16 @@ class Loop:
         """
         training, plan = self._config.training, self._plan
         chunks = (plan.indices(step) for step in range(self.step, self.total))
-        self._started = time.monotonic()
+        self._started = self._logged = time.monotonic()
         with (
             StopRequest() as stop,
             closing(
                 read_ahead(self._store, chunks, self._columns, self._accelerator.device, self._presence)
             ) as batches,
         ):
+            asked = time.monotonic()
             for batch in batches:
+                self._waited += time.monotonic() - asked
                 rate = learning_rate(
                     self._config.optimizer,
                     step=self.step,
@@ -207,13 +210,18 @@ class Loop:
                     checkpoint = self._save()
                     if signal and not ended:
                         raise Interrupted(signal, step=self.step, checkpoint=checkpoint)
+                asked = time.monotonic()
 
     def _entry(self, rate: float, statistics: dict[str, float]) -> dict[str, Any]:
         """The log line of this step; closes the window."""
         self._trainer.guard.check()
         means = self._accelerator.reduce(self._window.means(), reduction="mean")
         codebook = {**statistics, **self._tally.unused(self._accelerator)}
-        return {**self._position(), "lr": rate, **self._window.close(means), "codebook": codebook}
+        now, waited = time.monotonic(), self._waited
+        wait = round(waited / max(now - self._logged, 1e-9), 4)
+        self._logged, self._waited = now, 0.0
+        losses = self._window.close(means)
+        return {**self._position(), "data_wait": wait, "lr": rate, **losses, "codebook": codebook}
 
     def _position(self) -> dict[str, Any]:
         """The epoch of a line counts from 1 and is the one its step belongs to."""

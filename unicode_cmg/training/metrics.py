@@ -139,6 +139,7 @@ class MetricsLine(Config):
     step: int = Field(ge=0, lt=2**63)
     epoch: int | None = None
     seconds: float = 0.0
+    data_wait: float | None = Field(None, description="Share of the time since the last line: no batch read.")
     lr: float | None = None
     loss: dict[str, float | None] | None = None
     gradient_norm: dict[str, float | None] | None = None

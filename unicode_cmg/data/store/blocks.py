@@ -11,6 +11,7 @@ from jaxtyping import Bool
 from numpy.typing import NDArray
 
 from unicode_cmg.data.store.part import DTYPES
+from unicode_cmg.data.store.rows import all_finite
 from unicode_cmg.errors import InputError
 
 Features: TypeAlias = Any
@@ -110,7 +111,7 @@ def block_of(values: Any, mask: Any, ids: Sequence[str], where: Callable[[str], 
     if clips != len(ids):
         raise InputError(f"{clips} clips", where=where("features"), expected=f"{len(ids)}, as many as ids")
     valid = np.ones((clips, steps), bool) if mask is None else _mask_of(mask, clips, steps, where("mask"))
-    if not _all_finite(array):
+    if not all_finite(array):
         bad = ~np.isfinite(array).reshape(clips, steps, -1).all(axis=2)
         if (bad & valid).any():
             clip = ids[int(np.flatnonzero((bad & valid).any(axis=1))[0])]
@@ -134,12 +135,6 @@ def _mask_of(mask: Any, clips: int, steps: int, where: str) -> Bool[np.ndarray, 
         expected = f"[{clips}, {steps}] of bool, or [{clips}]"
         raise InputError(f"{list(array.shape)} of {array.dtype}", where=where, expected=expected)
     return array
-
-
-def _all_finite(array: NDArray[np.floating[Any]]) -> bool:
-    if array.dtype == np.float16:  # NumPy has no fast test for halves: an exponent of ones is not finite
-        return not bool(((array.view(np.uint16) & 0x7C00) == 0x7C00).any())
-    return bool(np.isfinite(array).all())
 
 
 def aligned_blocks(

@@ -144,7 +144,7 @@ class FeatureStore:
         """Pickle as the path, so that a worker process maps the files instead of receiving their content."""
         return (type(self).open, (self.path,))
 
-    @property
+    @cached_property
     def dtypes(self) -> dict[str, str]:
         """Modality name -> the type of its values on disk."""
         return {m: entry.dtype for part in self.parts for m, entry in part.modalities.items()}
@@ -236,14 +236,16 @@ class FeatureStore:
         indices: Sequence[int] | NDArray[np.integer[Any]],
         *,
         modalities: Iterable[str] | None = None,
-        dtype: torch.dtype = torch.float32,
+        dtype: torch.dtype | None = torch.float32,
+        pinned: bool = False,
     ) -> FeatureBatch:
         """Read clips into memory.
 
         Args:
             indices: B rows, in any order.
             modalities: Which to read; all of them by default.
-            dtype: Of the features returned.
+            dtype: Of the features returned; None for that of the store.
+            pinned: Put them where a GPU copies them from without waiting.
 
         Returns:
             Features and masks. A clip that lacks a modality has zeros and a mask without a True.
@@ -260,7 +262,11 @@ class FeatureStore:
             raise InputError(
                 f"rows {rows.min()} to {rows.max()}", where=self.path, expected=f"0 to {len(self) - 1}"
             )
-        read = {name: self._rows.read(name, rows, dtype) for name in names}
+        stored = self.dtypes
+        read = {
+            name: self._rows.read(name, rows, dtype or getattr(torch, stored[name]), pinned=pinned)
+            for name in names
+        }
         return FeatureBatch(
             {name: values for name, (values, _) in read.items()},
             {name: mask for name, (_, mask) in read.items()},
