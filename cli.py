@@ -138,7 +138,12 @@ def extract(
         ),
     ] = None,
     steps_per_second: Annotated[
-        float | None, typer.Option(help="Steps per second of sound and video.", show_default="1")
+        str | None,
+        typer.Option(
+            metavar="N|file",
+            help="Steps per second of sound and video. file: each file is one step, whatever its length.",
+            show_default="1",
+        ),
     ] = None,
     seconds: Annotated[
         str | None,

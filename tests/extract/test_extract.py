@@ -185,6 +185,27 @@ def test_steps_can_be_shorter_than_a_second(clips: Path, tmp_path: Path) -> None
     assert rows(tmp_path / "store", "audio")["a"] == [0.0] * 6 + [0.5] * 2 + [0.0] * 4
 
 
+@pytest.mark.parametrize("seconds", [None, 4])
+def test_a_file_can_be_a_single_step_whatever_its_length(tmp_path: Path, seconds: int | None) -> None:
+    """A word of a fifth of a second, a sound of six, and a video are one row each, on clocks of their own."""
+    (tmp_path / "clips").mkdir()
+    write_sound(tmp_path / "clips" / "a.wav", tone(0.2, 0.0))
+    write_sound(tmp_path / "clips" / "b.wav", tone(6, 3))
+    write_video(tmp_path / "clips" / "b.mp4", seconds=3, flash=1)
+    lengths: list[float] = []
+
+    def length(sound: Any, grid: Any) -> Any:
+        lengths.append(grid.seconds)
+        return loudness(sound, grid)
+
+    encoders = {"audio": length, "video": brightness}
+    extract(tmp_path / "clips", encoders, tmp_path / "store", seconds=seconds, steps_per_second=None)
+    assert sorted(lengths) == [0.2, seconds or 6]
+    assert rows(tmp_path / "store", "audio") == {"a": [0.5], "b": [0.5]}
+    assert rows(tmp_path / "store", "video")["b"] == [1.0]
+    assert FeatureStore.open(tmp_path / "store").source["steps_per_second"] == "one step a file"
+
+
 def test_several_modalities_of_one_kind_read_the_same_file(clips: Path, tmp_path: Path) -> None:
     encoders = {"ear": ("audio", loudness), "meter": ("audio", lambda sound, grid: 2 * loudness(sound, grid))}
     extract(clips, encoders, tmp_path / "store", seconds=6)
@@ -321,6 +342,7 @@ def test_features_that_are_not_finite_are_listed(clips: Path, tmp_path: Path) ->
         ({"encoders": {"audio": "no-such-encoder"}}, "unknown encoder"),
         ({"shard": (3, 3)}, "shard 3 of 3; expected 0 to 2"),
         ({"seconds": 0}, "seconds is 0"),
+        ({"steps_per_second": 0}, "steps_per_second is 0"),
         ({"batch_size": 0}, "batch_size is 0"),
         ({"files": {"audio": "{id}.wav"}}, "no list of clips"),
         ({"source": "nowhere"}, "no such file or folder"),

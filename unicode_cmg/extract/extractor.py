@@ -72,7 +72,7 @@ class Extractor:
     Args:
         encoders: Modality -> its encoder.
         root: The folder that files may not leave.
-        steps_per_second: Steps per second of sound and video.
+        steps_per_second: Steps per second of sound and video; None: one step for each file, as long as it is.
         seconds: Length of a clip: what is longer is cut, what is shorter has fewer valid steps. None: clips
             are as long as they are, up to an hour.
         dtype: Of the features.
@@ -84,7 +84,7 @@ class Extractor:
         encoders: Mapping[str, Encoder],
         root: Path,
         *,
-        steps_per_second: float,
+        steps_per_second: float | None,
         seconds: float | None,
         dtype: Literal["float16", "float32"] = "float32",
         device: str = "auto",
@@ -103,9 +103,10 @@ class Extractor:
         """
         media: dict[str, tuple[Any, Bool[np.ndarray, " steps"] | None]] = {}
         broken: list[Broken] = []
-        grid = self._grid(clip)
+        common = None if self._per_second is None else self._grid(clip, clip.media)
         for name, place in clip.media.items():
             encoder = self.encoders[name]
+            grid = common or self._grid(clip, (name,))
             try:
                 found, mask = self._decode(encoder, place, clip, grid)
                 timed = encoder.kind in ("audio", "video")
@@ -145,12 +146,17 @@ class Extractor:
             self._encode(name, batch, result)
         return result
 
-    def _grid(self, clip: Clip) -> Grid:
+    def _grid(self, clip: Clip, names: Iterable[str]) -> Grid:
+        """The steps of a clip, as long as the longest of these modalities if no length is set."""
         length = None if clip.end is None else clip.end - clip.start
+        if self._per_second is None:
+            held = max((self._length(clip, name) for name in names), default=0.0)
+            whole = max(min(held, length or held, self._seconds or held), 1e-3)
+            return Grid(whole, 1 / whole)
         if self._seconds is not None:
             return Grid(self._seconds, self._per_second)
         if length is None:
-            length = max((self._length(clip, name) for name in clip.media), default=0.0)
+            length = max((self._length(clip, name) for name in names), default=0.0)
         return Grid(max(length, 1e-3), self._per_second)
 
     def _length(self, clip: Clip, name: str) -> float:

@@ -102,7 +102,7 @@ def extract(
     encoders: Mapping[str, Given | tuple[Kind, Given]],
     to: str | Path,
     *,
-    steps_per_second: int | float = 1,
+    steps_per_second: int | float | None = 1,
     seconds: int | float | None = 10,
     root: str | Path | None = None,
     files: Mapping[str, str | Sequence[str]] | None = None,
@@ -139,7 +139,8 @@ def extract(
             function of media and grid; with its kind in front, as `("image", spec)`, if the name of the
             modality is not a kind.
         to: The store. Clips are added to it if it is of the same encoders and settings.
-        steps_per_second: Steps per second of sound and video.
+        steps_per_second: Steps per second of sound and video. None: each file is one step, whatever its
+            length, as suits words, effects and other clips that are a single event.
         seconds: Length of a clip: what is longer is cut, steps after the end of a shorter one are masked;
             None: each clip is as long as it is.
         root: The folder that paths of a list are relative to and may not leave; that of the list by default.
@@ -162,13 +163,13 @@ def extract(
     """
     started = time.monotonic()
     source, to = Path(source), Path(to)
-    positive(
-        "extract", steps_per_second=steps_per_second, **({} if seconds is None else {"seconds": seconds})
-    )
+    numbers = {"steps_per_second": steps_per_second, "seconds": seconds}
+    positive("extract", **{name: value for name, value in numbers.items() if value is not None})
     at_least("extract", 1, batch_size=batch_size, workers=1 if workers is None else workers)
     one_of("extract", ("float16", "float32"), dtype=dtype)
     one_of("extract", tuple(ENGINES), engine=engine)
-    steps_per_second, seconds = float(steps_per_second), None if seconds is None else float(seconds)
+    seconds = None if seconds is None else float(seconds)
+    steps_per_second = None if steps_per_second is None else float(steps_per_second)
     number, shards = shard
     if not 0 <= number < shards:
         raise InputError(f"shard {number} of {shards}", where="extract", expected=f"0 to {shards - 1}")
@@ -363,13 +364,17 @@ def _patterns(files: Mapping[str, Any], encoders: Mapping[str, Encoder]) -> dict
 
 
 def _provenance(
-    encoders: Mapping[str, Encoder], source: MediaSource, rate: float, seconds: float | None, dtype: str
+    encoders: Mapping[str, Encoder],
+    source: MediaSource,
+    rate: float | None,
+    seconds: float | None,
+    dtype: str,
 ) -> dict[str, Any]:
     """What the store notes: whoever adds to it must agree."""
     return {
         "extracted": source.path.resolve().name,
         "unicode-cmg": VERSION,
-        "steps_per_second": rate,
+        "steps_per_second": "one step a file" if rate is None else rate,
         "seconds": "whole clips" if seconds is None else seconds,
         "dtype": dtype,
         "encoders": {name: {"kind": each.kind, **each.provenance()} for name, each in encoders.items()},

@@ -32,7 +32,9 @@ class ExtractSettings(Config):
     """A configuration of `unicode-cmg extract`."""
 
     modalities: dict[str, ModalitySettings] = Field(default={}, description="name -> encoder, kind and file")
-    steps_per_second: float = Field(default=1.0, gt=0, description="steps per second of sound and video")
+    steps_per_second: float | None = Field(
+        default=1.0, description="steps per second of sound and video; null or file: each file is one step"
+    )
     seconds: float | None = Field(default=10.0, description="length of a clip; null or all: as long as it is")
     dtype: Literal["float16", "float32"] = Field(default="float32", description="type of the features")
     list: Listing | None = Field(default=None, description="the lists of a data set that is a folder")
@@ -47,17 +49,13 @@ class ExtractSettings(Config):
 
     @field_validator("seconds", mode="before")
     @classmethod
-    def _all(cls, value: Any) -> Any:
-        if value == "all":
-            return None
-        if isinstance(value, (str, int, float)) and not isinstance(value, bool):
-            try:
-                if float(value) > 0:
-                    return float(value)
-            except ValueError:
-                pass
-            raise ValueError(f"seconds is {value}; expected more than 0, or all")
-        return value
+    def _seconds(cls, value: Any) -> Any:
+        return _number_or_word("seconds", value, "all")
+
+    @field_validator("steps_per_second", mode="before")
+    @classmethod
+    def _steps(cls, value: Any) -> Any:
+        return _number_or_word("steps_per_second", value, "file")
 
     @classmethod
     def load(cls, path: Path | None) -> ExtractSettings:
@@ -105,6 +103,20 @@ class ExtractSettings(Config):
             dtype=self.dtype,
             **options,
         )
+
+
+def _number_or_word(name: str, value: Any, word: str) -> Any:
+    """A number above 0, or None for the word."""
+    if value == word:
+        return None
+    if isinstance(value, (str, int, float)) and not isinstance(value, bool):
+        try:
+            if float(value) > 0:
+                return float(value)
+        except ValueError:
+            pass
+        raise ValueError(f"{name} is {value}; expected more than 0, or {word}")
+    return value
 
 
 def recipes() -> tuple[str, ...]:

@@ -18,6 +18,7 @@ OURS = {
     "fbank": ("unicode_cmg.extract.encoders.spectra", "Fbank"),
     "log-mel": ("unicode_cmg.extract.encoders.spectra", "LogMel"),
     "mfcc": ("unicode_cmg.extract.encoders.spectra", "MFCC"),
+    "pixels": ("unicode_cmg.extract.encoders.pixels", "Pixels"),
     "onnx": ("unicode_cmg.extract.encoders.onnx", "OnnxEncoder"),
     "transformers": ("unicode_cmg.extract.encoders.pretrained.encoder", "TransformersEncoder"),
     "vggish": ("unicode_cmg.extract.encoders.vgg", "VGGishEncoder"),
