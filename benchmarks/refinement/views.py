@@ -17,7 +17,7 @@ from torch import Tensor
 
 from benchmarks.evaluation.clip_codes import EncodedClips
 from toc import CodebookError, TOCSelection, optimize
-from unicode_cmg.codebook import squared_distances
+from unicode_cmg.codebook import nearest_codewords
 from unicode_cmg.encoding.stream import BATCH_CLIPS
 from unicode_cmg.errors import InputError
 
@@ -101,7 +101,7 @@ class Requantized(KeptDims, NewCodes):
         inputs = clips.unquantized[layer]
         book = self.kept(self.codebook)
         found = [
-            squared_distances(self.kept(part.flatten(0, 1)).to(book), book).argmin(-1)
+            nearest_codewords(self.kept(part.flatten(0, 1)).to(book), book)
             for part in torch.split(inputs, BATCH_CLIPS)
         ]
         return torch.cat(found).view(inputs.shape[:2])

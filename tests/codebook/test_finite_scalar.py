@@ -27,7 +27,7 @@ def finite(levels: tuple[int, ...] = (5, 4, 3), dim: int = 6) -> FiniteScalar:
 def test_codes_are_grid_points_seen_through_the_second_projection() -> None:
     quantizer = finite()
     z = torch.randn(4, 5, 6).double()
-    q = quantizer.quantize(z)
+    q = quantizer.quantize(z, distances=True)
     projected = z @ quantizer.fsq.project_in.weight.T + quantizer.fsq.project_in.bias
     for b in range(4):
         for t in range(5):
@@ -49,11 +49,13 @@ def test_codes_are_grid_points_seen_through_the_second_projection() -> None:
 def test_distances_are_to_every_codeword_and_lead_back_to_the_features() -> None:
     quantizer = finite()
     z = torch.randn(2, 3, 6).double().requires_grad_()
-    q = quantizer.quantize(z)
+    q = quantizer.quantize(z, distances=True)
     own = q.lookups[0].squared_distances.gather(-1, q.indices)[..., 0]
     torch.testing.assert_close(own, (z - q.codewords).square().sum(-1))
     assert q.lookups[0].squared_distances.shape == (2, 3, 60)
-    assert torch.autograd.gradcheck(lambda x: quantizer.quantize(x).lookups[0].squared_distances, (z,))
+    assert torch.autograd.gradcheck(
+        lambda x: quantizer.quantize(x, distances=True).lookups[0].squared_distances, (z,)
+    )
 
 
 def test_both_projections_and_the_features_learn_from_the_codes() -> None:

@@ -77,7 +77,7 @@ def test_quantize_and_update_reproduce_the_released_quantizer(
     recorded = Recording(name, f"{call}/", layer)
     codebook = recorded.codebook().train(call != "eval")
     features = recorded.features()
-    quantized = {m: codebook.quantize(z) for m, z in features.items()}
+    quantized = codebook.quantize_each(features, distances=True)
     indices = {m: q.indices[..., 0] for m, q in quantized.items()}
 
     commitments = commitment_loss(

@@ -115,7 +115,8 @@ def test_a_feature_on_its_codeword_has_a_finite_gradient(form: str) -> None:
         "b": torch.randn(2, 2, 4, requires_grad=True),
     }
     cmcm_loss(
-        {m: codebook.quantize(x).lookups[0].squared_distances for m, x in z.items()}, form=form
+        {m: codebook.quantize(x, distances=True).lookups[0].squared_distances for m, x in z.items()},
+        form=form,
     ).backward()
     squared = torch.tensor([[[0.0, 1.0]], [[4.0, 0.0]]], requires_grad=True)
     cmcm_loss({"a": squared, "b": torch.ones(2, 1, 2)}, form=form).backward()

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from unicode_cmg.codebook.config import CodebookConfig, Fidelity, build_quantizer
 from unicode_cmg.codebook.finite_scalar import FiniteScalar
-from unicode_cmg.codebook.quantizer import Lookup, Quantized, Quantizer, squared_distances
+from unicode_cmg.codebook.quantizer import (
+    Lookup,
+    Quantized,
+    Quantizer,
+    nearest_codewords,
+    squared_distances,
+)
 from unicode_cmg.codebook.released_rule import ReleasedSharedCodebook
 from unicode_cmg.codebook.residual import ResidualCodebook
 from unicode_cmg.codebook.shared import SharedCodebook
@@ -31,6 +37,7 @@ __all__ = [
     "build_quantizer",
     "clip_agreement",
     "code_counts",
+    "nearest_codewords",
     "perplexity",
     "perplexity_of_counts",
     "squared_distances",

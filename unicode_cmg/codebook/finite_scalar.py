@@ -59,13 +59,11 @@ class FiniteScalar(Quantizer):
     def extra_repr(self) -> str:
         return f"{self.sizes[0]} codes of width {self.dim}"
 
-    def quantize(self, z: Float[Tensor, "batch time dim"]) -> Quantized:
+    def quantize(self, z: Float[Tensor, "batch time dim"], *, distances: bool = False) -> Quantized:
         """Round every step. The state does not change.
 
-        `codes` carry gradient into both projections and into `z`.
-
-        Raises:
-            InputError: The width of `z` is not `dim`.
+        `codes` carry gradient into both projections and into `z`. Arguments and errors are those of
+        `Quantizer.quantize`.
         """
         self._check_width(z)
         with torch.autocast(z.device.type, enabled=False):
@@ -75,8 +73,9 @@ class FiniteScalar(Quantizer):
             with torch.no_grad():
                 table = self.fsq.project_out(self.fsq.implicit_codebook.to(exact.dtype))
                 codewords = functional.embedding(indices, table)
-            distances = squared_distances(exact.flatten(0, 1), table).view(*indices.shape, -1)
-        return Quantized(codes.to(z.dtype), (Lookup(exact, codewords, indices, distances),))
+            kept = squared_distances(exact.flatten(0, 1), table) if distances else None
+            kept = None if kept is None else kept.view(*indices.shape, -1)
+        return Quantized(codes.to(z.dtype), (Lookup(exact, codewords, indices, kept),))
 
     def update(
         self, features: Features, indices: Indices, masks: Masks = None, *, generator: Generator = None

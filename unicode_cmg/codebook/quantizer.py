@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 
@@ -25,6 +25,10 @@ Masks = Mapping[str, Bool[Tensor, "batch _"]] | None
 
 Generator = torch.Generator | None
 
+_BLOCK = 1 << 20  # distances computed at a time: 4 MB of float32, which stay in the cache
+
+_FAR = 1e4  # added to the squared distance of codewords that are not in use
+
 
 @dataclass(frozen=True)
 class Lookup:
@@ -35,14 +39,34 @@ class Lookup:
             before it left of them.
         codewords: `[B, T, D]` the nearest codewords, without gradient, in the codebook's dtype.
         indices: `[B, T]` which codewords, in `[0, H)`.
-        squared_distances: `[B, T, H]` squared Euclidean distance to every codeword, with gradient into the
-            features.
+        distances: What `squared_distances` returns, where `quantize` was asked for it.
     """
 
     unquantized: Float[Tensor, "batch time dim"]
     codewords: Float[Tensor, "batch time dim"]
     indices: Int64[Tensor, "batch time"]
-    squared_distances: Float[Tensor, "batch time codes"]
+    distances: Float[Tensor, "batch time codes"] | None
+
+    @property
+    def squared_distances(self) -> Float[Tensor, "batch time codes"]:
+        """`[B, T, H]` squared Euclidean distance to every codeword, with gradient into the features.
+
+        Raises:
+            InputError: `quantize` was not asked for them.
+        """
+        if self.distances is None:
+            raise InputError(
+                "the distances to all codewords were not asked for",
+                where="squared_distances",
+                fix="call quantize with distances=True",
+            )
+        return self.distances
+
+    def cut(self, shapes: Sequence[torch.Size]) -> list[Lookup]:
+        """The steps of one long clip as those of several batches `[B, T]`, one after the other."""
+        fields = (self.unquantized, self.codewords, self.indices)
+        distances = [None] * len(shapes) if self.distances is None else _cut(self.distances, shapes)
+        return [Lookup(*part) for part in zip(*(_cut(x, shapes) for x in fields), distances, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -85,12 +109,31 @@ class Quantizer(nn.Module, ABC):
     dim: int
 
     @abstractmethod
-    def quantize(self, z: Float[Tensor, "batch time dim"]) -> Quantized:
+    def quantize(self, z: Float[Tensor, "batch time dim"], *, distances: bool = False) -> Quantized:
         """The codes of every step. The state does not change.
+
+        Args:
+            z: Features.
+            distances: Whether to keep the distances to all codewords, `[B, T, H]` numbers and their
+                gradient. Otherwise they are computed block by block, and memory grows with T alone.
 
         Raises:
             InputError: The width of `z` is not `dim`.
         """
+
+    def quantize_each(self, features: Features, *, distances: bool = False) -> dict[str, Quantized]:
+        """What `quantize` makes of each modality, all of them in one call; arguments and errors are its own.
+
+        Args:
+            features: `[B, T_m, D]` by modality.
+            distances: As for `quantize`.
+        """
+        flat = torch.cat([z.flatten(0, 1) for z in features.values()]).unsqueeze(0)
+        together = self.quantize(flat, distances=distances)
+        shapes = [z.shape[:2] for z in features.values()]
+        lookups = zip(*(lookup.cut(shapes) for lookup in together.lookups), strict=True)
+        codes = _cut(together.codes, shapes)
+        return {m: Quantized(own, made) for m, own, made in zip(features, codes, lookups, strict=True)}
 
     def encode(self, z: Float[Tensor, "batch time dim"]) -> Encoding:
         """The codes of every step, those of the K code layers side by side; errors as for `quantize`."""
@@ -150,12 +193,68 @@ class Quantizer(nn.Module, ABC):
             )
 
 
+def _cut(steps: Tensor, shapes: Sequence[torch.Size]) -> list[Tensor]:
+    """Consecutive steps as batches of these shapes `[B, T]`."""
+    parts = torch.split_with_sizes(steps, [shape.numel() for shape in shapes], 1)
+    return [part.view(*shape, *steps.shape[2:]) for part, shape in zip(parts, shapes, strict=True)]
+
+
 def squared_distances(
     vectors: Float[Tensor, "vectors dim"], codebook: Float[Tensor, "codes dim"]
 ) -> Float[Tensor, "vectors codes"]:
-    """`||z - e||^2` of every vector and codeword, with gradient into the vectors; the least is the code."""
-    norms = codebook.square().sum(-1) + vectors.square().sum(-1, keepdim=True)
-    distances = torch.addmm(norms, vectors, codebook.t(), alpha=-2)
+    """`||z - e||^2` of every vector and codeword, with gradient into the vectors."""
+    return _squared(torch.addmm(codebook.square().sum(-1), vectors, codebook.t(), alpha=-2), vectors)
+
+
+def nearest_codewords(
+    vectors: Float[Tensor, "vectors dim"],
+    codebook: Float[Tensor, "codes dim"],
+    *,
+    in_use: Bool[Tensor, " codes"] | None = None,
+) -> Int64[Tensor, " vectors"]:
+    """The nearest codeword of every vector, in blocks: `argmin_h ||e_h||^2 - 2 z.e_h`.
+
+    Args:
+        vectors: z.
+        codebook: e.
+        in_use: Codewords that can be found; all if left out.
+    """
+    norms = penalized_norms(codebook, in_use)
+    rows = max(1, _BLOCK // len(codebook))
+    with torch.no_grad():
+        blocks = [
+            torch.addmm(norms, vectors[first : first + rows], codebook.t(), alpha=-2).argmin(-1)
+            for first in range(0, max(1, len(vectors)), rows)
+        ]
+    return torch.cat(blocks)
+
+
+def nearest_and_distances(
+    vectors: Float[Tensor, "vectors dim"],
+    codebook: Float[Tensor, "codes dim"],
+    *,
+    in_use: Bool[Tensor, " codes"] | None = None,
+) -> tuple[Int64[Tensor, " vectors"], Float[Tensor, "vectors codes"]]:
+    """What `nearest_codewords` and `squared_distances` return, from one product; no codeword out of use is
+    near.
+    """
+    scores = torch.addmm(penalized_norms(codebook, in_use), vectors, codebook.t(), alpha=-2)
+    return scores.detach().argmin(-1), _squared(scores, vectors)
+
+
+def penalized_norms(
+    codebook: Float[Tensor, "codes dim"], in_use: Bool[Tensor, " codes"] | None
+) -> Float[Tensor, " codes"]:
+    """`||e||^2`, so much larger where a codeword is not in use that it is nowhere the nearest."""
+    norms = codebook.square().sum(-1)
+    return norms if in_use is None else norms + _FAR * ~in_use
+
+
+def _squared(
+    scores: Float[Tensor, "vectors codes"], vectors: Float[Tensor, "vectors dim"]
+) -> Float[Tensor, "vectors codes"]:
+    """`||z||^2` added to `||e||^2 - 2 z.e`, in place."""
+    distances = scores.add_(vectors.square().sum(-1, keepdim=True))
     with torch.no_grad():
         distances.relu_()  # rounding can fall below zero; the gradient there is right as it is
     return distances

@@ -38,16 +38,15 @@ class ResidualCodebook(Quantizer):
         self.dim = widths[0]
         self._placed = False
 
-    def quantize(self, z: Float[Tensor, "batch time dim"]) -> Quantized:
+    def quantize(self, z: Float[Tensor, "batch time dim"], *, distances: bool = False) -> Quantized:
         """The nearest codeword of every step, then of its residual, and so on. The state does not change.
 
-        Raises:
-            InputError: The width of `z` is not that of the codewords.
+        Arguments and errors are those of `Quantizer.quantize`.
         """
         with torch.autocast(z.device.type, enabled=False):
             left, lookups = z, []
             for stage in self._stages():
-                (lookup,) = stage.quantize(left).lookups
+                (lookup,) = stage.quantize(left, distances=distances).lookups
                 left = left.to(lookup.codewords.dtype) - lookup.codewords
                 lookups.append(lookup)
             # z - left is the sum of the codewords up to rounding; heads look up the sum itself

@@ -20,13 +20,13 @@ from unicode_cmg.codebook.quantizer import (
     Masks,
     Quantized,
     Quantizer,
+    nearest_and_distances,
+    nearest_codewords,
     squared_distances,
 )
 from unicode_cmg.codebook.revival import Places, draws_of_rank_0
 from unicode_cmg.errors import InputError, at_least, one_of, positive, unknown
 from unicode_cmg.ranks import sum_over_ranks
-
-_FAR = 1e4  # added to the squared distance of codewords that are not in use
 
 
 class SharedCodebook(Quantizer):
@@ -143,29 +143,24 @@ class SharedCodebook(Quantizer):
             f"own_weight={self.own_weight}, revive_after={self.revive_after}"
         )
 
-    def quantize(self, z: Float[Tensor, "batch time dim"]) -> Quantized:
+    def quantize(self, z: Float[Tensor, "batch time dim"], *, distances: bool = False) -> Quantized:
         """The nearest codeword of every step. The state does not change.
 
         Backpropagate through `squared_distances` before calling `update`, which writes the codewords in
-        place.
-
-        Raises:
-            InputError: The width of `z` is not that of the codewords.
+        place. Arguments and errors are those of `Quantizer.quantize`.
         """
         self._check_width(z)
         with torch.autocast(z.device.type, enabled=False):
-            flat = z.to(self.embedding.dtype).flatten(0, 1)
-            distances = squared_distances(flat, self.embedding)
-            if self.in_use is not None:  # copies of codewords in use lose against these
-                distances = distances + _FAR * ~self.in_use
-            indices = distances.detach().argmin(-1)
-            codewords = functional.embedding(indices, self.embedding)
-            codes = (flat + (codewords - flat).detach()).to(z.dtype)
-        shape = z.shape[:2]
-        lookup = Lookup(
-            flat.view(z.shape), codewords.view(z.shape), indices.view(shape), distances.view(*shape, -1)
-        )
-        return Quantized(codes.view(z.shape), (lookup,))
+            exact = z.to(self.embedding.dtype)
+            flat, kept = exact.flatten(0, 1), None
+            if distances:
+                indices, kept = nearest_and_distances(flat, self.embedding, in_use=self.in_use)
+                kept = kept.view(*z.shape[:2], -1)
+            else:
+                indices = nearest_codewords(flat.detach(), self.embedding, in_use=self.in_use)
+            codewords = functional.embedding(indices, self.embedding).view(z.shape)
+            codes = (exact + (codewords - exact).detach()).to(z.dtype)
+        return Quantized(codes, (Lookup(exact, codewords, indices.view(z.shape[:2]), kept),))
 
     def targets(
         self, features: Features, quantized: Mapping[str, Quantized], masks: Masks = None
@@ -261,7 +256,7 @@ class SharedCodebook(Quantizer):
         in_use &= root == torch.arange(self.num_codes, device=root.device)
         centers = self.ema_weight / self.ema_count.clamp(min=1e-12).unsqueeze(-1)
         self.embedding.copy_(torch.where(in_use.unsqueeze(-1), centers, self.embedding))
-        nearest = (squared_distances(self.embedding, self.embedding) + _FAR * ~in_use).argmin(1)
+        nearest = nearest_codewords(self.embedding, self.embedding, in_use=in_use)
         self.embedding.copy_(torch.where(in_use.unsqueeze(-1), self.embedding, self.embedding[nearest]))
 
     def _dead(self) -> Bool[Tensor, " codes"]:

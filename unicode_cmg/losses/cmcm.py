@@ -34,6 +34,10 @@ def cmcm_loss(
     P_a[j]`, whose second term compares other clips than the first; `exp(S - min S)`, which overflows float32
     once similarities spread by more than 88; 1e-5 added to the row sum; rows only.
 
+    It needs the distances of all steps to all codewords and their gradient, `M B T H` numbers and some copies
+    of them, and compares all pairs of clips in `M^2 B^2 H` operations. Quantization without CMCM keeps
+    nothing but codes and indices, so its memory does not grow with H.
+
     Args:
         squared_distances: `[B, T, H]` squared distances to the codewords by modality, as `quantize` returns
             them.
@@ -110,7 +114,7 @@ class _LogPosterior(torch.autograd.Function):
         distance, share, total, peak = ctx.saved_tensors
         # Through the log of the mean, then the log-softmax, then d distance / d squared = 1 / (2 distance).
         pull = (-0.5 * gradient / total).unsqueeze(1)
-        balance = (share * pull).sum(-1, keepdim=True)
+        balance = share @ pull.mT
         result = torch.addcmul(pull, balance, peak.exp().unsqueeze(1), value=-1)
         return result.mul_(share).div_(distance), None
 

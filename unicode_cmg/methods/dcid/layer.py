@@ -68,7 +68,7 @@ class DisentanglingLayer(Disentangler):
     ) -> LayerRepresentation:
         """One pass of all encoders and the quantizer (TOC paper, appendix A, eqs 1 and 3)."""
         parted = self.part(inputs, encoded(self.general, inputs, masks, draws), masks)
-        quantized = {m: self.codebook.quantize(z) for m, z in parted.general.items()}
+        quantized = self.codebook.quantize_each(parted.general, distances=self.config.cmcm_form != "none")
         return LayerRepresentation(**vars(parted), quantized=quantized)
 
     def draw(self, r: LayerRepresentation, generator: torch.Generator) -> Draws:

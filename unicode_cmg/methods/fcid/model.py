@@ -110,7 +110,7 @@ class FCID(Method[FCIDRepresentation]):
         steps = encoded(self.general, inputs, masks, batch.draws)
         halves = self.fine.part(inputs, steps, masks), self.coarse.part(steps, masks)
         coded = halves[1] if self.config.coarse else halves[0]
-        quantized = {m: self.codebook.quantize(z) for m, z in coded.general.items()}
+        quantized = self.codebook.quantize_each(coded.general, distances=self.config.cmcm_form != "none")
         return FCIDRepresentation(steps, *halves, quantized)
 
     def critic_losses(self, representation: FCIDRepresentation) -> dict[str, Float[Tensor, ""]]:
