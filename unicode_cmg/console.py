@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import typer
 
-from unicode_cmg.errors import InputError, printable
+from unicode_cmg.errors import InputError, RankLost, printable
 from unicode_cmg.files import DISK_ERRORS
 
 
@@ -44,19 +44,34 @@ def run(app: typer.Typer, name: str, arguments: list[str]) -> int:
     except typer.Exit as left:
         return left.exit_code
     except KeyboardInterrupt as stopped:
-        say(str(stopped) or "interrupted")
+        if _is_heard():
+            _complain(str(stopped) or "interrupted")
         return 128 + getattr(stopped, "signal", signal.SIGINT)
     except BrokenPipeError:
         # what is still buffered must not fail once more when Python flushes it at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
+    except RankLost as lost:
+        if _is_heard():
+            _complain(f"error: {lost}")
+        return 1
     except Exception as error:
-        message = _message_for_user(error, name)
-        if message is None:
+        message, heard = _message_for_user(error, name), _is_heard()
+        if message is None and heard:
             raise
-        say(message)
-        return 2
+        if message is not None and heard:
+            _complain(message)
+        return 1 if message is None else 2
     return 0
+
+
+def _is_heard() -> bool:
+    """Whether this process says what went wrong: of the ranks of a job, the first that wants to."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        return True
+    from unicode_cmg.ranks import first_to_tell
+
+    return first_to_tell()
 
 
 def main(app: typer.Typer, name: str) -> None:
@@ -68,7 +83,13 @@ def main(app: typer.Typer, name: str) -> None:
 
 
 def say(line: str) -> None:
-    """Print a line of progress on stderr."""
+    """Print a line of progress on stderr; of several ranks the first."""
+    if os.environ.get("RANK", "0") == "0":
+        _complain(line)
+
+
+def _complain(line: str) -> None:
+    """Print a line on stderr, on whichever rank."""
     print(printable(line), file=sys.stderr, flush=True)
 
 
@@ -78,7 +99,9 @@ def show(text: str) -> None:
 
 
 def finish(result: Mapping[str, Any], text: str, as_json: bool) -> None:
-    """Print the result of a command on stdout, as JSON or as text for people."""
+    """Print the result of a command on stdout, as JSON or as text for people; of several ranks the first."""
+    if os.environ.get("RANK", "0") != "0":
+        return
     show(json.dumps(result, indent=2, ensure_ascii=False, allow_nan=False) if as_json else text)
 
 

@@ -31,6 +31,10 @@ def _shortened(text: str) -> str:
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST // 2]} ... {text[-_LONGEST // 3 :]}"
 
 
+class RankLost(RuntimeError):
+    """Another process of a job that trains on several has ended, so that this one cannot go on."""
+
+
 class InputError(Exception):
     """Something the user gave is wrong; the command line prints the message and exits with code 2.
 

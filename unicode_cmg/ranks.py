@@ -9,14 +9,16 @@ rank does with their result; `mean_of_batch` is for what every rank puts to the 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import torch
 import torch.distributed as dist
-from jaxtyping import Float, Shaped
+from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
 
@@ -25,6 +27,27 @@ def rank_and_world() -> tuple[int, int]:
     if dist.is_available() and dist.is_initialized():
         return dist.get_rank(), dist.get_world_size()
     return 0, 1
+
+
+def first_to_tell() -> bool:
+    """Whether no other rank of the job has asked this before: of what all have to say, one should be heard.
+
+    Ranks ask each other where torchrun or torch.distributed keeps what they share, also after some of them
+    have ended. Where that is out of reach, the first rank is the one.
+    """
+    key, store = "unicode_cmg/told", None
+    try:
+        if dist.is_available() and dist.is_initialized():
+            store = dist.distributed_c10d._get_default_store()
+        elif os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True":
+            address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+            wait = timedelta(seconds=10)
+            store = dist.TCPStore(address, port, is_master=False, timeout=wait)  # type: ignore[attr-defined]
+        if store is not None:
+            return int(store.add(key, 1)) == 1
+    except (RuntimeError, LookupError, ValueError):
+        pass
+    return os.environ.get("RANK", "0") == "0"
 
 
 @dataclass(frozen=True)
@@ -91,6 +114,25 @@ def clips_of_batch(rows: int) -> int:
     return rows if _shared is None else rows // _shared.rows * _shared.clips
 
 
+def real(
+    mask: Bool[Tensor, rows * steps] | None, like: Shaped[Tensor, rows * steps]
+) -> Bool[Tensor, rows * steps] | None:
+    """The mask of a share's values; without one, True in the rows that are clips.
+
+    Args:
+        mask: True where a value counts; it is False already in a row without a clip. None: everywhere.
+        like: What has the shape of the mask.
+
+    Returns:
+        None where there was no mask and the batch is not shared.
+    """
+    if mask is not None or _shared is None:
+        return mask
+    row = torch.arange(_shared.rows, device=like.device) < _shared.count
+    row = row.repeat(len(like) // _shared.rows)
+    return row.view(-1, *[1] * (like.ndim - 1)).expand_as(like)
+
+
 def own_rows(whole: Shaped[Tensor, clips * shape]) -> Shaped[Tensor, rows * shape]:
     """This rank's rows of a tensor of the whole batch; a row without a clip holds those of another."""
     if _shared is None:
@@ -115,7 +157,7 @@ def gather(x: Shaped[Tensor, rows * shape]) -> Shaped[Tensor, clips * shape]:
     return whole.transpose(0, 1).flatten(0, 1)
 
 
-def total(*tensors: Float[Tensor, "*_"]) -> tuple[Float[Tensor, "*_"], ...]:
+def total(*tensors: Shaped[Tensor, ...]) -> tuple[Shaped[Tensor, ...], ...]:
     """Each tensor summed over the ranks that share the batch, in one collective, with gradient."""
     if _shared is None:
         return tensors
@@ -123,24 +165,22 @@ def total(*tensors: Float[Tensor, "*_"]) -> tuple[Float[Tensor, "*_"], ...]:
     return _parted(summed, tensors)
 
 
-def mean_of_batch(
-    sums: Float[Tensor, "*shape"], counts: Shaped[Tensor, "*shape"] | Shaped[Tensor, ""] | float
-) -> Float[Tensor, "*shape"]:
+def mean_of_batch(sums: Float[Tensor, "*shape"], counts: Shaped[Tensor, ...]) -> Float[Tensor, "*shape"]:
     """`sums / counts`, both taken over the whole batch; 0 where nothing is counted.
 
     Its gradient on a rank is that in the rank's own sums, times the number of ranks.
 
     Args:
         sums: Of this rank's clips.
-        counts: How much was summed, likewise.
+        counts: How much was summed, likewise; its axes are the last ones of `sums`.
     """
-    counts = torch.as_tensor(counts, device=sums.device).to(sums.dtype).expand_as(sums)
     if _shared is None:
         return sums / counts.clamp(min=1)
+    counts = counts.to(sums.dtype).expand_as(sums)
     whole, of_all = sum_over_ranks(sums.detach(), counts)
     of_all = of_all.clamp(min=1)
     own = sums * (_shared.ranks / of_all)
-    return own + (whole / of_all - own).detach()
+    return own - own.detach() + whole / of_all  # to the bit the same value on every rank
 
 
 def sum_over_ranks(*tensors: Tensor) -> tuple[Tensor, ...]:

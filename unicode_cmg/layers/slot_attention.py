@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from unicode_cmg.draws import ClipDraws
 from unicode_cmg.errors import at_least, one_of, positive
 
 
@@ -108,7 +109,8 @@ class SlotAttention(nn.Module):
             batch: Samples B.
             generator: CPU generator of the draw, the same numbers on every device.
         """
-        noise = torch.randn(batch, self.slots, self.mean.shape[1], generator=generator)
+        draws = ClipDraws.of(batch, generator, device=self.mean.device)
+        noise = draws.normal(self.slots, self.mean.shape[1])
         return self.mean + self.log_deviation.exp() * noise.to(self.mean)
 
     def forward(

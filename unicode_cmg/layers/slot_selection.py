@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from unicode_cmg.draws import ClipDraws
 from unicode_cmg.errors import at_least, positive
 
 
@@ -84,8 +85,9 @@ class SlotSelection(nn.Module):
             probability = logit.sigmoid()
             if not self.training:
                 return SlotDecision(self._enough(probability > 0.5, probability).to(logit), probability)
-            drop, keep = -torch.empty(2, *logit.shape).exponential_(generator=generator).log().to(logit)
-            relaxed = ((logit + keep - drop) / self.temperature).sigmoid()
+            # the difference of two Gumbel numbers is a logistic one
+            noise = ClipDraws.of(len(slots), generator, device=slots.device).uniform(slots.shape[1])
+            relaxed = ((logit + noise.logit().to(logit)) / self.temperature).sigmoid()
             chosen = relaxed > 0.5
             kept = self._enough(chosen, probability)
             # A zero with a gradient: the decision stays exactly 0 or 1.

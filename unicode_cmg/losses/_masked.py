@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 from torch.nn import functional
 
+from unicode_cmg import ranks
 from unicode_cmg.batch import cleared as cleared
 
 
@@ -31,48 +32,47 @@ def masked_mean(values: Float[Tensor, "*shape"], mask: Bool[Tensor, "*shape"] | 
     return torch.where(mask, values, 0).sum() / mask.sum().clamp(min=1)
 
 
+def mean_of_clips(
+    values: Float[Tensor, rows * shape], mask: Bool[Tensor, rows * shape] | None
+) -> Float[Tensor, ""]:
+    """`masked_mean` over the whole batch of which this rank has some rows."""
+    mask = ranks.real(mask, values)
+    if mask is None:
+        return values.mean()
+    return ranks.mean_of_batch(torch.where(mask, values, 0).sum(), mask.sum())
+
+
 def contrast(
-    scores: Float[Tensor, "*pairs batch batch"], valid: Bool[Tensor, "*pairs batch"] | None, dim: int
-) -> tuple[Float[Tensor, "*pairs"], Float[Tensor, "*pairs"]]:
-    """Loss `-mean_i log softmax(scores)[i, i]` and how often the diagonal is the best of its line.
+    scores: Float[Tensor, "batch batch"], valid: Bool[Tensor, " batch"] | None, dim: int
+) -> Float[Tensor, ""]:
+    """Loss `-mean_i log softmax(scores)[i, i]`; 0 where no clip takes part.
 
     Args:
-        scores: `[..., N, N]`, in float32 or better; clip i matches clip i.
-        valid: `[..., N]`, which clips take part, both as positives and as negatives; all of them if None.
+        scores: `[N, N]` of a whole batch, in float32 or better; clip i matches clip i.
+        valid: `[N]`, which clips take part, both as positives and as negatives; all of them if None.
         dim: -1 to compare the entries of a row, -2 those of a column.
-
-    Returns:
-        Loss and accuracy, each `[...]`; both 0 where no clip takes part. The accuracy has no gradient.
     """
-    losses, hits = contrast_by_clip(scores, valid, dim)
-    if valid is None:
-        return losses.mean(-1), hits.to(losses.dtype).mean(-1)
-    clips = valid.sum(-1).clamp(min=1)
-    return torch.where(valid, losses, 0).sum(-1) / clips, (hits & valid).sum(-1).to(losses.dtype) / clips
+    lines, right = scores if dim == -1 else scores.mT, torch.arange(len(scores), device=scores.device)
+    return masked_mean(contrast_by_line(lines, right, valid)[0], valid)
 
 
-def contrast_by_clip(
-    scores: Float[Tensor, "*pairs batch batch"],
-    valid: Bool[Tensor, "*pairs batch"] | None,
-    dim: int,
-    others: Float[Tensor, "*pairs batch others"] | None = None,
-) -> tuple[Float[Tensor, "*pairs batch"], Bool[Tensor, "*pairs batch"]]:
-    """What `contrast` averages: loss of each clip, meaningless where it is not valid, and whether it hit.
+def contrast_by_line(
+    scores: Float[Tensor, "*pairs lines entries"],
+    right: Int64[Tensor, " lines"],
+    valid: Bool[Tensor, "*pairs entries"] | None,
+    others: Float[Tensor, "*pairs lines others"] | None = None,
+) -> tuple[Float[Tensor, "*pairs lines"], Bool[Tensor, "*pairs lines"]]:
+    """`-log softmax` of the right entry of each line, and whether that entry is the best of the line.
 
     Args:
-        scores: As for `contrast`.
-        valid: As for `contrast`.
-        dim: As for `contrast`.
-        others: `[..., N, S]` scores of further negatives of each clip, -inf where there is none.
+        scores: `[..., L, N]`, in float32 or better.
+        right: `[L]`, the right entry of each line; where that takes no part, the line means nothing.
+        valid: `[..., N]`, which entries take part; all of them if None.
+        others: `[..., L, S]` scores of further entries of each line, -inf where there is none.
     """
     if valid is not None:
-        pairs = valid.unsqueeze(-1) & valid.unsqueeze(-2)
-        scores = scores.masked_fill(~pairs, -torch.finfo(scores.dtype).max)
-    right = torch.arange(scores.shape[-1], device=scores.device)
-    if others is None:
-        losses = -functional.log_softmax(scores, dim).diagonal(dim1=-2, dim2=-1)
-        return losses, scores.detach().argmax(dim) == right
-    lines = scores if dim == -1 else scores.mT
-    lines = torch.cat([lines, others], -1)
-    losses = lines.logsumexp(-1) - scores.diagonal(dim1=-2, dim2=-1)
+        scores = scores.masked_fill(~valid.unsqueeze(-2), -torch.finfo(scores.dtype).max)
+    lines = scores if others is None else torch.cat([scores, others], -1)
+    at = right.expand(scores.shape[:-1]).unsqueeze(-1)
+    losses = -functional.log_softmax(lines, -1).gather(-1, at).squeeze(-1)
     return losses, lines.detach().argmax(-1) == right

@@ -9,8 +9,9 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
+from unicode_cmg import ranks
 from unicode_cmg.errors import at_least, one_of
-from unicode_cmg.losses._masked import at_least_float32, cleared, masked_mean
+from unicode_cmg.losses._masked import at_least_float32, cleared, mean_of_clips
 
 
 def club_bound(
@@ -34,7 +35,7 @@ def club_bound(
         mask: True where a step is real. A negative counts where both clips are real.
     """
     gap, valid = _error_gap(mu, y, permutation, mask)
-    return masked_mean(0.5 * (gap * (-logvar).exp()).sum(-1), valid)
+    return mean_of_clips(0.5 * (gap * (-logvar).exp()).sum(-1), valid)
 
 
 def _error_gap(
@@ -48,14 +49,16 @@ def _error_gap(
     Over all clips `mean_j (mu_i - y_j)^2 = (mu_i - mean_j y_j)^2 + var_j y_j`, at each step over those real
     there.
     """
-    positive = (mu - y).square()
+    positive, mask = (mu - y).square(), ranks.real(mask, y[..., 0])
     if permutation is not None:
-        both = None if mask is None else mask & mask[permutation]
-        return (mu - y[permutation]).square() - positive, both
-    real = torch.ones_like(y[..., :1]) if mask is None else mask.unsqueeze(-1).to(y.dtype)
-    weight = real / real.sum(0).clamp(min=1)
-    center = (weight * y).sum(0)
-    return (mu - center).square() + (weight * (y - center).square()).sum(0) - positive, mask
+        chosen = ranks.own_rows(permutation)
+        both = None if mask is None else mask & ranks.gather(mask)[chosen]
+        return (mu - ranks.gather(y)[chosen]).square() - positive, both
+    weight = torch.ones_like(y[..., :1]) if mask is None else mask.unsqueeze(-1).to(y.dtype)
+    count, center = ranks.total(weight.sum(0), (weight * y).sum(0))
+    center = center / count.clamp(min=1)
+    (spread,) = ranks.total((weight * (y - center).square()).sum(0))
+    return (mu - center).square() + spread / count.clamp(min=1) - positive, mask
 
 
 class CLUB(nn.Module):
@@ -115,7 +118,7 @@ class CLUB(nn.Module):
         x, y = self._inputs(x, y, mask)
         mu, logvar = self._gaussian(x)
         per_step = -0.5 * ((mu - at_least_float32(y)).square() * (-logvar).exp() + logvar).sum(-1)
-        return masked_mean(per_step, mask)
+        return mean_of_clips(per_step, mask)
 
     def mutual_information(
         self,
@@ -134,7 +137,8 @@ class CLUB(nn.Module):
             x: What is given.
             y: What is predicted.
             permutation: `[B]`, clip i's negative is clip `permutation[i]`; drawn if left out. With a mask,
-                the order that it gives to the clips with a real step; see `among_present`.
+                the order that it gives to the clips with a real step; see `among_present`. Of a batch that
+                ranks share, the permutation of the whole batch.
             mask: True where a step is real. A negative counts where both clips are real.
             form: `paper` is `club_bound`, `released` is `released_club_bound`.
             negatives: `permutation` takes one negative a clip, which may be the clip itself, as released;
@@ -150,9 +154,10 @@ class CLUB(nn.Module):
             permutation = None
         elif permutation is None:
             source = x.device if generator is None else generator.device
-            permutation = torch.randperm(len(x), generator=generator, device=source).to(x.device)
+            clips = ranks.clips_of_batch(len(x))
+            permutation = torch.randperm(clips, generator=generator, device=source).to(x.device)
         if permutation is not None and mask is not None:
-            permutation = among_present(permutation, mask)
+            permutation = among_present(permutation, ranks.gather(mask))
         x, y = self._inputs(x, y, mask)
         bound = club_bound if form == "paper" else released_club_bound
         mu, logvar = self._gaussian(x)
@@ -167,7 +172,7 @@ class CLUB(nn.Module):
     ) -> tuple[Float[Tensor, "*steps x_dim"], Float[Tensor, "*steps y_dim"]]:
         """What the critic sees of both, with zeros where a step is not real."""
         x, y = cleared(x, mask), cleared(y, mask)
-        return (_standardized(x, mask), _standardized(y, mask)) if self.scale_free else (x, y)
+        return _standardized(x, y, mask) if self.scale_free else (x, y)
 
     def _gaussian(self, x: Float[Tensor, "*steps x_dim"]) -> tuple[Tensor, Tensor]:
         """Mean and log-variance of `q(y | x)`."""
@@ -176,21 +181,27 @@ class CLUB(nn.Module):
 
 
 def _standardized(
-    x: Float[Tensor, "*steps dim"], mask: Bool[Tensor, "*steps"] | None
-) -> Float[Tensor, "*steps dim"]:
-    """Each channel at mean 0 and deviation 1 over the real steps; a channel that is constant is 0.
+    x: Float[Tensor, "*steps x_dim"], y: Float[Tensor, "*steps y_dim"], mask: Bool[Tensor, "*steps"] | None
+) -> tuple[Float[Tensor, "*steps x_dim"], Float[Tensor, "*steps y_dim"]]:
+    """Each channel of both at mean 0 and deviation 1 over the real steps; one that is constant is 0.
 
     Gradients flow through mean and deviation too, so that no gradient changes the scale of a channel.
     """
-    x = at_least_float32(x)
-    flat = x.flatten(0, -2)
-    real = torch.ones_like(flat[:, :1]) if mask is None else mask.flatten().unsqueeze(-1).to(flat.dtype)
-    count = real.sum().clamp(min=1)
-    mean = (real * flat).sum(0) / count
-    centered = real * (flat - mean)
-    variance = centered.square().sum(0) / count
-    least = 1e-12 * mean.detach().square() + 1e-20  # a deviation below this is rounding
-    return (centered * (variance + least).rsqrt()).view_as(x)
+    both = [at_least_float32(x), at_least_float32(y)]
+    mask = ranks.real(mask, both[0][..., 0])
+    flat = [z.flatten(0, -2) for z in both]
+    weight = (
+        torch.ones_like(flat[0][:, :1]) if mask is None else mask.flatten().unsqueeze(-1).to(flat[0].dtype)
+    )
+    count, *sums = ranks.total(weight.sum(), *((weight * z).sum(0) for z in flat))
+    means = [each / count.clamp(min=1) for each in sums]
+    centered = [weight * (z - mean) for z, mean in zip(flat, means, strict=True)]
+    squares = ranks.total(*(z.square().sum(0) for z in centered))
+    found = []
+    for z, mean, square, shape in zip(centered, means, squares, both, strict=True):
+        least = 1e-12 * mean.detach().square() + 1e-20  # a deviation below this is rounding
+        found.append((z * (square / count.clamp(min=1) + least).rsqrt()).view_as(shape))
+    return found[0], found[1]
 
 
 def among_present(
@@ -236,8 +247,8 @@ def released_club_bound(
     gap, valid = _error_gap(mu, y, permutation, mask)
     if gap.ndim == 2:
         ratio = gap.mean(1) / logvar.mean(1).exp()
-        return 0.5 * (ratio if valid is None else ratio * valid).sum()
-    real = torch.ones_like(gap[..., :1]) if valid is None else valid.unsqueeze(-1).to(gap.dtype)
-    weight = real / real.sum(1, keepdim=True).clamp(min=1)
+        return 0.5 * ranks.total((ratio if valid is None else ratio * valid).sum())[0]
+    weight = torch.ones_like(gap[..., :1]) if valid is None else valid.unsqueeze(-1).to(gap.dtype)
+    weight = weight / weight.sum(1, keepdim=True).clamp(min=1)
     ratio = (weight * gap).sum(1) / (weight * logvar).sum(1).exp()
-    return 0.5 * masked_mean(ratio.sum(-1), None if valid is None else valid.any(1))
+    return 0.5 * mean_of_clips(ratio.sum(-1), None if valid is None else valid.any(1))

@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from unicode_cmg.errors import at_least, one_of
 from unicode_cmg.losses._masked import at_least_float32, cleared, contrast, in_both, masked_mean
+from unicode_cmg.ranks import gather, real
 
 
 def cmcm_loss(
@@ -59,12 +60,14 @@ def cmcm_loss(
     with torch.autocast(device, enabled=False):
         for m, squared in squared_distances.items():
             mask = None if masks is None else masks.get(m)
-            valid[m] = None if mask is None else mask.any(-1)
+            valid[m] = real(None if mask is None else mask.any(-1), squared[:, 0, 0])
             known = at_least_float32(cleared(squared, mask))
             posterior = _LogPosterior.apply(known, mask)  # type: ignore[no-untyped-call]
             posteriors[m] = (
                 posterior if mask is None else torch.where(mask.any(-1, keepdim=True), posterior, 0)
             )
+        posteriors = {m: gather(x) for m, x in posteriors.items()}
+        valid = {m: None if there is None else gather(there) for m, there in valid.items()}
         pair = _corrected_pair if form == "corrected" else _released_pair
         losses = [
             pair(posteriors[a], posteriors[b], in_both(valid[a], valid[b]))
@@ -79,7 +82,7 @@ def _corrected_pair(
     valid: Bool[Tensor, " batch"] | None,
 ) -> Float[Tensor, ""]:
     similarity = log_a.exp() @ log_b.t() + log_a @ log_b.exp().t()
-    rows, columns = (contrast(similarity, valid, dim)[0] for dim in (-1, -2))
+    rows, columns = (contrast(similarity, valid, dim) for dim in (-1, -2))
     return (rows + columns) / 2
 
 

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Shaped
 from torch import Tensor, nn
 from torch.nn import functional
 
+from unicode_cmg import ranks
 from unicode_cmg.batch import can_name_module
 from unicode_cmg.errors import InputError, at_least, one_of, unknown
-from unicode_cmg.losses._masked import at_least_float32, cleared, contrast_by_clip
+from unicode_cmg.losses._masked import at_least_float32, cleared, contrast_by_line
 
 _SINGLE_STEP_TEMPERATURE = 0.1  # as in `info_nce`
 
@@ -29,7 +30,8 @@ def cpc_losses(
     """Loss and accuracy of predicting each target modality n from each source modality m.
 
     `L[n, m] = -mean_(t, r, i) log(exp(z^n_i . p^m_i) / sum_j exp(z^n_j . p^m_i))` with `z^n = z^n_{t+r}` and
-    `p^m = W_r^m c_t^m` (DCID paper eq. 6, TOC paper eqs. 2 and 13); j runs over the clips of the batch.
+    `p^m = W_r^m c_t^m` (DCID paper eq. 6, TOC paper eqs. 2 and 13); j runs over the clips of the batch, those
+    of all ranks where they share it.
 
     Args:
         targets: `[P, M, B, D]` what comes, by modality, in each of P rounds: pairs of a step t and a distance
@@ -40,16 +42,31 @@ def cpc_losses(
             the predictions of other clips for one target, as in the released code.
         others: `[P, M, M, B, S]` scores of further negatives of each prediction, -inf where there is none.
     """
-    (rounds, number, batch), dim = targets.shape[:3], -2 if normalize == "target" else -1
+    rounds, number, batch = targets.shape[:3]
+    real = ranks.real(None, targets[0, 0, :, 0])
+    if valid is None and real is not None:
+        valid = real.expand(rounds, number, number, batch)
     with torch.autocast(targets.device.type, enabled=False):
-        rows, columns = (at_least_float32(x).flatten(1, 2) for x in (targets, predictions))
-        scores = (rows @ columns.mT).view(rounds, number, batch, number, batch).transpose(2, 3)
-        per_clip, hits = contrast_by_clip(scores, valid, dim, others)
+        lines, entries = (at_least_float32(x) for x in (targets, predictions))
+        if normalize == "target":
+            lines, entries = entries, lines
+        # lines are clips of this rank, entries those of all ranks
+        entries = _gathered(entries, 2)
+        scores = (lines.flatten(1, 2) @ entries.flatten(1, 2).mT).view(rounds, number, batch, number, -1)
+        scores = scores.permute(0, 3, 1, 2, 4) if normalize == "target" else scores.transpose(2, 3)
+        right = ranks.own_rows(torch.arange(scores.shape[-1], device=scores.device))
+        taking_part = None if valid is None else _gathered(valid, 3)
+        per_clip, hits = contrast_by_line(scores, right, taking_part, others)
     if valid is None:
         return per_clip.mean((0, -1)), hits.to(per_clip.dtype).mean((0, -1))
-    clips = valid.sum((0, -1)).clamp(min=1)
-    losses = torch.where(valid, per_clip, 0).sum((0, -1)) / clips
-    return losses, (hits & valid).sum((0, -1)).to(losses.dtype) / clips
+    sums = torch.stack([torch.where(valid, per_clip, 0), (hits & valid).to(per_clip.dtype)]).sum((1, -1))
+    losses, accuracies = ranks.mean_of_batch(sums, valid.sum((0, -1)))
+    return losses, accuracies
+
+
+def _gathered(x: Shaped[Tensor, ...], dim: int) -> Shaped[Tensor, ...]:
+    """`ranks.gather` along another axis."""
+    return ranks.gather(x.movedim(dim, 0)).movedim(0, dim)
 
 
 @dataclass(frozen=True)

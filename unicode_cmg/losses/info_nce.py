@@ -9,6 +9,7 @@ from torch.nn import functional
 
 from unicode_cmg.errors import positive
 from unicode_cmg.losses._masked import at_least_float32, cleared, contrast
+from unicode_cmg.ranks import gather, real
 
 
 def info_nce(
@@ -40,6 +41,9 @@ def info_nce(
     positive("info_nce", temperature=temperature)
     with torch.autocast(query.device.type, enabled=False):
         query, key = (functional.normalize(at_least_float32(cleared(x, mask)), dim=-1) for x in (query, key))
+        mask = real(mask, query[:, 0])
+        query, key = gather(query), gather(key)
+        mask = None if mask is None else gather(mask)
         logits = query @ key.t() / temperature
-        loss, _ = contrast(logits, mask, dim=-1)
-        return (loss + contrast(logits, mask, dim=-2)[0]) / 2 if symmetric else loss
+        loss = contrast(logits, mask, dim=-1)
+        return (loss + contrast(logits, mask, dim=-2)) / 2 if symmetric else loss

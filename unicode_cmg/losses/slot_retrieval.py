@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from itertools import combinations
 from typing import Literal
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 from torch.nn import functional
 
 from unicode_cmg.errors import InputError, at_least, one_of, positive
-from unicode_cmg.losses._masked import at_least_float32, masked_mean
+from unicode_cmg.losses._masked import at_least_float32, mean_of_clips
 from unicode_cmg.losses.transport import (
     entropic_distances,
     exact_distances,
     random_directions,
     sliced_distances,
 )
+from unicode_cmg.ranks import gather, own_rows, real, share
 
 
 def slot_retrieval_loss(
@@ -79,40 +79,57 @@ def slot_retrieval_loss(
         measure = partial(entropic_distances, entropy=entropy)
 
     with torch.autocast(next(iter(tokens.values())).device.type, enabled=False):
-        masks = {
-            m: masks[m] if masks and m in masks else torch.ones_like(x[..., 0], dtype=torch.bool)
-            for m, x in tokens.items()
-        }
+        masks = {m: masks[m] if masks and m in masks else _everywhere(x[..., 0]) for m, x in tokens.items()}
         unit = {
             m: functional.normalize(at_least_float32(x).masked_fill(~masks[m].unsqueeze(2), 0), dim=-1)
             for m, x in tokens.items()
         }
         names = list(unit)
         asking = names if queries == "all" else names[:1]
-        scores = {}
-        for a, b in combinations(names, 2):
-            if a in asking:
-                scores[a, b] = -measure(unit[a], masks[a], unit[b], masks[b]) / temperature
-                scores[b, a] = scores[a, b].mT
-        present = {m: mask.any(1) for m, mask in masks.items()}
+        # the clips of this rank ask, those of all ranks answer
+        whole, there = {m: gather(x) for m, x in unit.items()}, {m: gather(x) for m, x in masks.items()}
+        scores: dict[tuple[str, str], Tensor] = {}
+        for q in asking:
+            for m in (m for m in names if m != q):
+                known = scores.get((m, q)) if share() is None else None
+                if known is None:
+                    scores[q, m] = -measure(unit[q], masks[q], whole[m], there[m]) / temperature
+                else:
+                    scores[q, m] = known.mT
+        present = {m: mask.any(1) for m, mask in there.items()}
+        own = own_rows(torch.arange(len(present[names[0]]), device=present[names[0]].device))
         losses, defined = [], []
         for q in asking:
             others = [m for m in names if m != q]
             loss, some = _retrieval(
-                torch.stack([scores[q, m] for m in others]), torch.stack([present[m] for m in others])
+                torch.stack([scores[q, m] for m in others]), torch.stack([present[m] for m in others]), own
             )
             losses.append(loss)
-            defined.append(some & present[q])
-        return masked_mean(torch.stack(losses), torch.stack(defined))
+            defined.append(some & masks[q].any(1))
+        return mean_of_clips(torch.stack(losses, 1), torch.stack(defined, 1))
+
+
+def _everywhere(like: Float[Tensor, "rows tokens"]) -> Bool[Tensor, "rows tokens"]:
+    mask = real(None, like)
+    return torch.ones_like(like, dtype=torch.bool) if mask is None else mask
 
 
 def _retrieval(
-    scores: Float[Tensor, "others batch batch"], present: Bool[Tensor, "others batch"]
-) -> tuple[Float[Tensor, " batch"], Bool[Tensor, " batch"]]:
-    """The loss of each query, and which of them have both a positive and a negative."""
+    scores: Float[Tensor, "others queries batch"],
+    present: Bool[Tensor, "others batch"],
+    own: Int64[Tensor, " queries"],
+) -> tuple[Float[Tensor, " queries"], Bool[Tensor, " queries"]]:
+    """The loss of each query, and which of them have both a positive and a negative.
+
+    Args:
+        scores: Of each query and the clips in the other modalities.
+        present: Which clips have these.
+        own: The clip that each query is about.
+    """
     lowest = -torch.finfo(scores.dtype).max
     scores = scores.masked_fill(~present.unsqueeze(1), lowest)
-    own = torch.eye(scores.shape[1], dtype=torch.bool, device=scores.device)
-    positive = scores.diagonal(dim1=1, dim2=2).logsumexp(0)
-    negative = scores.masked_fill(own, lowest).logsumexp((0, 2))
-    return negative - positive, present.any(0) & (present.sum() > present.sum(0))
+    itself = own.unsqueeze(1) == torch.arange(scores.shape[2], device=scores.device)
+    positive = scores[:, itself].logsumexp(0)
+    negative = scores.masked_fill(itself, lowest).logsumexp((0, 2))
+    clips = present.sum(0)[own]
+    return negative - positive, (clips > 0) & (present.sum() > clips)

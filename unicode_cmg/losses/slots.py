@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from unicode_cmg.errors import InputError, at_least, one_of, positive
-from unicode_cmg.losses._masked import at_least_float32, masked_mean
+from unicode_cmg.losses._masked import at_least_float32, mean_of_clips
 
 LARGEST_EXPONENT = 60.0
 """Bounds the gradient that a dropped slot's factor gets; not reached at temperatures of 1/30 and more."""
@@ -132,7 +132,7 @@ def slot_contrast(
             )
             losses.append(repulsion - attraction)
             defined.append(paired & opposed)
-        return masked_mean(torch.stack(losses), torch.stack(defined))
+        return mean_of_clips(torch.stack(losses, 1), torch.stack(defined, 1))
 
 
 def _unit(slots: Float[Tensor, "batch slots dim"]) -> Float[Tensor, "batch slots dim"]:

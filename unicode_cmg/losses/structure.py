@@ -9,6 +9,7 @@ from torch.nn import functional
 
 from unicode_cmg.errors import at_least, positive
 from unicode_cmg.losses._masked import at_least_float32, cleared, masked_mean
+from unicode_cmg.ranks import gather, real
 
 
 def structure_loss(
@@ -33,7 +34,8 @@ def structure_loss(
     Computed in float32 or better under autocast.
 
     Args:
-        features: `[N, C]` input, one row an item. Gradients flow into it too.
+        features: `[N, C]` input, one row an item: a clip, or a step of a clip, all first steps before all
+            second ones and so on. Gradients flow into it too.
         representation: `[N, D]` what was made of the items; any width.
         levels: L, the longest walk in hops.
         temperature: Divides the similarities; the lower, the fewer neighbours count.
@@ -46,6 +48,9 @@ def structure_loss(
         InputError: There is no level, or the temperature is not positive.
     """
     at_least("structure_loss", 1, levels=levels)
+    mask = real(mask, features[:, 0])
+    features, representation = gather(cleared(features, mask)), gather(cleared(representation, mask))
+    mask = None if mask is None else gather(mask)
     with torch.autocast(features.device.type, enabled=False):
         near, kept = (neighbourhoods(x, temperature, mask=mask) for x in (features, representation))
         reached, kept_reached = near, kept

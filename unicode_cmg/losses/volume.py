@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from unicode_cmg.errors import InputError, positive, unknown
 from unicode_cmg.losses._masked import at_least_float32, cleared, contrast
+from unicode_cmg.ranks import gather, real
 
 _SMALLEST = 1e-6  # a determinant of float32 products of unit vectors is not known better than this
 
@@ -59,8 +60,11 @@ def gram_loss(
         x = torch.stack([vectors[anchor], *(x for m, x in vectors.items() if m != anchor)])
         if mask is not None:
             x = cleared(x, mask.expand(x.shape[:2]))
+        mask = real(mask, x[0, :, 0])
+        x = gather(x.flatten(0, 1)).view(len(x), -1, width)
+        mask = None if mask is None else gather(mask)
         scores = span_volumes(x[0], x[1:]) / -temperature
-        return (contrast(scores, mask, dim=-1)[0] + contrast(scores, mask, dim=-2)[0]) / 2
+        return (contrast(scores, mask, dim=-1) + contrast(scores, mask, dim=-2)) / 2
 
 
 def span_volumes(

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from jaxtyping import Bool, Float
+import torch
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
-from torch.nn import functional
 
 from unicode_cmg.errors import InputError
 from unicode_cmg.losses._masked import at_least_float32, cleared, in_both
+from unicode_cmg.ranks import mean_of_batch, real
 
 
 def reconstruction_loss(
@@ -26,11 +27,20 @@ def reconstruction_loss(
         target: The input features. Gradients flow into it too: detach what must not chase its reconstruction.
         mask: True where a step is real.
     """
-    prediction, target = at_least_float32(prediction), at_least_float32(target)
+    return mean_of_batch(*_squared_errors(prediction, target, mask))
+
+
+def _squared_errors(
+    prediction: Float[Tensor, "batch time *feature"],
+    target: Float[Tensor, "batch time *feature"],
+    mask: Bool[Tensor, "batch time"] | None,
+) -> tuple[Float[Tensor, ""], Int64[Tensor, ""]]:
+    """Their sum over the valid steps of this rank's clips, and the number of elements there."""
+    error = at_least_float32(prediction) - at_least_float32(target)
+    mask = real(mask, error.reshape(*error.shape[:2], -1)[..., 0])
     if mask is None:
-        return functional.mse_loss(prediction, target)
-    kept = cleared(prediction - target, mask)
-    return kept.square().sum() / (mask.sum() * kept[0, 0].numel()).clamp(min=1)
+        return error.square().sum(), torch.tensor(error.numel(), device=error.device)
+    return cleared(error, mask).square().sum(), mask.sum() * error[0, 0].numel()
 
 
 def commitment_loss(
@@ -65,9 +75,9 @@ def commitment_loss(
     >>> commitment_loss(features, codewords=features)
     {'audio': tensor(0.1250), 'video': tensor(0.1250)}
     """
-    masks, losses = masks or {}, {}
-    for m, z in features.items():
-        loss = own_weight * reconstruction_loss(z, codewords[m].detach(), masks.get(m))
+    masks, weights, errors, counts = masks or {}, [], [], []
+    for row, (m, z) in enumerate(features.items()):
+        pulled = [(own_weight, m)]
         others = [n for n in features if n != m] if cross_weight else []
         weight = cross_weight if each else cross_weight / max(1, len(others))
         for n in others:
@@ -78,7 +88,15 @@ def commitment_loss(
                     expected="aligned modalities",
                     fix="align them, or set cross_weight to 0",
                 )
-            both = in_both(masks.get(m), masks.get(n))
-            loss = loss + weight * reconstruction_loss(z, codewords[n].detach(), both)
-        losses[m] = loss
-    return losses
+            pulled.append((weight, n))
+        for weight, n in pulled:
+            both = masks.get(m) if m == n else in_both(masks.get(m), masks.get(n))
+            error, count = _squared_errors(z, codewords[n].detach(), both)
+            weights.append((row, weight))
+            errors.append(error)
+            counts.append(count)
+    means = mean_of_batch(torch.stack(errors), torch.stack(counts))
+    losses = [means.new_zeros(()) for _ in features]
+    for (row, weight), mean in zip(weights, means, strict=True):
+        losses[row] = losses[row] + weight * mean
+    return dict(zip(features, losses, strict=True))

@@ -14,6 +14,7 @@ from unicode_cmg.batch import FeatureBatch, StepView
 from unicode_cmg.checkpoints.hub import HubModel
 from unicode_cmg.codebook import Quantized, code_counts, usage_statistics
 from unicode_cmg.errors import InputError
+from unicode_cmg.ranks import gather, total
 
 RepresentationT = TypeVar("RepresentationT")
 ValueT = TypeVar("ValueT")
@@ -136,10 +137,10 @@ class Method(HubModel, Generic[RepresentationT]):
         """
         result: dict[str, float] = {}
         for name, batch in self.quantized_batches(representation).items():
-            sizes = self.quantizer(name).sizes
+            sizes, masks = self.quantizer(name).sizes, {m: gather(mask) for m, mask in batch.masks.items()}
             for k, (layer, size) in enumerate(zip(self._code_layers(name), sizes, strict=True)):
-                indices = {m: q.lookups[k].indices for m, q in batch.quantized.items()}
-                usage = usage_statistics(indices, size, batch.masks)
+                indices = {m: gather(q.lookups[k].indices) for m, q in batch.quantized.items()}
+                usage = usage_statistics(indices, size, masks)
                 result |= {f"{layer}/{key}": value for key, value in usage.items()}
         return result
 
@@ -153,7 +154,7 @@ class Method(HubModel, Generic[RepresentationT]):
             ):
                 indices = torch.cat([q.lookups[k].indices.flatten() for q in batch.quantized.values()])
                 result[layer] = code_counts(indices, size, valid)
-        return result
+        return dict(zip(result, total(*result.values()), strict=True)) if result else result
 
     def view(self, batch: FeatureBatch, representation: RepresentationT) -> StepView:
         """The named tensors of a step that regularizers may work on.

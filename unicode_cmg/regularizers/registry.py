@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from importlib import import_module
@@ -153,7 +154,7 @@ def check_trusted(entries: Iterable[NamedConfig], trust_code: bool, *, where: ob
             where=where,
             fix="read that code; if you trust it, add --trust-code (in Python trust_code=True)",
         )
-    if named:
+    if named and os.environ.get("RANK", "0") == "0":
         print(printable(f"importing {', '.join(named)}, named by {where}"), file=sys.stderr, flush=True)
 
 

@@ -85,8 +85,8 @@ class Structure(Regularizer):
             if config.units == "clips":
                 features, made = clip_means(features, view.masks[m]), clip_means(made, masks[m])
             else:
-                valid = (view.masks[m] & masks[m]).flatten()
-                features, made = features.flatten(0, 1), made.flatten(0, 1)
+                valid = (view.masks[m] & masks[m]).t().flatten()
+                features, made = (x.transpose(0, 1).flatten(0, 1) for x in (features, made))
             terms[m] = structure_loss(
                 features, made, levels=config.levels, temperature=config.temperature, mask=valid
             )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from unicode_cmg.batch import FeatureBatch
 from unicode_cmg.data.ahead import map_ahead
 from unicode_cmg.data.store import FeatureStore
 from unicode_cmg.errors import InputError, unknown
+from unicode_cmg.ranks import Share
 from unicode_cmg.training.config import PretrainConfig
 from unicode_cmg.training.presence import Presence
 from unicode_cmg.training.randomness import epoch_order, subset
@@ -74,19 +75,25 @@ class BatchPlan:
 
     @property
     def steps_per_epoch(self) -> int:
-        """Steps of an epoch; a rest too small to give each rank a clip is left out."""
+        """Steps of an epoch; none if some rank would have no clip of a full batch."""
         full, rest = divmod(self.clips, self.batch_size)
         if self.batch_size < self.ranks:
             return 0
-        return full + (rest >= self.ranks and not self.drop_last)
+        return full + (rest > 0 and not self.drop_last)
 
-    def indices(self, step: int) -> Int64[np.ndarray, " clips"]:
-        """Clips that this rank sees in a step, counted from 0 over all epochs."""
+    def clips_of(self, step: int) -> int:
+        """Clips of a step over all ranks."""
+        return min(self.batch_size, self.clips - step % self.steps_per_epoch * self.batch_size)
+
+    def indices(self, step: int) -> Int64[np.ndarray, " rows"]:
+        """Clips that this rank sees in a step, counted from 0 over all epochs; -1 is a row without a clip."""
         epoch, position = divmod(step, self.steps_per_epoch)
         order = epoch_order(self.seed, epoch, self.clips)
-        batch = order[position * self.batch_size : (position + 1) * self.batch_size]
-        batch = self.all_clips()[batch]
-        return np.array_split(batch, self.ranks)[self.rank]
+        share = Share(self.clips_of(step), self.ranks, self.rank)
+        first = position * self.batch_size + share.first
+        rows = np.full(share.rows, -1)
+        rows[: share.count] = self.all_clips()[order[first : first + share.count]]
+        return rows
 
     def all_clips(self) -> Int64[np.ndarray, " clips"]:
         """The clips that an epoch sees, over all ranks."""
@@ -131,7 +138,7 @@ def read_ahead(
 
     Args:
         store: The features.
-        chunks: The clips of each batch.
+        chunks: The clips of each batch; -1 stands for a row without a clip, which has no modality.
         modalities: Which to read.
         device: Where they go.
         presence: What the settings leave out of them; None leaves nothing out.
@@ -143,8 +150,11 @@ def read_ahead(
 
     def read(indices: Int64[np.ndarray, " clips"]) -> FeatureBatch:
         batch = store.batch(
-            indices, modalities=modalities, dtype=None if cuda else torch.float32, pinned=cuda
+            np.maximum(indices, 0), modalities=modalities, dtype=None if cuda else torch.float32, pinned=cuda
         )
+        if indices.min(initial=0) < 0:
+            clips = torch.from_numpy(indices >= 0).unsqueeze(1)
+            batch = replace(batch, masks={m: mask & clips for m, mask in batch.masks.items()})
         return batch if presence is None else presence.reduce(batch, indices)
 
     with closing(map_ahead(read, chunks)) as batches:

@@ -184,6 +184,7 @@ class Loop:
                 ended, logged = self.step == self.total, self.step % training.log_every == 0
                 result = self._trainer.step(
                     batch,
+                    clips=plan.clips_of(self.step - 1),
                     step=self.step,
                     epoch=epoch,
                     lr=rate,
@@ -216,7 +217,7 @@ class Loop:
         """The log line of this step; closes the window."""
         self._trainer.guard.check()
         means = self._accelerator.reduce(self._window.means(), reduction="mean")
-        codebook = {**statistics, **self._tally.unused(self._accelerator)}
+        codebook = {**statistics, **self._tally.unused()}
         now, waited = time.monotonic(), self._waited
         wait = round(waited / max(now - self._logged, 1e-9), 4)
         self._logged, self._waited = now, 0.0

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from accelerate import Accelerator
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from unicode_cmg.errors import InputError
 from unicode_cmg.methods.base import Method
 from unicode_cmg.regularizers import ParameterGroup, Regularizers
 from unicode_cmg.training.config import OptimizerConfig, PretrainConfig
+from unicode_cmg.training.reduction import GradientMean
 
 # devices for which torch has a fused Adam: one pass over the parameters
 _FUSED = ("cpu", "cuda", "mps", "xpu")
@@ -80,6 +81,8 @@ class Optimizers:
             for group in self._groups
         ]
         self._all = {"main": torch.optim.AdamW(groups, lr=config.optimizer.lr, fused=fused)}
+        own_parameters = [parameter for group in self._groups for parameter in group.parameters]
+        self._mean, self._critics_mean = GradientMean(own_parameters), GradientMean(self.critics)
         if self.critics:
             # AdamW without decay is Adam, to the bit
             self._all["critics"] = torch.optim.AdamW(
@@ -91,7 +94,7 @@ class Optimizers:
         optimizer = self._all["critics"]
         optimizer.zero_grad()
         self._accelerator.backward(loss)
-        self._average_over_ranks(self.critics)
+        self._critics_mean.finish()
         self._apply(optimizer)
 
     def gradients(self, loss: Float[Tensor, ""]) -> dict[str, Float[Tensor, ""]]:
@@ -99,6 +102,7 @@ class Optimizers:
         optimizer, scaler = self._all["main"], self._accelerator.scaler
         optimizer.zero_grad()
         self._accelerator.backward(loss)
+        self._mean.finish()
         if scaler is not None:
             scaler.unscale_(optimizer)
         norms = {}
@@ -106,7 +110,6 @@ class Optimizers:
             gradients = [p.grad for p in parameters if p.grad is not None]
             if not gradients:  # no term of this step reaches the module
                 continue
-            self._average_over_ranks(parameters)
             norms[name] = torch.nn.utils.get_total_norm(gradients)
             if self._limit is not None:
                 torch.nn.utils.clip_grads_with_norm_(parameters, self._limit, norms[name])
@@ -174,11 +177,3 @@ class Optimizers:
         else:
             scaler.step(optimizer)
             scaler.update()
-
-    def _average_over_ranks(self, parameters: Sequence[nn.Parameter]) -> None:
-        if self._accelerator.num_processes == 1:
-            return
-        gradients = [p.grad for p in parameters if p.grad is not None]
-        flat = self._accelerator.reduce(torch.cat([g.flatten() for g in gradients]), reduction="mean")
-        for gradient, part in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
-            gradient.copy_(part.view_as(gradient))

@@ -12,10 +12,11 @@ from types import FrameType, TracebackType
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState, is_initialized
 
-from unicode_cmg.errors import InputError
+from unicode_cmg.errors import InputError, RankLost
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -39,23 +40,67 @@ def accelerated(precision: str) -> Iterator[Accelerator]:
     """An `Accelerator` for the block: the device, mixed precision and the ranks of this process.
 
     Accelerate keeps its settings in a global of the process; where it was not in use before the block, it is
-    not in use after it, so that another run may ask for another precision.
+    not in use after it, so that another run may ask for another precision. So is the group of the ranks.
 
     Raises:
-        InputError: The precision needs a GPU, or the process already uses accelerate with another one.
+        InputError: The precision needs a GPU, the process already uses accelerate with another one, or a
+            launcher was to start several processes that work together, and they do not.
+        RankLost: Another rank of the job has ended.
     """
-    ours = not is_initialized()
+    _check_launcher()
+    ours, grouped = not is_initialized(), dist.is_available() and dist.is_initialized()
+    several = int(os.environ.get("WORLD_SIZE", "1")) > 1
     try:
         try:
-            accelerator = Accelerator(mixed_precision=precision)
+            # without being told, accelerate lets ranks without a GPU train alone
+            accelerator = Accelerator(
+                mixed_precision=precision, cpu=several and not torch.cuda.is_available()
+            )
         except ValueError as error:
             raise _unusable(precision, str(error)) from None
         if precision == "fp16" and accelerator.scaler is None:  # accelerate would train in float32 unasked
             raise _unusable(precision, f"it needs a GPU, and this is a {accelerator.device.type}")
         yield accelerator
+        if several and not grouped:
+            dist.destroy_process_group()
+    except RuntimeError as error:
+        if several and _is_of_communication(error):
+            raise RankLost(
+                "another process of the job has ended; run the same command again to continue from the last"
+                " checkpoint"
+            ) from None
+        raise
     finally:
         if ours:
-            AcceleratorState._reset_state()
+            AcceleratorState._reset_state(reset_partial_state=not grouped)
+
+
+def _check_launcher() -> None:
+    """Refuse processes that were meant to work together and know nothing of each other.
+
+    Raises:
+        InputError: They are such.
+    """
+    known = {"WORLD_SIZE", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE"} & set(os.environ)
+    if known:
+        return
+    fix = "torchrun --no-python --nproc-per-node 2 unicode-cmg pretrain ..., see docs/guide/scaling.md"
+    if {"ACCELERATE_MIXED_PRECISION", "MASTER_ADDR"} <= set(os.environ):
+        raise InputError(
+            "accelerate launch was asked for several processes and has started one", where="launcher", fix=fix
+        )
+    if int(os.environ.get("SLURM_STEP_NUM_TASKS", "1")) > 1:
+        raise InputError(
+            "srun has started several tasks that know nothing of each other",
+            where="launcher",
+            expected="one task a node, which starts the others",
+            fix="srun --ntasks-per-node 1 " + fix,
+        )
+
+
+def _is_of_communication(error: RuntimeError) -> bool:
+    """Whether it says that another rank cannot be reached."""
+    return isinstance(error, dist.DistError) or any(word in str(error) for word in ("gloo", "NCCL", "c10d"))
 
 
 def _unusable(precision: str, why: str) -> InputError:

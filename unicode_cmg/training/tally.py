@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
-from accelerate import Accelerator
 from jaxtyping import Int64
 from torch import Tensor
 
@@ -28,16 +27,15 @@ class Tally:
         for layer, counts in chosen.items():
             self._counts[layer] = self._counts[layer] + counts if layer in self._counts else counts
 
-    def unused(self, accelerator: Accelerator) -> dict[str, float]:
+    def unused(self) -> dict[str, float]:
         """`LAYER/unused`, codes that no modality chose, of the layers that have had enough choices.
 
         These layers are counted anew afterwards.
         """
         found: dict[str, float] = {}
         for layer, counts in list(self._counts.items()):
-            total = accelerator.reduce(counts, reduction="sum")
-            choices, unused = torch.stack([total.sum(), (total == 0).sum()]).tolist()
-            if choices >= CHOICES_PER_CODE * len(total):
+            choices, unused = torch.stack([counts.sum(), (counts == 0).sum()]).tolist()
+            if choices >= CHOICES_PER_CODE * len(counts):
                 found[f"{layer}/unused"] = float(unused)
                 del self._counts[layer]
         return found

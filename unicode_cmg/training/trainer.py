@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from unicode_cmg.batch import FeatureBatch
 from unicode_cmg.methods.base import Method, prefixed
+from unicode_cmg.ranks import sharing
 from unicode_cmg.regularizers import Regularizers
 from unicode_cmg.training.config import PretrainConfig
 from unicode_cmg.training.metrics import FiniteGuard
@@ -73,6 +74,7 @@ class Trainer:
         self,
         batch: FeatureBatch,
         *,
+        clips: int | None = None,
         step: int,
         epoch: int,
         lr: float,
@@ -82,7 +84,10 @@ class Trainer:
         """Train on one batch.
 
         Args:
-            batch: Features on the device, with the columns that regularizers read.
+            batch: Features on the device, with the columns that regularizers read. Of a batch that ranks
+                share, the rows of this one; see `ranks.Share`.
+            clips: Clips of the batch over all ranks; as many as this rank has, times their number, if left
+                out.
             step: Number of the step, from 1.
             epoch: Passes over the data done so far.
             lr: Learning rate of the main optimizer.
@@ -93,6 +98,12 @@ class Trainer:
             InputError: `loss_weights` does not fit the method's terms.
             NonFiniteLoss: A loss or gradient is NaN or infinite; on the CPU before the model moves by it.
         """
+        with sharing(len(batch) * self._accelerator.num_processes if clips is None else clips):
+            return self._step(batch, step, epoch, lr, statistics, share)
+
+    def _step(
+        self, batch: FeatureBatch, step: int, epoch: int, lr: float, statistics: bool, share: float
+    ) -> StepResult:
         method, optimizers = self.method, self.optimizers
         generator = step_generator(self._config.training.seed, step)
         clips = clip_generator(self._config.training.seed, step)

@@ -17,6 +17,7 @@ from unicode_cmg.methods.base import prefixed
 from unicode_cmg.methods.dcid.config import DCIDConfig, ModalityConfig
 from unicode_cmg.methods.dcid.disentangler import Disentangled, Disentangler, Draws
 from unicode_cmg.methods.dcid.networks import GeneralEncoder, encoded
+from unicode_cmg.ranks import clips_of_batch
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ class DisentanglingLayer(Disentangler):
 
     def draw(self, r: LayerRepresentation, generator: torch.Generator) -> Draws:
         """Random choices for the losses of a batch."""
-        clips = len(r.general[self.modalities[0]])
+        clips = clips_of_batch(len(r.general[self.modalities[0]]))
         permutations = {m: torch.randperm(clips, generator=generator) for m in self.modalities}
         return Draws(permutations, self.draw_step(r, generator))
 

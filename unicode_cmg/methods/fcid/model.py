@@ -21,6 +21,7 @@ from unicode_cmg.methods.dcid.layer import code_matching, commitment_losses
 from unicode_cmg.methods.dcid.networks import FrontEnd, GeneralEncoder, encoded
 from unicode_cmg.methods.fcid.coarse import CoarseStage, clip_mean
 from unicode_cmg.methods.fcid.config import FCIDConfig
+from unicode_cmg.ranks import clips_of_batch
 
 
 @dataclass(frozen=True)
@@ -142,7 +143,7 @@ class FCID(Method[FCIDRepresentation]):
             the quantizer learns by gradient; `cmcm`, unless its form is `none`.
         """
         r = self.represent(batch) if representation is None else representation
-        draws = self._draw(len(batch), r, generator) if draws is None else draws
+        draws = self._draw(clips_of_batch(len(batch)), r, generator) if draws is None else draws
         codes = {m: q.codes for m, q in r.quantized.items()}
         decoded = r.fine.general if self.config.coarse else codes
         targets = self.front.targets(r.fine.inputs, constant=self.config.detach_context)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from unicode_cmg.errors import InputError, at_least
 from unicode_cmg.losses import slot_contrast, slot_retrieval_loss, slot_similarity, top_pairs
-from unicode_cmg.losses._masked import masked_mean
+from unicode_cmg.losses._masked import mean_of_clips
 from unicode_cmg.regularizers.slot_alignment.config import AlignerConfig
 from unicode_cmg.regularizers.slot_alignment.decomposer import Decomposer
 from unicode_cmg.regularizers.slot_alignment.records import Alignment, Tokens
@@ -114,8 +114,8 @@ class SlotAligner(nn.Module):
         if "keep" in wanted:
             kept = [alignment.joint.keep, *(part.keep for part in alignment.teachers.values())]
             real = [joint.mask, *(teachers[m].mask for m in alignment.teachers)]
-            there = torch.stack([mask.any(1) for mask in real]).unsqueeze(2)
-            terms["keep"] = masked_mean(torch.stack(kept), there.expand(-1, -1, kept[0].shape[1]))
+            there = torch.stack([mask.any(1) for mask in real], 1).unsqueeze(2)
+            terms["keep"] = mean_of_clips(torch.stack(kept, 1), there.expand(-1, -1, kept[0].shape[1]))
         return terms
 
     def _contrast(self, alignment: Alignment) -> Float[Tensor, ""]:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from unicode_cmg.layers import SlotAssignment, SlotAttention, SlotDecision, SlotSelection
+from unicode_cmg.ranks import mean_of_batch
 from unicode_cmg.regularizers.slot_alignment.config import AlignerConfig
 from unicode_cmg.regularizers.slot_alignment.records import Decomposition, Tokens
 
@@ -177,7 +178,7 @@ def mixture_errors(
         energy - 2 * (cross * parts).sum() + ((share.mT @ share) * gram).sum()
         for share, cross in zip(shares, torch.split(crosses, parts.shape[1], dim=1), strict=True)
     ]
-    return torch.stack(totals) / (mask.sum() * tokens.shape[2]).clamp(min=1)
+    return mean_of_batch(torch.stack(totals), mask.sum() * tokens.shape[2])
 
 
 def chosen_first(

@@ -25,7 +25,7 @@ class Course:
     Attributes:
         steps: Steps in all.
         steps_per_epoch: Steps of an epoch.
-        clips: Clips that a process sees in a full batch.
+        clips: Clips of a full batch, over all ranks.
         warmup_steps: Steps over which the learning rate rises.
         clip_norm: Largest gradient norm of a module after clipping; None without clipping.
         weight_of: The weight that a loss term has in the sum.
@@ -74,7 +74,7 @@ def course_findings(course: Course) -> Iterator[Finding]:
             bad=True,
             what=f"a batch is a single clip, so that {' and '.join(course.chance)} cannot contrast it with "
             "others",
-            fix="a training.batch_size of 16 or more for each process",
+            fix="a training.batch_size of 16 or more",
         )
 
 

@@ -147,7 +147,7 @@ def course_of(
     method.begin_step(step=epochs * each - 1, epoch=epochs - 1)
     never = tuple(term for term, factor in method.loss_factors().items() if factor == 0)
     time = min(store.modalities[m][0] for m in method.modalities)
-    first, last = len(plan.indices(0)), len(plan.indices(each - 1))
+    first, last = plan.clips_of(0), plan.clips_of(each - 1)
     full, rest = method.chance_losses(first, time), method.chance_losses(last, time)
     return Course(
         steps=epochs * each,
