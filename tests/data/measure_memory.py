@@ -16,6 +16,8 @@ import numpy as np
 
 from unicode_cmg.checkpoints import load_pretrained
 from unicode_cmg.data import FeatureStore
+from unicode_cmg.data.check.report import CheckReport
+from unicode_cmg.data.check.store import check_store
 from unicode_cmg.data.export import export_store
 from unicode_cmg.data.importing import import_features
 from unicode_cmg.encoding import encode_store
@@ -67,6 +69,8 @@ def run(folder: Path, clips: int, fraction: float, enter: Callable[[str], object
     model = load_pretrained(result.model)
     store = FeatureStore.open(folder / "store")
     encode_store(model, store, folder / "codes.parquet", batch_size=16, progress=False)
+    enter("check")
+    check_store(CheckReport("store", folder / "store", every=True), folder / "store")
     enter("export")
     export_store(store, folder / "parquet")
     enter("import")

@@ -31,5 +31,5 @@ def test_memory_does_not_grow_with_the_store(tmp_path: Path) -> None:
     small, large = (measured(tmp_path / str(clips), clips, 64 / clips) for clips in (320, 2400))
     assert large["stored"] > 6 * MEGABYTES
     growth = {stage: most - small["anonymous"][stage] for stage, most in large["anonymous"].items()}
-    assert set(growth) == {"start", "write", "train", "encode", "export", "import"}
+    assert set(growth) == {"start", "write", "train", "encode", "check", "export", "import"}
     assert max(growth.values()) < MEGABYTES, growth

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from unicode_cmg.files import read_json
 
 _SPLITS = ("split", "splits", "subset")
 _GROUPS = ("group", "groups", "speaker", "video_id", "source")
-_ROWS = 64
+_BYTES = 8 << 20  # of features that are looked at together
 
 
 def check_store(report: CheckReport, path: Path) -> None:
@@ -63,8 +64,9 @@ def _check_features(report: CheckReport, store: FeatureStore) -> None:
             report.note(where, share)
         rows = present if report.every else present[sample(len(present))]
         constant: list[str] = []
-        for start in range(0, len(rows), _ROWS):
-            part = rows[start : start + _ROWS]
+        at_once = max(1, _BYTES // (4 * math.prod(shape)))
+        for start in range(0, len(rows), at_once):
+            part = rows[start : start + at_once]
             batch = report.attempt(store.batch, part, modalities=[name])
             if batch is None:
                 return
