@@ -55,6 +55,10 @@ Level = Annotated[
 ]
 
 
+Shard = Annotated[
+    str, typer.Option(metavar="I/N", help="Only the I-th of N parts of the clips, I from 0 on.")
+]
+Engine = Annotated[Literal["local", "ray"], typer.Option(help="local: this process; ray: Ray Data.")]
 Merge = Annotated[
     list[str] | None,
     typer.Option(
@@ -170,12 +174,8 @@ def extract(
     ] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Number of clips per batch.")] = 16,
     device: Annotated[str, typer.Option(help="Where encoders compute: cpu, cuda, or auto.")] = "auto",
-    shard: Annotated[
-        str, typer.Option(metavar="I/N", help="Only the I-th of N parts of the clips, I from 0 on.")
-    ] = "0/1",
-    engine: Annotated[
-        Literal["local", "ray"], typer.Option(help="local: this process; ray: Ray Data.")
-    ] = "local",
+    shard: Shard = "0/1",
+    engine: Engine = "local",
     strict: Annotated[
         bool, typer.Option("--strict", help="Stop with exit code 2 at the first file that is broken.")
     ] = False,
@@ -186,7 +186,7 @@ def extract(
     Files with the same stem, such as X.mp4 and X.txt, are one clip. If it is interrupted, run the same
     command again to resume. Broken files are skipped and listed in broken.csv in the store.
     """
-    from unicode_cmg.extract.settings import ExtractSettings, encoders_in, shard_in
+    from unicode_cmg.extract.settings import ExtractSettings, encoders_in
 
     encoders = console.given(audio=audio, video=video, image=image, text=text)
     others = encoders_in(console.pairs_in(encode or [], "--encode"))
@@ -201,7 +201,7 @@ def extract(
         workers=workers,
         batch_size=batch_size,
         device=device,
-        shard=shard_in(shard),
+        shard=console.shard_in(shard),
         engine=engine,
         strict=strict,
         progress=None,
@@ -800,6 +800,11 @@ def encode(
     level: Level = None,
     merge: Merge = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Number of clips per batch.")] = 64,
+    shard: Shard = "0/1",
+    engine: Engine = "local",
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes of Ray.", show_default="one per core or GPU")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Write the codes of every clip to a Parquet table.
@@ -819,6 +824,9 @@ def encode(
         modalities=None if modalities is None else console.names_in(modalities),
         level=level,
         batch_size=batch_size,
+        shard=console.shard_in(shard),
+        engine=engine,
+        workers=workers,
         progress=None,
     )
     console.finish(written.to_json(), written.summary(), as_json)

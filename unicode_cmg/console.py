@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable, Iterable, Mapping
@@ -145,6 +146,18 @@ def steps_in(text: str | None) -> int | dict[str, int] | None:
         if not value.isdecimal():
             raise InputError(f"'{name}={value}'", where="--align", expected="a number of steps, such as 10")
     return {name: int(value) for name, value in pairs.items()}
+
+
+def shard_in(text: str) -> tuple[int, int]:
+    """The shard in a text such as "3/8".
+
+    Raises:
+        InputError: It holds something else.
+    """
+    found = re.fullmatch(r"(\d+)/(\d+)", text.strip())
+    if found is None:
+        raise InputError(f"'{text}'", where="--shard", expected="I/N, such as 0/8")
+    return int(found[1]), int(found[2])
 
 
 def seeds_in(text: str) -> tuple[int, ...]:

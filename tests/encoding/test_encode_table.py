@@ -208,3 +208,44 @@ def test_a_file_that_is_no_table_of_codes_is_refused(
     damage(file)
     with pytest.raises(InputError, match=f"c.parquet: {message}"):
         read_codes(file)
+
+
+@pytest.mark.parametrize("shards", [2, 3])
+def test_shards_together_are_the_whole_table(store: FeatureStore, tmp_path: Path, shards: int) -> None:
+    model = dcid()
+    encode_store(model, store, tmp_path / "whole.parquet", vectors=True)
+    for shard in range(shards):
+        encode_store(
+            model, store, tmp_path / "codes" / f"{shard}.parquet", vectors=True, shard=(shard, shards)
+        )
+    assert pq.read_table(tmp_path / "codes").equals(pq.read_table(tmp_path / "whole.parquet"))
+    whole, joined = read_codes(tmp_path / "whole.parquet"), read_codes(tmp_path / "codes")
+    assert (joined.ids, joined.method) == (whole.ids, whole.method)
+    assert np.array_equal(joined.indices("audio"), whole.indices("audio"))
+
+
+@pytest.mark.parametrize(
+    ("shard", "told"), [((2, 2), "shard 2 of 2; expected 0 to 1"), ((0, 1000), "1000 shards of ")]
+)
+def test_a_shard_that_does_not_exist_or_is_empty_is_refused(
+    store: FeatureStore, tmp_path: Path, shard: tuple[int, int], told: str
+) -> None:
+    with pytest.raises(InputError, match=told):
+        encode_store(dcid(), store, tmp_path / "codes.parquet", shard=shard)
+    assert not (tmp_path / "codes.parquet").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # of Ray
+def test_two_processes_of_ray_write_the_same_table(store: FeatureStore, tmp_path: Path) -> None:
+    ray = pytest.importorskip("ray")
+    model = dcid()
+    encode_store(model, store, tmp_path / "here.parquet", vectors=True, batch_size=1)
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+    try:
+        encode_store(
+            model, store, tmp_path / "ray.parquet", vectors=True, batch_size=1, engine="ray", workers=2
+        )
+    finally:
+        ray.shutdown()
+    assert (tmp_path / "ray.parquet").read_bytes() == (tmp_path / "here.parquet").read_bytes()

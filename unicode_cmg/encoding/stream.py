@@ -45,6 +45,7 @@ def iterate_codes(
     modalities: Sequence[str] | None = None,
     level: str | None = None,
     batch_size: int = BATCH_CLIPS,
+    rows: range | None = None,
     progress: bool | None = False,
 ) -> Iterator[CodeBatch]:
     """Encode the clips of a store in row order, in evaluation mode and without gradient.
@@ -58,6 +59,7 @@ def iterate_codes(
         level: How fine the codes are, of a model that offers a choice (`model.levels`); its own default
             otherwise. A level may have a single step per clip.
         batch_size: Clips at a time.
+        rows: Which clips; by default all of them.
         progress: True for a bar, False for nothing, None for a bar on a terminal and plain lines elsewhere.
 
     Raises:
@@ -72,16 +74,17 @@ def iterate_codes(
     stored = isinstance(store, FeatureStore)
     if isinstance(store, FeatureStore) and reference.device.type == "cuda":
         read = partial(store.batch, modalities=names, dtype=None, pinned=True)
+    rows = range(len(store)) if rows is None else rows
     batches = encode_batches(
         model,
-        np.arange(len(store)),
+        np.asarray(rows, np.int64),
         read,
         files={m: store.feature_file(m) for m in names},
         level=level,
         batch_size=batch_size,
         readers=READERS if stored else 1,
     )
-    return _with_progress(batches, Progress(progress, total=len(store), unit="clip"))
+    return _with_progress(batches, Progress(progress, total=len(rows), unit="clip"))
 
 
 def check_level(model: Model, level: str | None) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -24,13 +25,16 @@ from unicode_cmg.encoding.stream import (
     iterate_codes,
     layer_codes,
 )
-from unicode_cmg.errors import InputError
+from unicode_cmg.errors import InputError, one_of
 from unicode_cmg.files import atomic_file
 from unicode_cmg.model import Model
+from unicode_cmg.on_ray import ray_map
+from unicode_cmg.progress import Progress
 from unicode_cmg.version import VERSION
 
 FORMAT_VERSION = 1
 METADATA_KEY = "unicode_cmg"
+_BATCHES_OF_RAY = 8  # that a process encodes at a time
 _GROUP_ROWS, _GROUP_NUMBERS = 1 << 17, 1 << 22  # of a row group: 16 MB of vectors
 
 
@@ -78,6 +82,9 @@ def encode_store(
     modalities: Sequence[str] | None = None,
     level: str | None = None,
     batch_size: int = BATCH_CLIPS,
+    shard: tuple[int, int] = (0, 1),
+    engine: Literal["local", "ray"] = "local",
+    workers: int | None = None,
     progress: bool | None = False,
 ) -> EncodedStore:
     """Write the codes of all clips to a Parquet table, in memory that does not grow with the store.
@@ -94,6 +101,10 @@ def encode_store(
         modalities: Which to encode; by default all that model and store have in common.
         level: How fine the codes are, of a model that offers a choice.
         batch_size: Clips at a time.
+        shard: `(i, n)`: only the i-th of n parts of the clips, i from 0 on. The tables of all shards in one
+            folder, named in their order, are one table for `read_codes`.
+        engine: "local", or "ray" for Ray Data.
+        workers: Processes of Ray; by default one for each core or GPU of the cluster.
         progress: True for a bar, False for nothing, None for a bar on a terminal and plain lines elsewhere.
 
     Raises:
@@ -110,9 +121,8 @@ def encode_store(
             fix="other programs read it by pandas.read_parquet, whose result has to_csv",
         )
     names = common_modalities(model, store, modalities)
-    batches = iterate_codes(
-        model, store, modalities=names, level=level, batch_size=batch_size, progress=progress
-    )
+    one_of("encode", ("local", "ray"), engine=engine)
+    rows = _rows_of_shard(len(store), shard)
     layers = model.code_layers()
     notes = {
         "format_version": FORMAT_VERSION,
@@ -125,11 +135,73 @@ def encode_store(
         "merged": dict(model.merged),
         "level": level,
     }
-    codebooks = {name: book.detach() for name, book in model.codebooks().items()} if vectors else None
-    groups = _regrouped(_table(batch, store, names, list(layers), codebooks) for batch in batches)
-    with atomic_file(to) as scratch, scratch.open("wb") as sink:
-        rows = _write(sink, groups, {METADATA_KEY: json.dumps(notes)})
-    return EncodedStore(to, rows, len(store), names, layers, dict(model.merged), vectors)
+    encode = _Encode(model, store, names, level, batch_size, vectors)
+    tables = _on_ray(encode, rows, workers, progress) if engine == "ray" else encode.tables(rows, progress)
+    with atomic_file(to) as scratch, scratch.open("wb") as sink, closing(tables):
+        written = _write(sink, _regrouped(tables), {METADATA_KEY: json.dumps(notes)})
+    return EncodedStore(to, written, len(rows), names, layers, dict(model.merged), vectors)
+
+
+@dataclass(frozen=True)
+class _Encode:
+    """Rows of a store to tables of codes."""
+
+    model: Model
+    store: FeatureStore
+    modalities: tuple[str, ...]
+    level: str | None
+    batch_size: int
+    vectors: bool
+
+    def tables(self, rows: range, progress: bool | None = False) -> Generator[pa.Table, None, None]:
+        """A table for each batch."""
+        codebooks = {m: book.detach() for m, book in self.model.codebooks().items()} if self.vectors else None
+        layers = list(self.model.code_layers())
+        for batch in iterate_codes(
+            self.model,
+            self.store,
+            modalities=self.modalities,
+            level=self.level,
+            batch_size=self.batch_size,
+            rows=rows,
+            progress=progress,
+        ):
+            yield _table(batch, self.store, self.modalities, layers, codebooks)
+
+    def __call__(self, rows: range) -> pa.Table:
+        """One table, of a process of Ray."""
+        if torch.cuda.is_available():
+            self.model.cuda()
+        return pa.concat_tables(self.tables(rows))
+
+
+def _on_ray(
+    encode: _Encode, rows: range, workers: int | None, progress: bool | None
+) -> Generator[pa.Table, None, None]:
+    size = encode.batch_size * _BATCHES_OF_RAY
+    pieces = [rows[start : start + size] for start in range(0, len(rows), size)]
+    device = next(encode.model.parameters()).device
+    encode.model.cpu()  # to be pickled
+    shown = Progress(progress, total=len(rows), unit="clip")
+    try:
+        with closing(ray_map(encode, pieces, workers, gpus=True)) as tables:
+            for piece, table in zip(pieces, tables, strict=True):
+                yield table
+                shown.advance(len(piece))
+                shown.report(f"encoded {shown.done}/{shown.total} clips, {shown.seconds:.0f} s", every=10.0)
+    finally:
+        encode.model.to(device)
+        shown.close()
+
+
+def _rows_of_shard(clips: int, shard: tuple[int, int]) -> range:
+    number, shards = shard
+    if not 0 <= number < shards:
+        raise InputError(f"shard {number} of {shards}", where="encode", expected=f"0 to {shards - 1}")
+    rows = range(clips * number // shards, clips * (number + 1) // shards)
+    if not rows:
+        raise InputError(f"{shards} shards of {clips} clips", where="encode", expected=f"at most {clips}")
+    return rows
 
 
 def _write(sink: Any, groups: Iterator[pa.Table], metadata: Mapping[str, str]) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -13,17 +14,21 @@ from typing import TypeAlias
 from unicode_cmg.extract.clips import Clip
 from unicode_cmg.extract.decoding import MediaError, Page
 from unicode_cmg.extract.extractor import Encoded, Extractor, Prepared
+from unicode_cmg.on_ray import ray_map
+
+_MOST_THREADS = 8
 
 Engine: TypeAlias = Callable[[Sequence[Sequence[Clip]]], Generator[Encoded, None, None]]
 """Encodes chunks of clips, in their order."""
 
 
-def local(extractor: Extractor, workers: int) -> Engine:
+def local(extractor: Extractor, workers: int | None) -> Engine:
     """Threads decode and prepare the next clips while this one encodes; few of them wait at a time."""
+    threads = workers or min(_MOST_THREADS, os.cpu_count() or 1)
 
     def encode(chunks: Sequence[Sequence[Clip]]) -> Generator[Encoded, None, None]:
-        with ThreadPoolExecutor(workers, thread_name_prefix="decode") as pool:
-            prepared = _prepared(extractor, pool, workers, chunks)
+        with ThreadPoolExecutor(threads, thread_name_prefix="decode") as pool:
+            prepared = _prepared(extractor, pool, threads, chunks)
             try:
                 for chunk in chunks:
                     yield extractor.encode(islice(prepared, len(chunk)))
@@ -66,4 +71,15 @@ class _Bytes(Page):
         return self.content
 
 
-ENGINES: Mapping[str, Callable[[Extractor, int], Engine]] = MappingProxyType({"local": local})
+def on_ray(extractor: Extractor, workers: int | None) -> Engine:
+    """Processes of Ray Data, each of which decodes and encodes a chunk at a time."""
+
+    def encode(chunks: Sequence[Sequence[Clip]]) -> Generator[Encoded, None, None]:
+        return ray_map(extractor.chunk, chunks, workers, gpus=extractor.device != "cpu")
+
+    return encode
+
+
+ENGINES: Mapping[str, Callable[[Extractor, int | None], Engine]] = MappingProxyType(
+    {"local": local, "ray": on_ray}
+)

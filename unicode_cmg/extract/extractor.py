@@ -91,7 +91,7 @@ class Extractor:
     ) -> None:
         self.encoders = dict(encoders)
         self._root, self._per_second, self._seconds = root, steps_per_second, seconds
-        self._dtype, self._device = dtype, device
+        self._dtype, self.device = dtype, device
         self._loaded = False
         self._has_encoded: set[str] = set()
 
@@ -115,6 +115,10 @@ class Extractor:
                 broken.append(Broken(clip.id, name, name_of(place), error.kind, str(error)))
         return Prepared(clip, media, tuple(broken))
 
+    def chunk(self, clips: Sequence[Clip]) -> Encoded:
+        """Decode, prepare and encode some clips; errors as in `encode`."""
+        return self.encode(map(self.prepare, clips))
+
     def encode(self, clips: Iterable[Prepared]) -> Encoded:
         """Encode clips, as many at once as fit into memory.
 
@@ -122,7 +126,7 @@ class Extractor:
             InputError: Weights are missing, or an encoder cannot encode a single clip.
         """
         if not self._loaded:
-            device = _device(self._device)
+            device = _device(self.device)
             for encoder in self.encoders.values():
                 encoder.load(device)
             self._loaded = True

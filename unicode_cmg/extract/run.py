@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections import Counter
 from collections.abc import Callable, Generator, Mapping, Sequence
@@ -148,7 +147,8 @@ def extract(
         clip_id: The ids, as a pattern of columns of the list.
         listing: Which lists a folder has, of a data set in which their names are known.
         dtype: Of the features in the store.
-        workers: Threads that decode, or processes of ray; by default one for each core, and at most 8.
+        workers: Threads that decode, by default one for each core and at most 8; or processes of Ray, by
+            default one for each core or GPU of the cluster.
         batch_size: Clips that are encoded and written together.
         device: On which encoders compute: "cpu", "cuda", or "auto".
         shard: `(i, n)`: only the i-th of n parts of the clips, i from 0 on. Shards can run at the same time
@@ -192,8 +192,7 @@ def extract(
     chunks = _chunks(found.clips, batch_size, number, shards)
     writer = StoreWriter(to, source=note, first_part=number * _PARTS_OF_SHARD)
     run = _Run(writer, found, chunks, BrokenList(to / _list_name(number, shards)), strict, number == 0)
-    encode = ENGINES[engine](extractor, workers or min(8, os.cpu_count() or 1))
-    run(encode, progress)
+    run(ENGINES[engine](extractor, workers), progress)
     return run.result(to, time.monotonic() - started)
 
 

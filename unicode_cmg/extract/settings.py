@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -138,15 +137,3 @@ def encoders_in(pairs: Mapping[str, str]) -> dict[str, tuple[str, str]]:
             raise InputError(f"'{name}={text}'", where="--encode", expected=expected)
         found[name] = (kind, encoder)
     return found
-
-
-def shard_in(text: str) -> tuple[int, int]:
-    """The shard in a text such as "3/8".
-
-    Raises:
-        InputError: It holds something else.
-    """
-    found = re.fullmatch(r"(\d+)/(\d+)", text.strip())
-    if found is None:
-        raise InputError(f"'{text}'", where="--shard", expected="I/N, such as 0/8")
-    return int(found[1]), int(found[2])
