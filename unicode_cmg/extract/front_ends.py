@@ -41,7 +41,7 @@ def torchaudio(module: str = "torchaudio") -> Any:
         raise InputError(
             f"audio needs torchaudio, which cannot be imported ({str(error).splitlines()[0]})",
             fix=f"install the one built for torch {release} (pip install 'unicode-cmg[audio]'); where there"
-            " is none, see 'Install torchaudio' in docs/guide/encoders.md",
+            " is none, see 'Install torchaudio' in docs/reference/encoders.md",
         ) from None
 
 

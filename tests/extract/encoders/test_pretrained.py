@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -228,6 +229,14 @@ def test_results_do_not_depend_on_the_rest_of_the_batch(folder: Folder) -> None:
     together = features(encoder, *texts, grid=ONE_STEP)
     for alone, rows in zip(texts, together, strict=True):
         np.testing.assert_allclose(features(encoder, alone, grid=ONE_STEP)[0], rows, atol=1e-6)
+
+
+def test_a_tokenizer_works_in_several_threads(folder: Folder) -> None:
+    encoder = load_encoder(f"transformers:{folder('bert')}", "text")
+    texts = [Text(("a dog barks loudly " * (1 + i % 5),)) for i in range(200)]
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda text: len(encoder.prepare(text, ONE_STEP)), texts))
+    assert found == [len(encoder.prepare(text, ONE_STEP)) for text in texts]
 
 
 def test_provenance_names_model_weights_and_version(folder: Folder) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import Field
 
 from unicode_cmg.errors import InputError
-from unicode_cmg.extract.encoders.base import Array, Encoder, EncoderConfig
+from unicode_cmg.extract.encoders.base import Array, Encoder, EncoderConfig, mean_per_step
 from unicode_cmg.extract.media import Frames, Grid, Kind, Media
 
 
@@ -49,12 +49,7 @@ class Pixels(Encoder):
             np.asarray(picture.fromarray(image).resize((side, side), picture.Resampling.BOX), np.float32)
             for image in frames.images
         ]
-        steps = grid.step_of(frames.seconds)
-        found = np.zeros((grid.steps, side, side, 3), np.float32)
-        for step in np.unique(steps):
-            images = [image for image, its in zip(small, steps, strict=True) if its == step]
-            found[step] = np.mean(images, axis=0) / 255 - 0.5
-        return found
+        return mean_per_step(np.stack(small) / 255 - np.float32(0.5), grid.step_of(frames.seconds), grid.steps)
 
     def encode(self, prepared: Sequence[Any]) -> list[Array]:
         """What `prepare` made."""

@@ -18,11 +18,11 @@ OURS = {
     "fbank": ("unicode_cmg.extract.encoders.spectra", "Fbank"),
     "log-mel": ("unicode_cmg.extract.encoders.spectra", "LogMel"),
     "mfcc": ("unicode_cmg.extract.encoders.spectra", "MFCC"),
-    "pixels": ("unicode_cmg.extract.encoders.pixels", "Pixels"),
     "onnx": ("unicode_cmg.extract.encoders.onnx", "OnnxEncoder"),
+    "pixels": ("unicode_cmg.extract.encoders.pixels", "Pixels"),
     "transformers": ("unicode_cmg.extract.encoders.pretrained.encoder", "TransformersEncoder"),
-    "vggish": ("unicode_cmg.extract.encoders.vgg", "VGGishEncoder"),
     "vgg19": ("unicode_cmg.extract.encoders.vgg", "VGG19Encoder"),
+    "vggish": ("unicode_cmg.extract.encoders.vgg", "VGGishEncoder"),
 }
 """Name -> module and class, imported when first asked for."""
 
@@ -34,8 +34,8 @@ PRESETS: dict[str, dict[str, Any]] = {
     "dinov2": {"name": "transformers", "model": "facebook/dinov2-base"},
     "minilm": {"name": "transformers", "model": "sentence-transformers/all-MiniLM-L6-v2"},
     "siglip": {"name": "transformers", "model": "google/siglip-base-patch16-224"},
-    "videomae": {"name": "transformers", "model": "MCG-NJU/videomae-base"},
     "vgg19-pool5": {"name": "vgg19", "frames": 16},
+    "videomae": {"name": "transformers", "model": "MCG-NJU/videomae-base"},
     "wav2vec2": {"name": "transformers", "model": "facebook/wav2vec2-base"},
     "whisper": {"name": "transformers", "model": "openai/whisper-base"},
 }

@@ -113,7 +113,9 @@ def image_processor(place: str) -> Any:
     except InputError as error:
         if "torchvision" not in str(error).lower():
             raise
-        vit = transformers().ViTImageProcessorPil
+        vit = getattr(transformers(), "ViTImageProcessorPil", None)
+        if vit is None:
+            raise
         values = fetch("image processor", place, lambda: vit.get_image_processor_dict(place)[0])
         if not str(values.get("image_processor_type", "")).startswith("DINOv3ViT"):
             raise

@@ -74,7 +74,9 @@ def fetch(what: str, model: str, load: Callable[[], Any]) -> Any:
     except ImportError as error:
         missing = " ".join(str(error).split()).partition(" but it was not")[0][:200]
         raise InputError(
-            f"its {what} needs a package that is not installed ({missing})", where=model
+            f"its {what} needs a package that is not installed ({missing})",
+            where=model,
+            fix="install it; for images a newer transformers may do with Pillow alone",
         ) from None
     except Exception as error:  # whatever reading files of strangers raises
         if Path(model).is_dir():

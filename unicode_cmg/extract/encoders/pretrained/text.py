@@ -39,7 +39,8 @@ class TextReading(Reading):
     """Text; what is longer than the model can read goes through it in chunks, whose tokens are averaged."""
 
     def open(self) -> None:
-        self._tokenizer, self._longest, self._sentence_pool  # noqa: B018
+        self._sentence_pool  # noqa: B018
+        list(self._chunks("a", 0))  # how a tokenizer cuts is set once, before it works in several threads
 
     def prepare(self, media: Text, grid: Grid) -> list[Chunk]:
         """Tokens of all sentences, in chunks.
