@@ -49,7 +49,9 @@ class Pixels(Encoder):
             np.asarray(picture.fromarray(image).resize((side, side), picture.Resampling.BOX), np.float32)
             for image in frames.images
         ]
-        return mean_per_step(np.stack(small) / 255 - np.float32(0.5), grid.step_of(frames.seconds), grid.steps)
+        return mean_per_step(
+            np.stack(small) / 255 - np.float32(0.5), grid.step_of(frames.seconds), grid.steps
+        )
 
     def encode(self, prepared: Sequence[Any]) -> list[Array]:
         """What `prepare` made."""
