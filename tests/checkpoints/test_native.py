@@ -143,8 +143,12 @@ def test_a_run_stands_for_its_model_else_for_its_newest_complete_checkpoint(
         if step > 5:
             assert load_pretrained(run).name == "dcid"
             assert f"checkpoint {step} is passed over" in capsys.readouterr().err.splitlines()[-1]
+            assert load_codebook(run).vectors.shape[0] == model.config.num_codes
+            assert f"step-{step:08d} is passed over" in capsys.readouterr().err.splitlines()[-1]
     with pytest.raises(InputError, match=r"step-00000100/model.safetensors: the file is empty"):
         load_pretrained(run)
+    with pytest.raises(CodebookError, match=r"step-00000100/model.safetensors"):
+        load_codebook(run)
     save_pretrained(model, run / "model")
     load_pretrained(run)
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from toc.arrays import CodebookError
 from toc.codebooks.files import Stored, read_npy, read_npz, read_safetensors
-from toc.codebooks.folders import CONFIG, WEIGHTS, model_folder, weights_file
+from toc.codebooks.folders import CONFIG, WEIGHTS, model_folders, weights_file
 from toc.codebooks.kinds import NPY, NPZ, PICKLE, SAFETENSORS, SCRIPT, TORCH, file_kind
 from toc.codebooks.torch_files import read_torch
 from toc.json_files import check_regular, read_json
@@ -45,7 +46,7 @@ def open_checkpoint(path: Path) -> Checkpoint:
         CodebookError: It cannot be opened.
     """
     if path.is_dir():
-        return _open_folder(model_folder(path))
+        return _open_first(model_folders(path))
     if not path.exists():
         raise CodebookError(f"{path}: no such file or folder; {_download(path)}")
     if path.name == WEIGHTS and _codebooks_of(path.parent) is not None:
@@ -55,6 +56,23 @@ def open_checkpoint(path: Path) -> Checkpoint:
     check_regular(path)
     kind = file_kind(path)
     return Checkpoint(kind, _READERS[kind](path))
+
+
+def _open_first(folders: Sequence[Path]) -> Checkpoint:
+    """The first folder that is not damaged, with a line on stderr for each that is passed over.
+
+    Raises:
+        CodebookError: All are damaged; the message is about the first.
+    """
+    damage: list[CodebookError] = []
+    for folder in folders:
+        try:
+            return _open_folder(folder)
+        except CodebookError as error:
+            damage.append(error)
+            if len(folders) > 1:
+                print(f"{folder.name} is passed over: {error}", file=sys.stderr, flush=True)
+    raise damage[0]
 
 
 def _download(path: Path) -> str:

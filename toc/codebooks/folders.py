@@ -16,16 +16,18 @@ _SHARD = re.compile(r"-\d+-of-\d+\.")
 _VARIANT = re.compile(r"\.(?:fp16|fp32|bf16|non_ema|ema)(?=\.)")
 
 
-def model_folder(path: Path) -> Path:
-    """The folder itself, the model of a run or its newest complete checkpoint, or what a cache refers to.
+def model_folders(path: Path) -> list[Path]:
+    """The folder itself, the model of a run, all its complete checkpoints, or what a cache refers to.
+
+    Checkpoints come newest first, so that one that is damaged can give way to the one before.
 
     Raises:
         CodebookError: The folder is a cache without a model in it.
     """
-    for folder in (path, path / "model", *_step_folders(path)):
+    for folder in (path, path / "model"):
         if (folder / CONFIG).is_file():
-            return folder
-    return _snapshot(path) if (path / "snapshots").is_dir() else path
+            return [folder]
+    return _step_folders(path) or [_snapshot(path) if (path / "snapshots").is_dir() else path]
 
 
 def weights_file(folder: Path) -> Path:

@@ -26,6 +26,7 @@ from unicode_cmg.checkpoints.native import load_pretrained
 from unicode_cmg.checkpoints.released.load import load_published
 from unicode_cmg.checkpoints.sums import write_sums
 from unicode_cmg.config import load_yaml
+from unicode_cmg.data.importing import import_features
 from unicode_cmg.data.layouts.arrays import read_array
 from unicode_cmg.data.layouts.zips import clip_zip, read_clip
 from unicode_cmg.data.store import FeatureStore
@@ -187,13 +188,13 @@ def _run_link(folder: Path, name: str) -> None:
 def _hdf5_external_link(folder: Path) -> None:
     with h5py.File(folder / "x.h5", "w") as file:
         file["data"] = h5py.ExternalLink(str(folder / "features.h5"), "data")
-    _refused(read_array, folder / "x.h5", "data")
+    _refused_both_ways(folder)
 
 
 def _hdf5_external_storage(folder: Path) -> None:
     with h5py.File(folder / "x.h5", "w") as file:
         file.create_dataset("data", (10,), "u1", external=[(str(folder / "secret"), 0, 10)])
-    _refused(read_array, folder / "x.h5", "data")
+    _refused_both_ways(folder)
 
 
 def _hdf5_virtual(folder: Path) -> None:
@@ -201,13 +202,18 @@ def _hdf5_virtual(folder: Path) -> None:
     layout[:] = h5py.VirtualSource(str(folder / "features.h5"), "data", (9, 4, 6))
     with h5py.File(folder / "x.h5", "w") as file:
         file.create_virtual_dataset("data", layout)
-    _refused(read_array, folder / "x.h5", "data")
+    _refused_both_ways(folder)
 
 
 def _hdf5_declared(folder: Path) -> None:
     with h5py.File(folder / "x.h5", "w") as file:
         file.create_dataset("data", (10**9,), "f8", chunks=(1024,))
+    _refused_both_ways(folder)
+
+
+def _refused_both_ways(folder: Path) -> None:
     _refused(read_array, folder / "x.h5", "data")
+    _refused(import_features, folder / "x.h5", folder / "imported")
 
 
 def _store_link(folder: Path) -> None:

@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import h5py
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import torch
 import yaml
+from numpy.typing import NDArray
 
 from benchmarks.evaluation.results import TaskResult
 from benchmarks.report.page import render
 from benchmarks.report.run_files import read_run, results_of
-from toc import TOCSelection, find_codebooks, load_codebook, optimize
+from benchmarks.tasks.labels import LabelsTask
+from toc import CodeMerge, TOCSelection, find_codebooks, load_codebook, merge_codes, optimize
 from unicode_cmg.checkpoints.folders import STATE_FILES
 from unicode_cmg.checkpoints.native import load_folder, load_pretrained, save_pretrained
 from unicode_cmg.checkpoints.released.load import load_published
 from unicode_cmg.config import load_yaml
+from unicode_cmg.data.importing import import_features
 from unicode_cmg.data.layouts.arrays import read_array, read_rows, write_array
 from unicode_cmg.data.layouts.ave import Annotation, read_ave, write_ave
+from unicode_cmg.data.layouts.avvp import Event, EventRow, read_avvp, write_avvp
+from unicode_cmg.data.layouts.retrieval import read_retrieval, write_retrieval
+from unicode_cmg.data.layouts.ucf_vgg import UCFVGGClip, read_ucf_vgg, write_ucf_vgg
 from unicode_cmg.data.layouts.zips import read_clip, write_clip
 from unicode_cmg.data.store import FeatureStore
 from unicode_cmg.encoding import encode_store, read_codes
@@ -88,6 +98,7 @@ def write_whole(folder: Path) -> None:
     encode_store(model, FeatureStore.open(store), folder / "codes.parquet", vectors=True)
     np.save(folder / "codebook.npy", codebook.vectors)
     np.savez(folder / "codebook.npz", codebook=codebook.vectors)
+    merge_codes(codebook.vectors, n_codes=4, layer=codebook.name).save(folder / "merge")
     torch.save(
         {"quantizer.embedding.weight": torch.from_numpy(codebook.vectors.copy())}, folder / "codebook.pt"
     )
@@ -102,6 +113,51 @@ def write_whole(folder: Path) -> None:
     write_ave(
         folder / "AVE", {k: v.astype(np.float32) for k, v in arrays.items()}, labels, order, annotations
     )
+    _write_other_layouts(folder, features["audio"])
+    _write_own_features(folder / "own", features, ids)
+
+
+def _write_other_layouts(folder: Path, values: NDArray[np.float32]) -> None:
+    """AVVP, UCF101 with VGGSound, and Clotho, each of a few clips."""
+    names = [f"aaaaaaaaaa{number}_0_10" for number in range(4)]
+    clips = {name: np.repeat(clip, 3, axis=0)[:10] for name, clip in zip(names, values, strict=False)}
+    rows = [EventRow(name, (Event("Dog", 0, 3), Event("Car", 2, 9))) for name in names]
+    splits = {
+        split: {name: ["Dog", "Car"] for name in names[at : at + 1]} for at, split in enumerate(_SPLITS)
+    }
+    modalities = ("audio", "video")
+    write_avvp(
+        folder / "AVVP",
+        dict.fromkeys(modalities, clips),
+        ("Dog", "Car"),
+        dict.fromkeys(modalities, rows),
+        splits,
+    )
+    seen = {
+        UCFVGGClip(f"v_RingBell_g{at + 1:02}_c01", "RingBell", f"g{at + 1:02}"): values[at] for at in range(4)
+    }
+    heard = {
+        UCFVGGClip(f"bbbbbbbbbb{at}", "bell ringing", split): values[at] for at, split in enumerate(_SPLITS)
+    }
+    write_ucf_vgg(folder / "across", [("RingBell", "bell ringing")], seen, heard)
+    pairs = [(f"clip {item}.wav", f"caption {number}") for item in range(3) for number in range(5)]
+    sounds = {f"clip {item}.wav": values[item] for item in range(3)}
+    write_retrieval("clotho", folder / "retrieval", {"audio": sounds}, pairs)
+
+
+def _write_own_features(folder: Path, features: Mapping[str, NDArray[np.float32]], ids: list[str]) -> None:
+    """The features of some clips in three forms, and a table of them."""
+    for form in ("npz", "parquet", "hdf5"):
+        (folder / form).mkdir(parents=True)
+        lines = [f"{clip},{'dog' if row % 2 else 'cat'},{_SPLITS[row % 3]}" for row, clip in enumerate(ids)]
+        write_text(folder / form / "clips.csv", "\n".join(["id,label,split", *lines]) + "\n")
+    np.savez(folder / "npz" / "features.npz", ids=np.array(ids), **features)
+    columns = {name: values.reshape(len(ids), -1).tolist() for name, values in features.items()}
+    pq.write_table(pa.table({"id": ids, **columns}), folder / "parquet" / "features.parquet")
+    with h5py.File(folder / "hdf5" / "features.h5", "w") as file:
+        file["ids"] = ids
+        for name, values in features.items():
+            file[name] = values
 
 
 def readers() -> Mapping[str, Reader]:
@@ -127,6 +183,17 @@ def readers() -> Mapping[str, Reader]:
         "HDF5 file": Reader(("features.h5",), _read_hdf5),
         "zip of a clip": Reader(("clip.zip",), lambda at: read_clip(at / "clip.zip")),
         "AVE layout": Reader(tuple(f"AVE/data/{name}" for name in _AVE), lambda at: read_ave(at / "AVE")),
+        "AVVP layout": Reader(
+            tuple(f"AVVP/data/{name}" for name in _AVVP), lambda at: read_avvp(at / "AVVP")
+        ),
+        "UCF101 and VGGSound layout": Reader(_ACROSS, lambda at: read_ucf_vgg(at / "across")),
+        "retrieval list": Reader((_CLOTHO,), lambda at: read_retrieval("clotho", at / "retrieval")),
+        "merged codes": Reader(("merge/merge.json",), lambda at: CodeMerge.load(at / "merge")),
+        "table of labels": Reader(
+            ("own/npz/clips.csv",),
+            lambda at: LabelsTask.read(at / "store", labels=at / "own/npz/clips.csv", split_column="split"),
+        ),
+        "imported features": Reader(_OWN, _import),
     }
 
 
@@ -136,6 +203,20 @@ _RECORDS = (
 )
 _CODEBOOKS = ("codebook.npy", "codebook.npz", "codebook.pt", "model/model.safetensors")
 _AVE = ("Annotations.txt", "labels.h5", "test_order.h5", "audio_feature.h5")
+_SPLITS = ("train", "val", "test")
+_AVVP = (
+    *("AVVP_Categories.txt", "AVVP_train.csv", "AVVP_val_pd.csv"),
+    *(f"AVVP_eval_{kind}_checked_combined.csv" for kind in ("audio", "visual")),
+)
+_ACROSS = tuple(
+    f"across/UCF101/data/{name}"
+    for name in ("UCF101sameVGGSound.txt", "VGGSoundsameUCF101.txt", "ucf2vggsound.csv", "vggsound2ucf.csv")
+)
+_CLOTHO = "retrieval/clotho2.1/clotho_captions_evaluation.csv"
+_OWN = tuple(
+    f"own/{name}"
+    for name in ("npz/features.npz", "npz/clips.csv", "parquet/features.parquet", "hdf5/features.h5")
+)
 _PART = ("part.json", "ids.txt", "audio.npy", "audio.mask.npy", "audio.tokens.jsonl")
 
 
@@ -188,6 +269,12 @@ def _read_table(folder: Path) -> None:
 def _read_hdf5(folder: Path) -> None:
     read_array(folder / "features.h5", "data")
     read_rows(folder / "features.h5", "data", np.array([3, 0, 1]))
+
+
+def _import(folder: Path) -> None:
+    for form in ("npz/features.npz", "parquet/features.parquet", "hdf5/features.h5"):
+        import_features(folder / "own" / form, folder / "imported")
+        shutil.rmtree(folder / "imported")
 
 
 def _evaluation() -> dict[str, Any]:

@@ -26,18 +26,24 @@ _DAMAGE = (OSError, RuntimeError, KeyError, TypeError, ValueError, MemoryError) 
 def _dataset(path: Path, key: str) -> Iterator[Any]:
     if not path.is_file():
         raise InputError("no such file", where=path, fix="check the data root")
+    with reading_hdf5(path), h5py.File(path, "r") as file:
+        if isinstance(file.get(key, getlink=True), h5py.ExternalLink | h5py.SoftLink):
+            raise InputError(f"'{key}' is a link", where=path, expected="an array in this file")
+        dataset = file.get(key)
+        if not isinstance(dataset, h5py.Dataset):
+            keys = ", ".join(str(name) for name in file)
+            raise InputError(f"no array '{key}' among the keys {keys}", where=path)
+        if dataset.dtype.kind not in "biuf":
+            raise InputError(f"values of type {dataset.dtype}", where=path, expected="numbers")
+        check_stored(dataset, path)
+        yield dataset
+
+
+@contextmanager
+def reading_hdf5(path: Path) -> Iterator[None]:
+    """What HDF5 raises while a file is read, as an `InputError`."""
     try:
-        with h5py.File(path, "r") as file:
-            if isinstance(file.get(key, getlink=True), h5py.ExternalLink | h5py.SoftLink):
-                raise InputError(f"'{key}' is a link", where=path, expected="an array in this file")
-            dataset = file.get(key)
-            if not isinstance(dataset, h5py.Dataset):
-                keys = ", ".join(str(name) for name in file)
-                raise InputError(f"no array '{key}' among the keys {keys}", where=path)
-            if dataset.dtype.kind not in "biuf":
-                raise InputError(f"values of type {dataset.dtype}", where=path, expected="numbers")
-            _check_stored(dataset, path)
-            yield dataset
+        yield
     except _DAMAGE as error:
         reason = "truncated" if "truncated" in str(error) else "not a readable HDF5 file"
         if isinstance(error, MemoryError):
@@ -45,7 +51,7 @@ def _dataset(path: Path, key: str) -> Iterator[Any]:
         raise InputError(reason, where=path, fix="download or write it again") from error
 
 
-def _check_stored(dataset: Any, path: Path) -> None:
+def check_stored(dataset: Any, path: Path) -> None:
     """Refuse an array whose values lie in other files, or of which only a small part is stored."""
     if dataset.is_virtual or dataset.external:
         raise InputError("the values lie in other files", where=path, expected="an array in this file")

@@ -12,6 +12,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from unicode_cmg.data.layouts.arrays import check_stored, reading_hdf5
 from unicode_cmg.data.sources.source import LazyClips, Source, Wanted, from_keys, take_modalities
 from unicode_cmg.data.store.part import IDS as IDS_FILE
 from unicode_cmg.errors import InputError
@@ -107,17 +108,18 @@ def read_hdf5(path: Path, wanted: Wanted) -> Source:
     Raises:
         InputError: It is damaged, or its arrays do not fit each other.
     """
-    with _damage(path, "HDF5"):
+    with reading_hdf5(path):
         file = h5py.File(path, "r")
         arrays: dict[str, Any] = {}
         groups: dict[str, dict[str, Any]] = {}
 
         def visit(name: str, item: Any) -> None:
             if isinstance(item, h5py.Dataset):
-                arrays[name] = _Strings(item) if h5py.check_string_dtype(item.dtype) else item
+                check_stored(item, path)
+                arrays[name] = found = _Dataset(path, item)
                 if "/" in name:
                     group, _, leaf = name.rpartition("/")
-                    groups.setdefault(group, {})[leaf] = item
+                    groups.setdefault(group, {})[leaf] = found
 
         file.visititems(visit)
     source = Source("an HDF5 file", path, 0)
@@ -145,17 +147,20 @@ def read_hdf5(path: Path, wanted: Wanted) -> Source:
     return source
 
 
-class _Strings:
-    """Texts of an HDF5 array."""
+class _Dataset:
+    """An HDF5 array of numbers or texts, whose damage shows when its values are read."""
 
-    def __init__(self, values: Any) -> None:
-        self._values, self.shape, self.dtype = values, values.shape, np.dtype(object)
+    def __init__(self, path: Path, values: h5py.Dataset) -> None:
+        texts = h5py.check_string_dtype(values.dtype) is not None
+        self._path, self._values = path, values.asstr() if texts else values
+        self.shape, self.dtype = values.shape, np.dtype(object) if texts else values.dtype
 
     def __len__(self) -> int:
         return int(self.shape[0])
 
-    def __getitem__(self, rows: slice) -> Any:
-        return self._values.asstr()[rows]
+    def __getitem__(self, rows: slice | tuple[()]) -> Any:
+        with reading_hdf5(self._path):
+            return self._values[rows]
 
 
 class _Members(LazyClips):
