@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.distributions import Normal
 from torch.nn import functional
 
-from unicode_cmg.codebook import SharedCodebook
+from unicode_cmg.codebook.paper_rule import PaperSharedCodebook
 from unicode_cmg.losses import CLUB, cmcm_loss
 from unicode_cmg.methods import method_class
 from unicode_cmg.methods.dcid import Draws
@@ -95,7 +95,7 @@ def test_the_steps_that_the_paper_draws_leave_room_for_the_horizon() -> None:
 def test_the_features_and_the_codebook_are_those_of_the_paper() -> None:
     model = paper("dcid")
     assert not model.front.standardization
-    assert type(model.layer.codebook) is SharedCodebook
+    assert type(model.layer.codebook) is PaperSharedCodebook
     assert model.layer.codebook.assignment == "own"
     together = paper("dcid", codebook={"assignment": "joint"})
     assert together.layer.codebook.assignment == "joint"

@@ -10,6 +10,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from unicode_cmg.codebook.finite_scalar import MOST_GRID_POINTS, FiniteScalar
+from unicode_cmg.codebook.paper_rule import PaperSharedCodebook
 from unicode_cmg.codebook.quantizer import Quantizer
 from unicode_cmg.codebook.released_rule import ReleasedSharedCodebook
 from unicode_cmg.codebook.residual import ResidualCodebook
@@ -37,8 +38,9 @@ class CodebookConfig(Config):
     )
     rule: Fidelity | None = Field(
         default=None,
-        description="update rule of the codebook; `paper` is the corrected rule, under which each modality "
-        "chooses for itself unless `assignment` says otherwise; null: as `fidelity`",
+        description="update rule of the codebook; under that of the `paper` each modality chooses for itself "
+        "unless `assignment` says otherwise, cross-attention weights the pulls, and a code stays only "
+        "while every modality uses it; null: as `fidelity`",
     )
     decay: float = Field(default=0.99, gt=0, lt=1, description="decay of the moving averages")
     own_weight: float = Field(
@@ -138,7 +140,7 @@ def build_quantizer(
         partial(ReleasedSharedCodebook, revive_noise=revive_noise)
         if released
         else partial(
-            SharedCodebook,
+            PaperSharedCodebook if rule == "paper" else SharedCodebook,
             init=config.init,
             assignment=config.assignment or ("own" if alone or rule == "paper" else "joint"),
             free=free,

@@ -46,9 +46,9 @@ class SharedCodebook(Quantizer):
 
     A code idle for more than `revive_after` updates moves to a step drawn from the current batch, onto the
     mean of the modalities there (onto a feature if modalities do not pull each other's codes), and its count
-    and weight are reset with it. The paper asks that *each* modality use a code to keep it; here, as in the
-    released code, any use does. Statistics are summed over the ranks of torch.distributed and revivals are
-    the same on all ranks. `ReleasedSharedCodebook` is the update of the released code.
+    and weight are reset with it. Any use keeps a code, as in the released code; the paper asks for use by
+    *each* modality (`PaperSharedCodebook`). Statistics are summed over the ranks of torch.distributed and
+    revivals are the same on all ranks. `ReleasedSharedCodebook` is the update of the released code.
 
     State is float32 also inside autocast and under `half()` or `bfloat16()`, and float64 after `double()`.
     Buffers: `embedding` `[H, D]`, the codewords; `ema_count` `[H]` and `ema_weight` `[H, D]`, the averages
@@ -186,13 +186,13 @@ class SharedCodebook(Quantizer):
             features, indices, masks = joint.features, joint.indices, joint.masks
         choices = self._choices(features, indices, masks)
         counts, sums = torch.zeros_like(self.ema_count), torch.zeros_like(self.ema_weight)
-        for choice, pull in zip(choices, pulls(choices, self.own_weight), strict=True):
+        for choice, pull in zip(choices, self._pulls(choices), strict=True):
             choice.add_to(counts, sums, pull)
         places = Places.of([c.features for c in choices], [c.valid for c in choices], self.own_weight)
         draws = draws_of_rank_0((self.num_codes,), generator, counts.device).to(counts.dtype)
         counts, places_by_rank, draws = sum_over_ranks(counts, places.by_rank(), draws)
 
-        self.idle.copy_(torch.where(counts > 0, 0, self.idle + 1))
+        self._note_use(counts, dict(zip(self._names(features), choices, strict=True)))
         anything = places_by_rank.sum() > 0
         dead = (self._dead() | ~self.seeded) & anything
         if self.in_use is not None:
@@ -204,6 +204,14 @@ class SharedCodebook(Quantizer):
         else:
             self._separate(self.in_use, dead, fresh, places.spread() * self.separation)
         self.seeded.logical_or_(anything)
+
+    def _pulls(self, choices: Sequence[Choices]) -> list[Float[Tensor, "batch _ dim"]]:
+        """For each modality the vectors that pull the codes it chose."""
+        return pulls(choices, self.own_weight)
+
+    def _note_use(self, counts: Float[Tensor, " codes"], choices: Mapping[str, Choices]) -> None:
+        """Count the updates since a code was used by any modality."""
+        self.idle.copy_(torch.where(counts > 0, 0, self.idle + 1))
 
     def _move(self, counts: Float[Tensor, " codes"], sums: Float[Tensor, "codes dim"]) -> None:
         """`N <- decay N + (1 - decay) n`, `o <- decay o + (1 - decay) sum`, `e = o / N` (DCID paper eq. 7).
@@ -276,7 +284,7 @@ class SharedCodebook(Quantizer):
         for m in features:
             if m not in self.modalities:
                 raise unknown("modality", m, self.modalities, where=where)
-        names = [m for m in self.modalities if m in features]
+        names = self._names(features)
         if not names:
             raise InputError("there are no features", where=where, expected="at least one modality")
         aligned = self.own_weight != 1
@@ -291,6 +299,9 @@ class SharedCodebook(Quantizer):
         masks = masks or {}
         dtype = self.embedding.dtype
         return [Choices.of(features[m].to(dtype), indices[m], masks.get(m)) for m in names]
+
+    def _names(self, features: Features) -> list[str]:
+        return [m for m in self.modalities if m in features]
 
     @property
     def sizes(self) -> tuple[int, ...]:
