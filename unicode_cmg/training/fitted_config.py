@@ -20,6 +20,8 @@ METHODS = ("dcid", "hdcid", "fcid")
 _MANY = 10_000  # clips from which on the papers' sizes are used
 _FEW = 1_000  # clips below which dropout is strong
 _STEPS = 600  # of a short run, as in the quickstart
+_SHORT = 600  # steps up to which averages over 100 of them are too slow
+_WIDE = 256  # channels from which on features are taken for those of a large network
 _WORDS = ("text", "words", "word", "caption", "captions", "transcript", "prompt", "prompts")
 
 
@@ -88,9 +90,11 @@ def _lines(store: FeatureStore, path: str, method: str, steps: Mapping[str, int]
     batch = math.ceil(clips / each)  # so that the last one is hardly smaller
     epochs = min(50, max(5, math.ceil(_STEPS / each)))
     total = epochs * each
-    dim = 256 if many else 64
+    wide = max(shape[-1] for shape in store.modalities.values()) >= _WIDE
+    dim = 256 if many or wide else 64
+    single = max(steps.values()) == 1
     choices = sum(int(store.valid_steps(m).sum()) for m in store.modalities)
-    codes = 400 if many else min(100, max(8, choices // 20))
+    codes = 400 if many else min(400, max(8, clips)) if single else min(100, max(8, choices // 20))
     told = f"the {clips} clips it has" + (f" in split '{splits[0]}'" if splits else "")
     yield f"# {method} on {_comment(path)}, written by `unicode-cmg init` for {told}."
     yield "#"
@@ -124,10 +128,13 @@ def _lines(store: FeatureStore, path: str, method: str, steps: Mapping[str, int]
         yield f"    {_inline(name)}: {_inline(settings)}  # {_told(store, name)}"
     yield "  codebook:"
     yield f"    own_weight: {round(1 / len(steps), 4)}  # the modalities pull each code alike"
-    if method != "fcid" and max(steps.values()) > 1:
+    if method != "fcid" and not single:
         yield "    separation: 0.5  # codewords closer than half the spread of the features are one code"
     yield "    init: data"
-    yield "    revive_after: 40  # steps"
+    quick = single and total <= _SHORT
+    if quick:
+        yield f"    decay: 0.95  # the averages have {total} steps to settle"
+    yield f"    revive_after: {12 if quick else 40}  # steps"
     yield "data:"
     yield f"  store: {_inline(path)}"
     if splits:

@@ -151,7 +151,8 @@ def _write_own_features(folder: Path, features: Mapping[str, NDArray[np.float32]
         (folder / form).mkdir(parents=True)
         lines = [f"{clip},{'dog' if row % 2 else 'cat'},{_SPLITS[row % 3]}" for row, clip in enumerate(ids)]
         write_text(folder / form / "clips.csv", "\n".join(["id,label,split", *lines]) + "\n")
-    np.savez(folder / "npz" / "features.npz", ids=np.array(ids), **features)
+    arrays: dict[str, Any] = {"ids": np.array(ids), **features}
+    np.savez(folder / "npz" / "features.npz", **arrays)
     columns = {name: values.reshape(len(ids), -1).tolist() for name, values in features.items()}
     pq.write_table(pa.table({"id": ids, **columns}), folder / "parquet" / "features.parquet")
     with h5py.File(folder / "hdf5" / "features.h5", "w") as file:
