@@ -123,3 +123,20 @@ def test_padding_changes_nothing_in_the_context_lstm(valid: int, hole: int) -> N
     out = model(x, mask)
     torch.testing.assert_close(out[:, :valid], model(x[:, :valid]), atol=1e-6, rtol=1e-5)
     assert (out[:, valid:] == 0).all()
+
+
+def test_the_context_lstm_reads_what_a_packed_one_reads() -> None:
+    torch.manual_seed(0)
+    model = ContextLSTM(3, 8).double()
+    lengths = torch.tensor([5, 2, 1, 4])
+    mask = torch.arange(5) < lengths.unsqueeze(1)
+    x = torch.where(mask.unsqueeze(-1), torch.randn(4, 5, 3).double(), 0).requires_grad_()
+    packed = nn.utils.rnn.pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
+    expected, _ = nn.utils.rnn.pad_packed_sequence(model.lstm(packed)[0], batch_first=True, total_length=5)
+    result = model(x, mask)
+    torch.testing.assert_close(result, expected)
+    arguments, direction = [x, *model.parameters()], torch.randn_like(result)
+    torch.testing.assert_close(
+        torch.autograd.grad(result, arguments, direction),
+        torch.autograd.grad(expected, arguments, direction),
+    )

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import cast
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
+from unicode_cmg.batch import cleared
 from unicode_cmg.draws import ClipDraws
 
 
@@ -140,13 +140,36 @@ class ContextLSTM(nn.Module):
     def forward(
         self, x: Float[Tensor, "batch time channels"], mask: Bool[Tensor, "batch time"] | None = None
     ) -> Float[Tensor, "batch time dim"]:
-        """Contextual features; steps after the last valid one are not read and come out as zeros."""
+        """Contextual features; steps after the last valid one are not read and come out as zeros.
+
+        The backward direction reads each clip from its last valid step on. To it the clip is turned round, by
+        indices on the device: nothing is packed, and no length is read by the host.
+        """
         features: Tensor
         if mask is None:
             features, _ = self.lstm(x)
             return features
-        steps = torch.arange(1, mask.shape[1] + 1, device=mask.device)
-        lengths = (mask * steps).amax(dim=1).clamp(min=1).cpu()  # packing needs the lengths on the host
-        packed = pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
-        features, _ = pad_packed_sequence(self.lstm(packed)[0], batch_first=True, total_length=x.shape[1])
-        return features
+        steps = torch.arange(mask.shape[1], device=mask.device)
+        last = (mask * steps).amax(dim=1, keepdim=True)
+        backwards = torch.where(steps <= last, last - steps, steps)
+        features = cleared(x, steps <= last)
+        for layer in range(self.lstm.num_layers):
+            ahead = self._read(features, f"l{layer}")
+            back = _ordered(self._read(_ordered(features, backwards), f"l{layer}_reverse"), backwards)
+            features = torch.cat([ahead, back], dim=-1)
+        return cleared(features, steps <= last)
+
+    def _read(self, x: Float[Tensor, "batch time channels"], name: str) -> Float[Tensor, "batch time dim"]:
+        """One layer in one direction."""
+        weights = [
+            getattr(self.lstm, f"{kind}_{name}") for kind in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+        ]
+        start = x.new_zeros(1, len(x), self.lstm.hidden_size)
+        return torch.lstm(x, (start, start), weights, True, 1, 0.0, self.training, False, True)[0]
+
+
+def _ordered(
+    x: Float[Tensor, "batch time channels"], order: Int64[Tensor, "batch time"]
+) -> Float[Tensor, "batch time channels"]:
+    """The steps of each clip in this order."""
+    return x.gather(1, order.unsqueeze(-1).expand_as(x))

@@ -223,9 +223,7 @@ class FrontEnd(nn.Module):
             features = self.standardization[modality](features, mask)
         if modality not in self.context:
             return features
-        # A front end that sees only valid steps must know where they end; a full clip needs no packing.
-        full = mask is None or bool(mask.all())
-        contextual: Tensor = self.context[modality](features, None if full else mask)
+        contextual: Tensor = self.context[modality](features, mask)
         return contextual
 
     def targets(
