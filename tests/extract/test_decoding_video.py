@@ -79,6 +79,14 @@ def test_a_video_is_turned_as_it_says(tmp_path: Path, rotation: int, corner: str
     assert max(corners, key=lambda name: corners[name].mean()) == corner
 
 
+def test_large_frames_are_reduced_in_their_proportions(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "large.mp4", seconds=1, flash=0, beep=None, size=(1280, 800))
+    image = read_frames(path, tmp_path, 0.0, np.array([0.5])).images[0]
+    assert image.shape == (512, 819, 3)
+    assert image[300, 600].min() > 240
+    assert image[20, 20].argmax() == 0
+
+
 def test_the_length_is_that_of_the_header_or_of_the_packets(folder: Path, tmp_path: Path) -> None:
     assert video_seconds(folder / "clip.mp4", folder) == pytest.approx(6, abs=0.2)
     data = (folder / "clip.mkv").read_bytes()

@@ -275,7 +275,7 @@ def test_what_is_broken_is_listed_and_the_rest_is_extracted(
     done = extract(folder, {"audio": loudness, "video": brightness}, tmp_path / "store")
     assert FeatureStore.open(tmp_path / "store").ids == ("a", "ü")
     assert broken(tmp_path / "store") == found
-    assert done.modalities == {"audio": 2}
+    assert done.modalities == {"audio": 2, "video": 0}
     assert sum(done.to_json()["broken"].values()) == len(found)
     assert found == [] or f"{len(found)} entries in" in done.text()
     if found:

@@ -44,7 +44,7 @@ def _prepared(
     waiting: deque[Future[Prepared]] = deque()
     for clip in (clip for chunk in chunks for clip in chunk):
         waiting.append(pool.submit(extractor.prepare, _held(clip)))
-        if len(waiting) > 2 * workers:
+        if len(waiting) > workers + 1:
             yield waiting.popleft().result()
     while waiting:
         yield waiting.popleft().result()

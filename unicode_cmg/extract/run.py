@@ -173,6 +173,8 @@ def extract(
     number, shards = shard
     if not 0 <= number < shards:
         raise InputError(f"shard {number} of {shards}", where="extract", expected=f"0 to {shards - 1}")
+    if not source.exists():
+        raise InputError("no such file or folder", where=source, fix="check the path")
     loaded = _encoders(encoders)
     patterns = _patterns(files or {}, loaded)
     wanted = {name: Wanted(encoder.kind, patterns.get(name, ())) for name, encoder in loaded.items()}
@@ -191,7 +193,8 @@ def extract(
     )
     chunks = _chunks(found.clips, batch_size, number, shards)
     writer = StoreWriter(to, source=note, first_part=number * _PARTS_OF_SHARD)
-    run = _Run(writer, found, chunks, BrokenList(to / _list_name(number, shards)), strict, number == 0)
+    listed = BrokenList(to / _list_name(number, shards))
+    run = _Run(writer, found, tuple(loaded), chunks, listed, strict, number == 0)
     run(ENGINES[engine](extractor, workers), progress)
     return run.result(to, time.monotonic() - started)
 
@@ -203,12 +206,14 @@ class _Run:
         self,
         writer: StoreWriter,
         source: MediaSource,
+        modalities: tuple[str, ...],
         chunks: Sequence[Sequence[Clip]],
         broken: BrokenList,
         strict: bool,
         first: bool,
     ) -> None:
         self._writer, self._source, self._broken, self._strict = writer, source, broken, strict
+        self._modalities = modalities
         self._all = [clip.id for chunk in chunks for clip in chunk]
         self._todo = [kept for chunk in chunks if (kept := [clip for clip in chunk if clip.id not in writer])]
         self._before = len(self._all) - sum(map(len, self._todo))
@@ -262,7 +267,8 @@ class _Run:
             )
         counts: dict[str, int] = {}
         if self._all:
-            counts = {name: int(has.sum()) for name, has in FeatureStore.open(to).present.items()}
+            present = FeatureStore.open(to).present
+            counts = {name: int(present[name].sum()) if name in present else 0 for name in self._modalities}
         path = self._broken.path if broken else None
         source = self._source
         return Extracted(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -33,6 +34,9 @@ from unicode_cmg.data.layouts.ucf_vgg import UCFVGGClip, read_ucf_vgg, write_ucf
 from unicode_cmg.data.layouts.zips import read_clip, write_clip
 from unicode_cmg.data.store import FeatureStore
 from unicode_cmg.encoding import encode_store, read_codes
+from unicode_cmg.extract.decoding import read_frames, read_picture, read_sentences, read_sound
+from unicode_cmg.extract.sources import Wanted, open_media
+from unicode_cmg.extract.sources.rows import table_at
 from unicode_cmg.files import write_json, write_text
 from unicode_cmg.inspect.codes.describe import write_codes
 from unicode_cmg.training import PretrainConfig, fit
@@ -104,6 +108,7 @@ def write_whole(folder: Path) -> None:
     )
     write_array(folder / "features.h5", "data", features["audio"])
     write_clip(folder / "clip.zip", features["audio"][0])
+    _write_media(folder / "media")
     labels = np.zeros((9, 10, 3), np.float32)
     labels[:, :, 2] = 1
     labels[:, :5] = np.eye(3, dtype=np.float32)[np.arange(9) % 2][:, None]
@@ -195,6 +200,12 @@ def readers() -> Mapping[str, Reader]:
             lambda at: LabelsTask.read(at / "store", labels=at / "own/npz/clips.csv", split_column="split"),
         ),
         "imported features": Reader(_OWN, _import),
+        "list of clips": Reader(("media/clips.csv", "media/clips.jsonl", "media/clips.parquet"), _read_lists),
+        "sound, images and text": Reader(
+            ("media/a.wav", "media/a.flac", "media/a.png", "media/a.jpg", "media/a.svg", "media/a.txt"),
+            _read_media,
+        ),
+        "video": Reader(("media/a.mkv",), _read_video),
     }
 
 
@@ -265,6 +276,62 @@ def _read_table(folder: Path) -> None:
     table = read_codes(folder / "codes.parquet")
     for modality in table.modalities:
         table.indices(modality)
+
+
+_WANTED = {"audio": Wanted("audio"), "image": Wanted("image"), "text": Wanted("text")}
+
+
+def _write_media(folder: Path) -> None:
+    """A file of every kind, and lists of them."""
+    import av
+    import soundfile
+    from PIL import Image
+
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for suffix in ("wav", "flac"):
+        soundfile.write(folder / f"a.{suffix}", rng.normal(size=4000) / 9, 8000)
+    image = Image.fromarray(rng.integers(0, 255, (12, 16, 3), np.uint8))
+    for suffix in ("png", "jpg"):
+        image.save(folder / f"a.{suffix}")
+    drawing = '<path d="M0 0L4 4L0 4z" fill="red"/>'
+    write_text(
+        folder / "a.svg", f'<svg xmlns="http://www.w3.org/2000/svg" width="8" height="8">{drawing}</svg>'
+    )
+    write_text(folder / "a.txt", "a dog barks\n")
+    with av.open(str(folder / "a.mkv"), "w") as container:
+        stream: Any = container.add_stream("mpeg4", rate=5)
+        stream.width, stream.height, stream.pix_fmt = 16, 16, "yuv420p"
+        for _ in range(5):
+            frame = av.VideoFrame.from_ndarray(rng.integers(0, 255, (16, 16, 3), np.uint8), format="rgb24")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    rows = [
+        {"id": f"c{n}", "audio": "a.wav", "image": "a.png", "text": "a dog", "start": n} for n in range(3)
+    ]
+    pq.write_table(pa.Table.from_pylist(rows), folder / "clips.parquet")
+    write_text(folder / "clips.jsonl", "\n".join(map(json.dumps, rows)))
+    lines = [",".join(map(str, row.values())) for row in rows]
+    write_text(folder / "clips.csv", "\n".join([",".join(rows[0]), *lines]))
+
+
+def _read_lists(folder: Path) -> None:
+    for suffix in ("csv", "jsonl", "parquet"):
+        table_at.cache_clear()
+        open_media(folder / f"media/clips.{suffix}", _WANTED)
+
+
+def _read_media(folder: Path) -> None:
+    media = folder / "media"
+    for suffix in ("wav", "flac"):
+        read_sound(media / f"a.{suffix}", media, 0.0, None)
+    for suffix in ("png", "jpg", "svg"):
+        read_picture(media / f"a.{suffix}", media)
+    read_sentences(media / "a.txt", media)
+
+
+def _read_video(folder: Path) -> None:
+    read_frames(folder / "media/a.mkv", folder / "media", 0.0, np.array([0.1, 0.5, 0.9]))
 
 
 def _read_hdf5(folder: Path) -> None:

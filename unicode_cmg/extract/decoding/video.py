@@ -13,6 +13,8 @@ from unicode_cmg.extract.decoding.file import MediaError, Page, decoding, opened
 from unicode_cmg.extract.media import Frames
 
 _MOST_PIXELS = 100_000_000
+_SHORT_SIDE = 512
+"""Pixels to which the shorter side of larger frames is reduced: ten seconds of 4K would be gigabytes."""
 
 
 def read_frames(
@@ -20,7 +22,8 @@ def read_frames(
 ) -> Frames:
     """What a video shows at given times: for each time the last frame that began before or at it.
 
-    Frames in between are decoded, but not kept. They are turned as the file says.
+    Frames in between are decoded, but not kept. They are turned as the file says, and larger ones are reduced
+    to 512 pixels at the shorter side.
 
     Args:
         place: A video.
@@ -105,6 +108,10 @@ def _images(
 
 
 def _upright(frame: Any) -> UInt8[np.ndarray, "height width 3"]:
-    image: UInt8[np.ndarray, "height width 3"] = frame.to_ndarray(format="rgb24")
+    scale = min(1.0, _SHORT_SIDE / min(frame.width, frame.height))
+    width, height = max(1, round(frame.width * scale)), max(1, round(frame.height * scale))
+    image: UInt8[np.ndarray, "height width 3"] = frame.to_ndarray(
+        format="rgb24", width=width, height=height, interpolation="AREA" if scale < 1 else None
+    )
     turns = round((frame.rotation or 0) / 90) % 4
     return np.ascontiguousarray(np.rot90(image, turns)) if turns else image

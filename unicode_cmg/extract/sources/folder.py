@@ -36,8 +36,11 @@ def read_folder(path: Path, modalities: Mapping[str, Kind]) -> MediaSource:
     broken: list[Broken] = []
     others: Counter[str] = Counter()
     links: list[str] = []
+    table = table_beside(path)
     for file in _files(path, links):
         kind = kind_of(file.name)
+        if file == table:
+            continue
         if kind is None:
             others[file.suffix.lower() or "no suffix"] += 1
             continue
@@ -66,7 +69,7 @@ def read_folder(path: Path, modalities: Mapping[str, Kind]) -> MediaSource:
         listed = ", ".join(f"{count} {suffix}" for suffix, count in others.most_common(5))
         notes.append(f"note: files that are no media are ignored: {listed}")
     notes += [f"note: {link} is a link to a folder and not followed" for link in links]
-    columns = _columns(path, clips, notes)
+    columns = _columns(path, table, clips, notes)
     clips = [
         Clip(clip.id, clip.media, columns={name: values[row] for name, values in columns.items()})
         for row, clip in enumerate(clips)
@@ -114,13 +117,12 @@ def _is_line(text: str) -> bool:
     return len(text.splitlines()) == 1 and bool(text.strip())
 
 
-def _columns(path: Path, clips: list[Clip], notes: list[str]) -> dict[str, list[object]]:
+def _columns(path: Path, table: Path | None, clips: list[Clip], notes: list[str]) -> dict[str, list[object]]:
     """The folder of each clip, and the columns of a table."""
     columns: dict[str, list[object]] = {}
     parents = [str(PurePosixPath(clip.id).parent) for clip in clips]
     if any(parent != "." for parent in parents):
         columns[FOLDER] = ["" if parent == "." else parent for parent in parents]
-    table = table_beside(path)
     if table is not None:
         source = Source("a folder of media", path, len(clips), ids=[clip.id for clip in clips])
         try:

@@ -29,7 +29,7 @@ class Cell(Page):
 
     def read(self) -> bytes:
         value = (
-            _table_at(self.table).rows(self.row, self.row + 1, [self.column]).column(self.column)[0].as_py()
+            table_at(self.table).rows(self.row, self.row + 1, [self.column]).column(self.column)[0].as_py()
         )
         found = value.get("bytes") if isinstance(value, dict) else value
         if not isinstance(found, bytes):
@@ -101,14 +101,15 @@ def _object(value: Any, where: str) -> dict[str, Any]:
 
 
 @lru_cache(maxsize=4)
-def _table_at(path: Path) -> Table:
+def table_at(path: Path) -> Table:
+    """The table of a Parquet file, a folder of them, or a saved data set; those read last stay open."""
     saved = path.is_dir() and ((path / "dataset_dict.json").is_file() or (path / "state.json").is_file())
     return saved_table(path) if saved else parquet_table(path)
 
 
 def _from_table(path: Path) -> Rows:
     """The values of a Parquet file or a data set; of files in it, only their names."""
-    table = _table_at(path)
+    table = table_at(path)
     columns: dict[str, list[Any]] = {}
     embedded = set()
     for held in table.schema:
