@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tiny_pretrained
-from tiny_onnx import FLOAT, INT64, constant, node, write
+from tiny_onnx import BYTES, FLOAT, INT64, constant, node, write
 
 from unicode_cmg.errors import InputError
 from unicode_cmg.extract.encoders import load_encoder
@@ -94,6 +94,25 @@ def test_images_are_scaled_as_the_file_declares(
     spec = {"name": "onnx", "model": str(file), "mean": [0, 0, 0], "std": [1, 1, 0.5]}
     rows = encoded(spec, "video", Frames(images, np.array([0.5, 2.5])), Grid(3, 1))
     np.testing.assert_allclose(rows, [[0, 0, 0], [0, 0, 0], [0.2, 0.4, 2.0]], atol=1e-4)
+
+
+def test_a_network_of_bytes_gets_the_pixels_as_they_are(tmp_path: Path, runtime: None) -> None:
+    nodes = [
+        node("Cast", ["image"], "numbers", to=FLOAT),
+        node("ReduceMean", ["numbers"], "colours", axes=[1, 2], keepdims=0),
+    ]
+    shape: list[int | str] = ["batch", 4, 6, 3]
+    file = write(
+        tmp_path / "bytes.onnx", nodes, [("image", BYTES, shape)], [("colours", FLOAT, ["batch", 3])]
+    )
+    frames = Frames(np.full((1, 8, 8, 3), [[7, 8, 255]], np.uint8), np.zeros(1))
+    assert encoded(f"onnx:{file}", "image", frames, ONE_STEP).tolist() == [[7, 8, 255]]
+    mel: list[int | str] = [1, 1, 96, 64]
+    file = write(tmp_path / "mel.onnx", nodes, [("image", BYTES, mel)], [("colours", FLOAT, ["batch", 3])])
+    with pytest.raises(
+        InputError, match="its input 'image' is of another type; expected one of float32, float16"
+    ):
+        load_encoder(f"onnx:{file}", "audio")
 
 
 def test_maps_of_an_image_stay_channels_last(tmp_path: Path, runtime: None) -> None:

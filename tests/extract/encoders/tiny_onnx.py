@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-FLOAT, INT64 = 1, 7
+FLOAT, BYTES, INT64 = 1, 2, 7
 
 
 def _varint(value: int) -> bytes:

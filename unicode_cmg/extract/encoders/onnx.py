@@ -15,10 +15,19 @@ from unicode_cmg.errors import InputError, unknown
 from unicode_cmg.extract.encoders.base import Array, Encoder, EncoderConfig, mean_per_step
 from unicode_cmg.extract.encoders.pretrained.loading import fetch, transformers
 from unicode_cmg.extract.encoders.weights import sha256, weights_file
-from unicode_cmg.extract.front_ends import VGGISH_FRAMES, on_clock, vggish_windows
+from unicode_cmg.extract.front_ends import VGGISH_FRAMES, on_clock, torchaudio, vggish_windows
 from unicode_cmg.extract.media import Frames, Grid, Kind, Media, Sound, Text
 
 _AT_ONCE = 32
+_FLOATS = (np.float32, np.float16, np.float64)
+_TYPES: dict[str, Any] = {
+    "tensor(double)": np.float64,
+    "tensor(float)": np.float32,
+    "tensor(float16)": np.float16,
+    "tensor(int32)": np.int32,
+    "tensor(int64)": np.int64,
+    "tensor(uint8)": np.uint8,
+}
 _SIDE = 224  # of images where the file does not say
 
 
@@ -42,7 +51,8 @@ class OnnxEncoder(Encoder):
     """The input that the file declares says what it gets.
 
     Audio: the samples of each step, `[n]` or `[batch, n]`, or VGGish's log-mel spectra, `[batch, 96, 64]` or
-    `[batch, 1, 96, 64]`. Images: `[batch, 3, height, width]` or channels last. Text: `input_ids` and whatever
+    `[batch, 1, 96, 64]`. Images: `[batch, 3, height, width]` or channels last, raw
+    if the file declares bytes. Text: `input_ids` and whatever
     else the tokenizer makes. Of the output, every axis of frames or tokens is averaged; maps
     `[batch, dim, height, width]` stay, channels last.
     """
@@ -59,6 +69,7 @@ class OnnxEncoder(Encoder):
         self.inputs = {
             i.name: [d if isinstance(d, int) else None for d in i.shape] for i in self.model.get_inputs()
         }
+        self.types = {i.name: _TYPES.get(i.type) for i in self.model.get_inputs()}
         outputs = [output.name for output in self.model.get_outputs()]
         self.output = self.values.output or outputs[0]
         if self.output not in outputs:
@@ -126,7 +137,8 @@ class OnnxEncoder(Encoder):
 
     def _run(self, inputs: dict[str, Array]) -> Array:
         try:
-            (found,) = self.model.run([self.output], inputs)
+            cast_to = {key: value.astype(self.types[key]) for key, value in inputs.items()}
+            (found,) = self.model.run([self.output], cast_to)
         except Exception as error:  # onnxruntime's errors have no common class
             reason = str(error).splitlines()[0][:200]
             raise InputError(f"it cannot read its input ({reason})", where=self.file) from None
@@ -151,8 +163,9 @@ class OnnxEncoder(Encoder):
         last = shape[-1] == 3 and shape[1] != 3
         height, width = shape[1:3] if last else shape[2:4]
         size = (width or _SIDE, height or _SIDE)
-        pixels = np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BILINEAR), np.float32) / 255
-        scaled = ((pixels - self.values.mean) / self.values.std).astype(np.float32)
+        scaled = np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BILINEAR))
+        if next(iter(self.types.values())) is not np.uint8:
+            scaled = ((scaled / 255 - self.values.mean) / self.values.std).astype(np.float32)
         return np.ascontiguousarray(scaled if last else np.moveaxis(scaled, -1, 0))
 
     def _tokens(self, sentence: str) -> dict[str, Array]:
@@ -178,6 +191,13 @@ class OnnxEncoder(Encoder):
             "audio": len(shape) <= 2 or (shape[-2:] == [VGGISH_FRAMES, 64] and len(shape) <= 4),
             "text": "input_ids" in self.inputs,
         }.get(self.kind, len(shape) == 4 and 3 in (shape[1], shape[3]))
+        numbers = {"audio": _FLOATS, "text": (np.int64, np.int32)}.get(self.kind, (*_FLOATS, np.uint8))
+        if wrong := [name for name, kind in self.types.items() if kind not in numbers]:
+            raise InputError(
+                f"its input '{wrong[0]}' is of another type",
+                where=self.file,
+                expected=f"one of {', '.join(kind.__name__ for kind in numbers)}",
+            )
         if not fits:
             raise InputError(
                 f"its inputs are {self.inputs}",
@@ -187,6 +207,8 @@ class OnnxEncoder(Encoder):
                     "text": "'input_ids' [batch, tokens]",
                 }.get(self.kind, "images [batch, 3, height, width] or [batch, height, width, 3]"),
             )
+        if self.kind == "audio" and len(shape) > 2:
+            torchaudio()  # before the first clip
 
 
 def _averaged(features: Array) -> Array:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from unicode_cmg.errors import InputError
 from unicode_cmg.extract.encoders.base import Array, Encoder, EncoderConfig, in_batches, mean_per_step
 from unicode_cmg.extract.encoders.weights import fill, read_weights, sha256, weights_file
-from unicode_cmg.extract.front_ends import VGGISH_RATE, vggish_windows
+from unicode_cmg.extract.front_ends import VGGISH_RATE, torchaudio, vggish_windows
 from unicode_cmg.extract.media import Frames, Grid, Kind, Media, Sound
 
 _VGG19 = (64, 64, 0, 128, 128, 0, 256, 256, 256, 256, 0, 512, 512, 512, 512, 0, 512, 512, 512, 512, 0)
@@ -92,6 +92,7 @@ class VGGishEncoder(Encoder):
         self.file = weights_file(settings.model, self.name, "the weights of torchvggish")
         pca = cast("VGGishConfig", settings).pca
         self.pca_file = None if pca is None else weights_file(pca, self.name, "AudioSet's PCA")
+        torchaudio()  # before the first clip
         self._pca: tuple[Tensor, Tensor] | None = None
 
     def load(self, device: str = "cpu") -> None:

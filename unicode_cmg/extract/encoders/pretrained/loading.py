@@ -69,7 +69,7 @@ def fetch(what: str, model: str, load: Callable[[], Any]) -> Any:
         InputError: It is not there, or cannot be read.
     """
     try:
-        with _quietly():
+        with _quietly(local=Path(model).is_dir()):
             return load()
     except ImportError as error:
         missing = " ".join(str(error).split()).partition(" but it was not")[0][:200]
@@ -168,7 +168,7 @@ def weights_sums(model: str) -> dict[str, str]:
 
 def cached(model: str, name: str) -> Path | None:
     """A file beside a model, in its folder or in the cache of transformers; None where there is none."""
-    with _quietly():
+    with _quietly(local=True):
         found = transformers().utils.cached_file(
             model,
             name,
@@ -183,18 +183,21 @@ def _first_line(error: Exception) -> str:
 
 
 @contextmanager
-def _quietly() -> Iterator[None]:
-    """Without what transformers logs and shows while it loads: what matters is checked above."""
+def _quietly(*, local: bool) -> Iterator[None]:
+    """Without what transformers logs while it loads: what matters is checked above. Downloads keep a bar."""
     theirs = transformers().utils.logging
-
-    level, bars = theirs.get_verbosity(), theirs.is_progress_bar_enabled()
+    hub = logging.getLogger("huggingface_hub")
+    levels, bars = (theirs.get_verbosity(), hub.level), theirs.is_progress_bar_enabled()
     theirs.set_verbosity(logging.CRITICAL)
-    theirs.disable_progress_bar()
+    hub.setLevel(logging.CRITICAL)
+    if local:
+        theirs.disable_progress_bar()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        theirs.set_verbosity(level)
-        if bars:
+        theirs.set_verbosity(levels[0])
+        hub.setLevel(levels[1])
+        if local and bars:
             theirs.enable_progress_bar()
