@@ -36,7 +36,7 @@ GROUPS: dict[str, Rows] = {
     "toc": lambda rounds, _: dimensions.toc_rows(rounds),
     "heads": lambda rounds, _: evaluation.head_rows(rounds, epochs=5),
     "heads-growth": lambda rounds, _: evaluation.growth_rows(rounds),
-    "store": lambda rounds, clips: data.store_rows(rounds, clips=clips or 800),
+    "store": lambda rounds, _: data.store_rows(rounds, clips=800),
     "import": lambda rounds, _: data.import_rows(rounds),
 }
 
@@ -56,7 +56,7 @@ def speed(
         str, typer.Option(help=f"Groups of rows, separated by commas: {', '.join(GROUPS)}.")
     ] = "",
     rounds: Annotated[int, typer.Option(min=1, help="Timed rounds; the table has their median.")] = 3,
-    clips: Annotated[int | None, typer.Option(min=2, help="Clips of a step, or of the store.")] = None,
+    clips: Annotated[int | None, typer.Option(min=2, help="Clips of a step.")] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Smaller sizes; no growth, no GPU.")] = False,
     check: Annotated[
         bool, typer.Option("--check", help="Fail if a ratio is below 0.7 of the recorded one; with --quick.")

@@ -14,6 +14,7 @@ from unicode_cmg.losses import cmcm_loss, commitment_loss
 
 CLIPS, STEPS, CODES, DIM = 80, 10, 400, 256
 MODALITIES = ("audio", "video", "text")
+LARGE = ((100_000, 400), (800, 65_536))  # steps and codes
 
 
 def quantizer_rows(rounds: int, device: str = "cpu") -> Iterator[Row]:
@@ -54,7 +55,7 @@ def _step(book: SharedCodebook, z: Mapping[str, Tensor], *, matched: bool) -> Wo
     leaves = {m: x.clone().requires_grad_() for m, x in z.items()}
 
     def step() -> None:
-        quantized = {m: book.quantize(x) for m, x in leaves.items()}
+        quantized = book.quantize_each(leaves, distances=matched)
         terms = list(commitment_loss(leaves, {m: q.codewords for m, q in quantized.items()}).values())
         if matched:
             terms.append(cmcm_loss({m: q.lookups[0].squared_distances for m, q in quantized.items()}))
@@ -77,7 +78,7 @@ def _their_step(quantizer: nn.Module, x: Tensor) -> Work:
 
 def memory_rows() -> Iterator[Row]:
     """Most memory that one quantization adds, on the CPU as the process has it."""
-    for steps, codes in ((100_000, 400), (800, 65_536)):
+    for steps, codes in LARGE:
         yield Row(
             f"quantizer memory, N={steps}, H={codes}, encode",
             "MB",

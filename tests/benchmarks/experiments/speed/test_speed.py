@@ -11,7 +11,7 @@ import torch
 from typer.testing import CliRunner
 
 import benchmarks.experiments.speed.__main__ as command
-from benchmarks.experiments.speed import dimensions, training
+from benchmarks.experiments.speed import codebooks, data, dimensions, evaluation, training
 from benchmarks.experiments.speed.dimensions import by_matrices, by_the_loop
 from benchmarks.experiments.speed.measuring import Row, compared, fallen
 from benchmarks.experiments.speed.training import OURS, random_batch, trained
@@ -107,10 +107,46 @@ def test_an_unknown_group_of_rows_is_refused() -> None:
     assert "step" in str(result.exception)
 
 
-@pytest.mark.slow
-def test_every_regularizer_has_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "dcid.yaml").write_text(SMALL)
     monkeypatch.setattr(training, "CONFIGS", tmp_path)
+    monkeypatch.setattr("benchmarks.experiments.speed.measuring._LEAST_SECONDS", 1e-9)
+    for module, sizes in {
+        codebooks: {"CLIPS": 3, "STEPS": 2, "CODES": 4, "DIM": 8, "LARGE": ((64, 8),)},
+        evaluation: {"CLIPS": 8, "STEPS": 2, "CODES": 6, "DIM": 4, "CLASSES": 3, "BATCH": 4},
+        data: {"STEP": (2, 3), "BATCH": 2},
+    }.items():
+        for name, size in sizes.items():
+            monkeypatch.setattr(module, name, size)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("small")
+def test_every_group_of_rows_is_measured() -> None:
+    for rows, count in (
+        (codebooks.quantizer_rows(1), 3),
+        (codebooks.memory_rows(), 1),
+        (evaluation.head_rows(1, epochs=1), 6),
+        (evaluation.growth_rows(1), 4),
+        (data.store_rows(1, clips=4), 4),
+        (data.import_rows(1), 2),
+        (training.growth_rows(1, clips=2), 4),
+    ):
+        measured = list(rows)
+        assert len(measured) == count, measured
+        assert all(row.median > 0 or row.against == "MB" for row in measured), measured
+
+
+def test_rows_that_need_a_gpu_say_so_without_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    rows = [*training.gpu_rows(1, clips=2), *codebooks.gpu_rows(1)]
+    assert {row.cells()[2] for row in rows} == {"not measured"}
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("small")
+def test_every_regularizer_has_a_row() -> None:
     rows = list(training.regularizer_rows(1, clips=2))
     assert [row.name.split(",")[0] for row in rows] == [f"step of dcid + {name}" for name in OURS]
     assert all(row.median > 0 for row in rows)
