@@ -33,7 +33,7 @@ def model(data: Path) -> uc.Method:
 
 
 def test_heads_transfer_between_sound_and_picture(model: uc.Method, data: Path) -> None:
-    result = uc.evaluate(model, "ave", data, directions=DIRECTIONS)
+    result = uc.evaluate(model, "ave", data, directions=DIRECTIONS, continuous=False)
     assert result.chance == 10
     assert all(direction.mean > 40 for direction in result.directions), result.table()
 
@@ -41,5 +41,7 @@ def test_heads_transfer_between_sound_and_picture(model: uc.Method, data: Path) 
 def test_transfer_falls_to_chance_when_the_codes_are_permuted_between_modalities(
     model: uc.Method, data: Path
 ) -> None:
-    result = uc.evaluate(model, "ave", data, directions=DIRECTIONS, permute_codes_seed=0, seeds=range(8))
+    result = uc.evaluate(
+        model, "ave", data, directions=DIRECTIONS, permute_codes_seed=0, seeds=range(8), continuous=False
+    )
     assert all(direction.mean < 25 for direction in result.directions), result.table()

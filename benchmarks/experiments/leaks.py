@@ -96,7 +96,9 @@ def leak_table(task: str, paper: str, models: Sequence[Model], data_root: Path) 
     header = [f"{task}, {paper}"]
     directions = None if isinstance(task_class(task).protocols[paper], RetrievalProtocol) else _DIRECTIONS
     for step in steps(task, paper):
-        results = [evaluate(m, task, data_root, step.rule, directions=directions) for m in models]
+        results = [
+            evaluate(m, task, data_root, step.rule, directions=directions, continuous=False) for m in models
+        ]
         rows = list(zip(*(result.directions for result in results), strict=True))
         header[1:] = ["measure", *(f"{row[0].source[0].upper()}->{row[0].target[0].upper()}" for row in rows)]
         cells = [mean_std([_value(result, step.measure) for result in row]) for row in rows]

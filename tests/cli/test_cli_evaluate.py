@@ -38,7 +38,7 @@ def avvp(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def arguments(toy, data: Path, *more: str) -> tuple[object, ...]:
-    return ("evaluate", toy.run, "--task", "avvp", "--data", data, "--seeds", "0", *more)
+    return ("evaluate", toy.run, "--task", "avvp", "--data", data, "--seeds", "0", "--no-continuous", *more)
 
 
 @pytest.mark.slow

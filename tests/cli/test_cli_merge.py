@@ -73,7 +73,18 @@ def test_wrong_arguments_are_one_line_and_exit_code_2(command, books: Path, tmp_
 def test_commands_that_use_codes_take_the_merged_ones(command, toy, tmp_path: Path) -> None:
     merge = tmp_path / "m"
     assert command("toc", "merge", toy.run, "--codes", "3", "--to", merge).code == 0
-    evaluate = ("evaluate", toy.run, "--task", "ave", "--data", toy.ave, "--seeds", "0", "--json")
+    evaluate = (
+        "evaluate",
+        toy.run,
+        "--task",
+        "ave",
+        "--data",
+        toy.ave,
+        "--seeds",
+        "0",
+        "--no-continuous",
+        "--json",
+    )
     result = json.loads(command(*evaluate, "--merge", merge, "--toc", "auto").out)
     assert [(m["code_layer"], m["n_codes"], m["n_groups"]) for m in result["merge"]] == [("layer0", 6, 3)]
     encode = ("encode", toy.run, toy.store, "--to", tmp_path / "codes.parquet", "--vectors")

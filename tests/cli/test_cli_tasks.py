@@ -44,7 +44,19 @@ def tasks(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(command, toy, task: str, data: Path, *more: str) -> dict:
-    outcome = command("evaluate", toy.run, "--task", task, "--data", data, "--seeds", "0", "--json", *more)
+    outcome = command(
+        "evaluate",
+        toy.run,
+        "--task",
+        task,
+        "--data",
+        data,
+        "--seeds",
+        "0",
+        "--no-continuous",
+        "--json",
+        *more,
+    )
     assert outcome.code == 0, outcome.err
     return json.loads(outcome.out)
 
@@ -83,7 +95,7 @@ def test_ave_to_avvp_needs_clips_of_one_length(command, toy, tmp_path: Path) -> 
 
 @pytest.mark.slow
 def test_printed_numbers_are_shown_when_asked_for(command, toy, tasks: Path) -> None:
-    arguments = ("evaluate", toy.run, "--task", "ucf-vgg", "--data", tasks, "--seeds", "0")
+    arguments = ("evaluate", toy.run, "--task", "ucf-vgg", "--data", tasks, "--seeds", "0", "--no-continuous")
     plain, beside = command(*arguments).out, command(*arguments, "--printed").out
     assert "PRINTED" not in plain
     assert "PRINTED, on other data: table 1 of the FCID paper" in beside
@@ -129,7 +141,19 @@ def test_leaks_are_measured_for_the_tasks_that_are_there(toy, tasks: Path, capsy
 @pytest.mark.slow
 def test_all_tasks_under_all_protocols_in_one_command(command, toy, tasks: Path, tmp_path: Path) -> None:
     outcome = command(
-        *("evaluate", toy.run, "--task", "all", "--protocol", "all", "--data", tasks, "--seeds", "0"),
+        *(
+            "evaluate",
+            toy.run,
+            "--task",
+            "all",
+            "--protocol",
+            "all",
+            "--data",
+            tasks,
+            "--seeds",
+            "0",
+            "--no-continuous",
+        ),
         *("--to", tmp_path / "results"),
     )
     assert outcome.code == 0, outcome.err

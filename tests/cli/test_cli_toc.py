@@ -116,7 +116,18 @@ def test_a_selection_of_a_released_file_is_accepted_by_its_evaluation(
     printed = [(book["layer"], book["toc"]) for book in json.loads(done.out)["codebooks"]]
     assert printed == [(name, str(tmp_path / "toc" / name / "toc.json")) for name in names]
     refinements = [part for name in names for part in ("--toc", tmp_path / "toc" / name)]
-    arguments = ("evaluate", file, "--task", "ave", "--data", released_ave, "--seeds", "0", "--json")
+    arguments = (
+        "evaluate",
+        file,
+        "--task",
+        "ave",
+        "--data",
+        released_ave,
+        "--seeds",
+        "0",
+        "--no-continuous",
+        "--json",
+    )
     result = json.loads(command(*arguments, *refinements).out)
     assert [(used["code_layer"], used["kept"], used["n_dims"]) for used in result["toc"]] == [
         (n, 5, 16) for n in names

@@ -5,7 +5,6 @@ from __future__ import annotations
 import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -13,7 +12,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from benchmarks.experiments.speed.measuring import Row, compared
+from benchmarks.experiments.speed.measuring import Row, compared, now
 from unicode_cmg.data import FeatureStore
 from unicode_cmg.data.ahead import map_ahead
 
@@ -30,9 +29,9 @@ def store_rows(rounds: int, *, clips: int) -> Iterator[Row]:
         path = Path(folder) / "store"
         rates = []
         for _ in range(rounds):
-            started = time.perf_counter()
+            started = now()
             FeatureStore.write(path, {"video": features}, range(clips))
-            rates.append(features.nbytes / 1e6 / (time.perf_counter() - started))
+            rates.append(features.nbytes / 1e6 / (now() - started))
         yield Row(f"writing {clips} clips of float16 video", "MB/s", tuple(rates), ">= 500")
         mapped = np.load(path / "part-00000" / "video.npy", mmap_mode="r").view(np.ndarray)
         store = FeatureStore.open(path)
