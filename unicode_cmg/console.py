@@ -53,6 +53,7 @@ def run(app: typer.Typer, name: str, arguments: list[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
     except RankLost as lost:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # torchrun sends it to all that are left
         if _is_heard():
             _complain(f"error: {lost}")
         return 1

@@ -14,6 +14,7 @@ import torch
 
 from benchmarks.evaluation.encode_task import encode_task
 from benchmarks.refinement import ALL, RefinedResult, chosen, compare
+from benchmarks.sweep.cluster import Cluster
 from benchmarks.sweep.code_figures import Figures, measure_codes, measure_vectors
 from benchmarks.sweep.config import SweepConfig, protocol_of
 from benchmarks.sweep.result_file import ResultFile
@@ -56,6 +57,7 @@ def run_sweep(
     seeds: Sequence[int] | None = None,
     workers: int = 1,
     threads: int = 1,
+    cluster: Cluster | None = None,
 ) -> list[Outcome]:
     """Evaluate every model of every row, and pretrain those that do not exist yet.
 
@@ -70,11 +72,12 @@ def run_sweep(
         recipe: Recipe of the embedded digits instead of that of the sweep; not for rows with data of their
             own.
         seeds: Pretraining seeds instead of those of the sweep.
-        workers: Processes at a time; 1: all in this process.
+        workers: Processes or jobs at a time; 1 without a cluster: all in this process.
         threads: Threads of each process.
+        cluster: Where each run that lacks a result is a job of its own; None: on this machine.
 
     Raises:
-        InputError: A folder holds another run, or the data does not fit.
+        InputError: A folder holds another run, the data does not fit, or jobs of a cluster have failed.
     """
     if data is not None and recipe is not None:
         raise InputError("both a folder of data and a recipe", where="--data", fix="leave one of them out")
@@ -85,7 +88,7 @@ def run_sweep(
         for run in row.runs(sweep.seeds if seeds is None else seeds)
     ]
     outcomes: dict[int, list[Outcome]] = {}
-    for number, finished in _finished(jobs, workers):
+    for number, finished in _finished(jobs, workers) if cluster is None else _sent(jobs, workers, cluster):
         outcomes[number] = finished
         for outcome in finished:
             show(_line(outcome))
@@ -125,21 +128,25 @@ def _finished(
             raise
 
 
+def _sent(
+    jobs: Sequence[partial[list[Outcome]]], workers: int, cluster: Cluster
+) -> Iterator[tuple[int, list[Outcome]]]:
+    """The number and the outcomes of each job; what is measured already is read here."""
+    holes: dict[int, Callable[[], list[Outcome]]] = {}
+    for number, job in enumerate(jobs):
+        if _is_measured(*job.args):
+            yield number, job()
+        else:
+            holes[number] = job
+    yield from cluster.run(holes, at_a_time=workers)
+
+
 def _outcomes(
     sweep: SweepConfig, row: Row, run: int, data: Path, recipe: str | None, folder: Path, threads: int
 ) -> list[Outcome]:
     """The table rows that one run gives; what its result file lacks is measured first."""
-    settings = {
-        **row.identity(run, data),
-        **sweep.model_dump(mode="json", include={"head", "head_seeds", "directions"}),
-        "digits": recipe,
-        "options": dict(row.data.options),
-        **({"continuous": True} if sweep.continuous else {}),
-    }
-    tasks = row.data.tasks or sweep.tasks
-    measured = sweep.report if sweep.protocol == "held-out" else f"{sweep.report}-{sweep.protocol}"
-    results = ResultFile(folder / f"result-{measured}.json", settings, row.completed)
-    if any(results.missing(read, task, sweep.refine) is not None for read in row.read for task in tasks):
+    results, tasks = _results(sweep, row, run, data, recipe, folder), row.data.tasks or sweep.tasks
+    if _lacks(results, sweep, row):
         threads_before = torch.get_num_threads()
         torch.set_num_threads(threads)
         try:
@@ -166,6 +173,34 @@ def _outcomes(
             )
         )
     return outcomes
+
+
+def _results(
+    sweep: SweepConfig, row: Row, run: int, data: Path, recipe: str | None, folder: Path
+) -> ResultFile:
+    """What a run has measured so far."""
+    settings = {
+        **row.identity(run, data),
+        **sweep.model_dump(mode="json", include={"head", "head_seeds", "directions"}),
+        "digits": recipe,
+        "options": dict(row.data.options),
+        **({"continuous": True} if sweep.continuous else {}),
+    }
+    measured = sweep.report if sweep.protocol == "held-out" else f"{sweep.report}-{sweep.protocol}"
+    return ResultFile(folder / f"result-{measured}.json", settings, row.completed)
+
+
+def _lacks(results: ResultFile, sweep: SweepConfig, row: Row) -> bool:
+    """Whether there is something left to measure."""
+    tasks = row.data.tasks or sweep.tasks
+    return any(results.missing(read, task, sweep.refine) is not None for read in row.read for task in tasks)
+
+
+def _is_measured(
+    sweep: SweepConfig, row: Row, run: int, data: Path, recipe: str | None, folder: Path, threads: int
+) -> bool:
+    """Whether `_outcomes` has nothing to do but read."""
+    return not _lacks(_results(sweep, row, run, data, recipe, folder), sweep, row)
 
 
 def _measure(

@@ -57,6 +57,9 @@ def accelerated(precision: str) -> Iterator[Accelerator]:
                 mixed_precision=precision, cpu=several and not torch.cuda.is_available()
             )
         except ValueError as error:
+            if "torch.distributed" in str(error):
+                fix = "start the processes with torchrun, see docs/guide/scaling.md"
+                raise InputError(str(error), where="launcher", fix=fix) from None
             raise _unusable(precision, str(error)) from None
         if precision == "fp16" and accelerator.scaler is None:  # accelerate would train in float32 unasked
             raise _unusable(precision, f"it needs a GPU, and this is a {accelerator.device.type}")
