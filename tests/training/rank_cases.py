@@ -62,6 +62,7 @@ METHODS: dict[str, dict[str, Any]] = {
     "fcid released": {
         "name": "fcid",
         "fidelity": "released",
+        "revive_noise": [-0.001, 0.001],  # as released all copies of a code are equal, and rounding picks one
         "fine": ["audio", "video"],
         "coarse": ["text"],
     },
