@@ -278,7 +278,7 @@ def empty_folder(at: Path) -> Path:
     [
         (objects, "'audio': it holds Python objects, which are pickles and are not read"),
         (cut_npz, "x.npz: not a readable npz file"),
-        (cut_hdf5, "x.h5: not a readable HDF5 file"),
+        (cut_hdf5, "x.h5: truncated"),
         (cut_parquet, "x.parquet: not a readable Parquet file"),
         (a_pickle, "a pickle can run programs and is not read"),
         (different_counts, "different numbers of clips: train 7, test 3; .*--modality"),

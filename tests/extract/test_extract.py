@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from tiny_media import brightness, loudness, tone, word_lengths, write_sound, wr
 from unicode_cmg.data import FeatureStore
 from unicode_cmg.errors import InputError
 from unicode_cmg.extract import extract
-from unicode_cmg.extract.encoders import FunctionEncoder
+from unicode_cmg.extract.encoders import Encoder, EncoderConfig, FunctionEncoder
 
 pytest.importorskip("av")
 pytest.importorskip("soundfile")
@@ -342,6 +343,7 @@ def test_features_that_are_not_finite_are_listed(clips: Path, tmp_path: Path) ->
         ({"encoders": {"audio": "no-such-encoder"}}, "unknown encoder"),
         ({"shard": (3, 3)}, "shard 3 of 3; expected 0 to 2"),
         ({"seconds": 0}, "seconds is 0"),
+        ({"seconds": float("inf")}, "seconds is inf; expected at most 3600"),
         ({"steps_per_second": 0}, "steps_per_second is 0"),
         ({"batch_size": 0}, "batch_size is 0"),
         ({"files": {"audio": "{id}.wav"}}, "no list of clips"),
@@ -352,3 +354,34 @@ def test_wrong_settings_are_one_line(clips: Path, tmp_path: Path, options: dict[
     with pytest.raises(InputError, match=told):
         extract(**{"source": clips, "encoders": {"audio": loudness}, "to": tmp_path / "store", **options})
     assert not (tmp_path / "store").exists()
+
+
+def test_clips_are_decoded_while_others_are_encoded_and_few_of_them_wait(tmp_path: Path) -> None:
+    """The first batch waits until a clip after it is prepared; no more clips are ahead than threads need."""
+    ahead, prepared, encoded = threading.Event(), 0, 0
+    most = 0
+
+    class Counting(Encoder):
+        name = "counting"
+        kinds = ("text",)
+
+        def prepare(self, media: Any, grid: Any) -> Any:
+            nonlocal prepared, most
+            prepared += 1
+            most = max(most, prepared - encoded)
+            if prepared == 5:
+                ahead.set()
+            return np.ones((1, 1), np.float32)
+
+        def encode(self, given: Sequence[Any]) -> list[Any]:
+            nonlocal encoded
+            assert ahead.wait(5)
+            encoded += len(given)
+            return list(given)
+
+    for number in range(30):
+        (tmp_path / f"{number:02d}.txt").write_text("a dog")
+    encoder = Counting("text", EncoderConfig())
+    done = extract(tmp_path, {"text": encoder}, tmp_path / "store", batch_size=4, workers=2)
+    assert done.added == 30
+    assert most <= 4 + 2 * 2 + 1

@@ -202,6 +202,15 @@ def test_the_root_may_be_a_folder_above_the_list(tmp_path: Path) -> None:
     assert extract(listed, {"audio": loudness}, tmp_path / "store", root=tmp_path).modalities == {"audio": 2}
 
 
+def test_a_text_may_have_many_words(tmp_path: Path) -> None:
+    listed = as_csv(
+        tmp_path / "clips.csv", [{"id": "a", "text": "word " * 100_000}, {"id": "b", "text": " "}]
+    )
+    done = extract(listed, {"text": word_lengths}, tmp_path / "store")
+    assert FeatureStore.open(tmp_path / "store").modalities == {"text": (100_000, 1)}
+    assert [(entry.clip, entry.kind) for entry in done.broken] == [("b", "empty")]
+
+
 def test_ids_that_occur_twice_are_listed_with_both_places(folder: Path, tmp_path: Path) -> None:
     rows = [
         ROWS[0],

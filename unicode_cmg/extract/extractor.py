@@ -28,7 +28,8 @@ from unicode_cmg.extract.encoders import Encoder
 from unicode_cmg.extract.media import ONE_STEP, Frames, Grid, Media, Sound
 
 _BATCH_BYTES = 256 << 20
-_LONGEST = 3600.0
+LONGEST = 3600.0
+"""Seconds of the longest clip."""
 
 Features = NDArray[np.floating[Any]]
 
@@ -183,7 +184,7 @@ class Extractor:
             raise MediaError("unreadable", "a text in place of a file")
         if encoder.kind == "image":
             return read_picture(place, self._root), None
-        if grid.seconds > _LONGEST:
+        if grid.seconds > LONGEST:
             what = f"{grid.seconds:.0f} s are too long for one clip; give a length of clips, or start and end"
             raise MediaError("too long", what)
         seconds = grid.seconds if clip.end is None else min(grid.seconds, clip.end - clip.start)

@@ -19,7 +19,7 @@ from unicode_cmg.extract.broken_list import BrokenList
 from unicode_cmg.extract.clips import Broken, Clip, MediaSource
 from unicode_cmg.extract.encoders import Encoder, load_encoder
 from unicode_cmg.extract.engines import ENGINES
-from unicode_cmg.extract.extractor import Encoded, Extractor
+from unicode_cmg.extract.extractor import LONGEST, Encoded, Extractor
 from unicode_cmg.extract.media import Kind
 from unicode_cmg.extract.sources import Listing, Pattern, Wanted, open_media
 from unicode_cmg.files import check_writable, read_json
@@ -165,6 +165,8 @@ def extract(
     source, to = Path(source), Path(to)
     numbers = {"steps_per_second": steps_per_second, "seconds": seconds}
     positive("extract", **{name: value for name, value in numbers.items() if value is not None})
+    if seconds is not None and seconds > LONGEST:
+        raise InputError(f"seconds is {seconds:g}", where="extract", expected=f"at most {LONGEST:g}")
     at_least("extract", 1, batch_size=batch_size, workers=1 if workers is None else workers)
     one_of("extract", ("float16", "float32"), dtype=dtype)
     one_of("extract", tuple(ENGINES), engine=engine)

@@ -9,6 +9,7 @@ from unicode_cmg.data.sources.source import IDS, Source
 from unicode_cmg.errors import InputError, unknown
 from unicode_cmg.files import reading
 
+_LONGEST_VALUE = 16 << 20  # a text may have more words than csv allows by itself
 _NAMES = ("clips", "labels", "metadata")
 
 
@@ -85,6 +86,7 @@ def read_csv(path: Path) -> tuple[list[str], list[list[str]]]:
     Raises:
         InputError: The file is damaged, has no row, or lines do not fit the first one.
     """
+    longest = csv.field_size_limit(_LONGEST_VALUE)
     try:
         with reading(path), path.open(encoding="utf-8-sig", newline="") as file:
             first = file.readline()
@@ -94,6 +96,8 @@ def read_csv(path: Path) -> tuple[list[str], list[list[str]]]:
         raise InputError("not a text file", where=path, expected="UTF-8 text") from None
     except (csv.Error, ValueError) as error:
         raise InputError(f"not a table ({error})", where=path) from None
+    finally:
+        csv.field_size_limit(longest)
     rows = [row for row in rows if row]
     for number, row in enumerate(rows, 2):
         if len(row) != len(header):
