@@ -270,16 +270,53 @@ def damaged(folder: Path, tmp_path: Path, change: Callable[[Path], Any]) -> Path
     return copy
 
 
-def drop_a_layer(model: Path) -> None:
-    file = model / "model.safetensors"
-    kept = {k: v for k, v in safetensors.numpy.load_file(file).items() if ".1." not in k}
-    safetensors.numpy.save_file(kept, file, metadata={"format": "pt"})
+def drop(part: str) -> Callable[[Path], None]:
+    """Leave out the weights whose names have this part."""
+
+    def change(model: Path) -> None:
+        file = model / "model.safetensors"
+        kept = {k: v for k, v in safetensors.numpy.load_file(file).items() if part not in k}
+        safetensors.numpy.save_file(kept, file, metadata={"format": "pt"})
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("family", "part", "kind"),
+    [
+        ("wav2vec2", "masked_spec_embed", "audio"),
+        ("dinov2", "mask_token", "image"),
+        ("clip", "text_model", "image"),
+        ("whisper", "decoder", "audio"),
+        ("bert", "pooler", "text"),
+    ],
+)
+def test_weights_that_the_features_do_not_depend_on_may_be_missing(
+    folder: Folder, tmp_path: Path, family: str, part: str, kind: Kind
+) -> None:
+    place = damaged(folder(family), tmp_path, drop(part))
+    load_encoder(f"transformers:{place}", kind).load()
+
+
+def test_a_missing_projection_is_an_error(folder: Folder, tmp_path: Path) -> None:
+    place = damaged(folder("clip"), tmp_path, drop("visual_projection"))
+    with pytest.raises(
+        InputError, match=r"its weights lack 1 of .* tensors, such as 'visual_projection.weight'"
+    ):
+        load_encoder(f"transformers:{place}", "image").load()
+
+
+def test_a_pooler_that_is_missing_is_not_used(folder: Folder, tmp_path: Path) -> None:
+    place = damaged(folder("bert"), tmp_path, drop("pooler"))
+    encoder = load_encoder({"name": "transformers", "model": str(place), "pool": "pooled"}, "text")
+    with pytest.raises(InputError, match="the model pools nothing itself; set pool to mean or first"):
+        features(encoder, Text(("a dog",)), grid=ONE_STEP)
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (drop_a_layer, r"its weights lack \d+ tensors, such as 'encoder.layer.1"),
+        (drop(".1."), r"its weights lack \d+ of \d+ tensors, such as 'encoder.layer.1"),
         (lambda m: (m / "model.safetensors").write_bytes(b"no"), "its weights cannot be read"),
         (lambda m: (m / "model.safetensors").unlink(), "its weights cannot be read"),
         (lambda m: (m / "config.json").write_text("{"), "its configuration cannot be read"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -49,8 +48,10 @@ def read_weights(path: Path) -> Weights:
     with reading(path):
         try:
             found: Any = torch.load(path, map_location="cpu", weights_only=True)
-        except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
-            reason = str(error).splitlines()[0] if str(error) else "it is empty"
+        except OSError:
+            raise
+        except Exception as error:  # whatever a damaged pickle can lead to
+            reason = next(iter(str(error).splitlines()), type(error).__name__)
             raise InputError(f"no file of plain tensors ({reason})", where=path) from None
     if isinstance(found, dict) and isinstance(found.get("state_dict"), dict):
         found = found["state_dict"]

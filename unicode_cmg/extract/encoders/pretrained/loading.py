@@ -116,11 +116,10 @@ def load_model(model: str, kind: Kind, device: str) -> Any:
 
     loaded, info = fetch("weights", model, load)
     read = tower(loaded, kind)
-    prefixes = [name for name, module in loaded.named_modules() if module is read]
-    missing = [key for key in info["missing_keys"] if "pooler" not in key and key.startswith(prefixes[0])]
+    missing = [key for key in info["missing_keys"] if _needed(key, loaded, kind)]
     if missing:
         raise InputError(
-            f"its weights lack {len(missing)} tensors, such as '{missing[0]}'",
+            f"its weights lack {len(missing)} of {len(loaded.state_dict())} tensors, such as '{missing[0]}'",
             where=model,
             expected=f"the weights of {type(loaded).__name__}",
         )
@@ -129,6 +128,18 @@ def load_model(model: str, kind: Kind, device: str) -> Any:
         raise InputError(what, where=model, expected=f"a model that reads {kind}")
     loaded.unfilled = any("pooler" in key for key in info["missing_keys"])
     return loaded.eval().requires_grad_(False).to(device)
+
+
+def _needed(key: str, model: Any, kind: Kind) -> bool:
+    """Whether features of this kind depend on a tensor: not on what only training or another kind uses."""
+    if "pooler" in key or key.endswith(("mask_token", "masked_spec_embed")):
+        return False
+    read = tower(model, kind)
+    own = next(name for name, module in model.named_modules() if module is read)
+    if key.startswith(own):
+        return True
+    others = [name for names in _TOWERS.values() for name in names if hasattr(model, name) and name != own]
+    return not getattr(model.config, "is_encoder_decoder", False) and not key.startswith(tuple(others))
 
 
 def tower(model: Any, kind: Kind) -> Any:
