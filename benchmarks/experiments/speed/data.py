@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import statistics
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -56,8 +56,9 @@ def store_rows(rounds: int, *, clips: int) -> Iterator[Row]:
         floor = "a bare memory map"
         name = "reading batches of float16 video"
         yield from compared(name, ours, {floor: bare}, rounds)
+        threads = f"{name}, by the threads of training, by the clock"
         yield from compared(
-            f"{name}, by the threads of training", ahead, {floor: bare}, rounds, reach=">= 0.8"
+            threads, ahead, {floor: bare}, rounds, reach=">= 0.8", guarded=False, clock=time.perf_counter
         )
         yield from compared(f"{name} as float32", converted, {floor: bare}, rounds, guarded=False)
 
@@ -76,4 +77,4 @@ def _processor_seconds(line: list[str]) -> float:
         "used = resource.getrusage(resource.RUSAGE_CHILDREN); print(used.ru_utime + used.ru_stime)"
     )
     done = subprocess.run([sys.executable, "-c", script, *line], capture_output=True, text=True, check=True)
-    return statistics.fmean([float(done.stdout)])
+    return float(done.stdout)

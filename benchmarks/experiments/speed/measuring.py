@@ -61,18 +61,21 @@ def now() -> float:
     return time.process_time() if torch.get_num_threads() == 1 else time.perf_counter()
 
 
-def in_turns(works: Mapping[str, Work], rounds: int) -> dict[str, list[float]]:
+def in_turns(
+    works: Mapping[str, Work], rounds: int, clock: Callable[[], float] | None = None
+) -> dict[str, list[float]]:
     """Seconds of each work in each round; they take turns, and one round before warms up.
 
     Short works are repeated until 20 ms have passed; their mean counts.
     """
+    clock = clock or now
     seconds: dict[str, list[float]] = {name: [] for name in works}
     for number in range(rounds + 1):
         for name, work in works.items():
-            started, runs, passed = now(), 0, 0.0
+            started, runs, passed = clock(), 0, 0.0
             while passed < _LEAST_SECONDS:
                 work()
-                runs, passed = runs + 1, now() - started
+                runs, passed = runs + 1, clock() - started
                 if number == 0:
                     break
             if number:
@@ -88,6 +91,7 @@ def compared(
     *,
     reach: str | Mapping[str, str] = "",
     guarded: bool = True,
+    clock: Callable[[], float] | None = None,
 ) -> list[Row]:
     """A row for each reference: how many times as fast ours is.
 
@@ -98,8 +102,9 @@ def compared(
         rounds: Timed rounds.
         reach: What all rows should reach, or each by the name of its reference.
         guarded: As of `Row`.
+        clock: What tells the seconds; `now` by default.
     """
-    seconds = in_turns({"": ours, **references}, rounds)
+    seconds = in_turns({"": ours, **references}, rounds, clock)
     reaches = dict.fromkeys(references, reach) if isinstance(reach, str) else reach
     return [
         Row(

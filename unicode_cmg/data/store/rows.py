@@ -77,14 +77,17 @@ class Rows:
             values[at, steps:] = 0
         # A few clips at a time, so that they are still in the processor's cache when they are checked.
         some = max(1, _AT_ONCE // arrays.values.strides[0])
+        single = zip(at.tolist(), places.tolist(), strict=True)
         for start in range(0, len(at), some):
             if some == 1:  # from the map into place, without a copy between
-                read = values[at[start], :steps].copy_(torch.from_numpy(arrays.values[places[start]]))[None]
+                to, place = next(single)
+                read = values[to, :steps] if steps < values.shape[1] else values[to]
+                read.copy_(torch.from_numpy(arrays.values[place]))
             else:
                 read = torch.from_numpy(arrays.values[places[start : start + some]]).to(values.dtype)
                 values[at[start : start + some], :steps] = read
             if not (all_finite(read.numpy()) if read.dtype in _NUMPY else read.isfinite().all()):
-                self._refuse(part, name, read, inner[start:])
+                self._refuse(part, name, read[None] if some == 1 else read, inner[start:])
 
     def _refuse(self, part: Part, name: str, clips: torch.Tensor, inner: NDArray[np.int64]) -> None:
         bad = (~clips.isfinite()).flatten(1).sum(1)
@@ -98,14 +101,14 @@ class Rows:
         )
 
 
-def _bits_of_infinity(dtype: str) -> tuple[str, int, str, int]:
+def _bits_of_infinity(dtype: str) -> tuple[np.dtype[Any], int, np.dtype[Any], int]:
     """For integers of its size with and without a sign: their dtype, and what plus and minus infinity are."""
     infinity = np.array([np.inf, -np.inf], dtype)
-    signed, unsigned = (f"{kind}{infinity.itemsize}" for kind in "iu")
+    signed, unsigned = (np.dtype(f"{kind}{infinity.itemsize}") for kind in "iu")
     return signed, int(infinity.view(signed)[0]), unsigned, int(infinity.view(unsigned)[1])
 
 
-_INFINITY = {dtype: _bits_of_infinity(dtype) for dtype in DTYPES}
+_INFINITY = {np.dtype(name): _bits_of_infinity(name) for name in DTYPES}
 
 
 def all_finite(values: NDArray[np.floating[Any]]) -> bool:
@@ -116,7 +119,7 @@ def all_finite(values: NDArray[np.floating[Any]]) -> bool:
     """
     if not values.size:
         return True
-    signed, most, unsigned, most_unsigned = _INFINITY[values.dtype.name]
+    signed, most, unsigned, most_unsigned = _INFINITY[values.dtype]
     bits = np.ascontiguousarray(values).reshape(-1)
     return bool(bits.view(signed).max() < most and bits.view(unsigned).max() < most_unsigned)
 
