@@ -340,6 +340,13 @@ def test_a_damaged_folder_is_one_line(
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("family", ["whisper", "wav2vec2"])
+def test_a_model_that_pools_nothing_says_so(folder: Folder, family: str) -> None:
+    encoder = load_encoder({"name": "transformers", "model": str(folder(family)), "pool": "pooled"}, "audio")
+    with pytest.raises(InputError, match="the model pools nothing itself; set pool to mean or first"):
+        features(encoder, beep(0.2, seconds=1), grid=ONE_STEP)
+
+
 def test_code_beside_a_model_is_never_run(folder: Folder, tmp_path: Path) -> None:
     def plant(model: Path) -> None:
         (model / "evil.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\nclass Evil: pass\n")
@@ -391,6 +398,8 @@ def test_a_model_that_is_not_there_is_one_line(
         ({"layer": 7}, "text", "layer is 7; expected -3 to 2"),
         ({"pool": "middle"}, "text", "pool"),
         ({"most": 0}, "text", "most"),
+        ({"grid": 7}, "text", "'grid' has no effect on text; leave it out"),
+        ({"pool": "pooled", "layer": 1}, "text", "'layer: 1' has no effect on what the model pools itself"),
     ],
 )
 def test_wrong_settings_are_refused(

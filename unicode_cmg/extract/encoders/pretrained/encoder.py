@@ -148,6 +148,16 @@ _READINGS: dict[Kind, tuple[str, str]] = {
 }
 
 
+_OF_KINDS: dict[str, tuple[Kind, ...]] = {
+    "per": ("text",),
+    "most": ("text",),
+    "normalize": ("text",),
+    "grid": ("image", "video"),
+    "frames": ("video",),
+    "window": ("audio",),
+}
+
+
 class TransformersEncoder(Encoder):
     """Features of a model of transformers; code that comes with a model is never run."""
 
@@ -158,6 +168,7 @@ class TransformersEncoder(Encoder):
     def __init__(self, kind: Kind, settings: EncoderConfig) -> None:
         super().__init__(kind, settings)
         self.place = check_place(settings.model)
+        self._check_settings(cast("TransformersConfig", settings))
         config = load_config(self.place)
         module, name = _READINGS[kind]
         if kind == "video" and _frames_of(config) is not None:
@@ -165,6 +176,20 @@ class TransformersEncoder(Encoder):
         reading = getattr(import_module(f"unicode_cmg.extract.encoders.pretrained.{module}"), name)
         self.reading: Reading = reading(kind, self.place, cast("TransformersConfig", settings), config)
         self.reading.open()
+
+    def _check_settings(self, settings: TransformersConfig) -> None:
+        """Refuse settings that would have no effect."""
+        for key, kinds in _OF_KINDS.items():
+            if key in settings.model_fields_set and self.kind not in kinds:
+                raise InputError(
+                    f"'{key}' has no effect on {self.kind}", where=self.place, fix="leave it out"
+                )
+        if settings.pool == "pooled" and settings.layer != -1:
+            raise InputError(
+                f"'layer: {settings.layer}' has no effect on what the model pools itself",
+                where=self.place,
+                expected="pool: mean or first",
+            )
 
     @property
     def frames_per_step(self) -> int:

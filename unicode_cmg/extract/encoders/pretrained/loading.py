@@ -162,8 +162,8 @@ def projection(model: Any, kind: Kind) -> Callable[..., Any] | None:
 
 
 def vector(output: Any) -> Any:
-    """The pooled vectors `[batch, dim]` of an output, or an output that is one."""
-    pooled = getattr(output, "pooler_output", output)
+    """The pooled vectors `[batch, dim]` of an output, or an output that is one; None where there are none."""
+    pooled = output if isinstance(output, torch.Tensor) else getattr(output, "pooler_output", None)
     return pooled.flatten(1) if pooled is not None else None
 
 
