@@ -5,10 +5,10 @@ python -m benchmarks.experiments.scaling --config configs/digits/dcid.yaml
 The step on noise is timed with one process and with two on this machine, on the CPU, with `--batch` clips for
 each process. In the latter, everything that is sent is counted: the gradients, whose bytes do not depend on
 the number of ranks, and the gathers and sums of the losses, whose bytes grow with the clips of the batch. The
-table for more ranks is computed from these counts, the step time of one process (`--step-ms` for that of
-another machine) and two assumed networks, as in a ring: an all-reduce of S bytes over N ranks takes
-`2 S (N - 1) / (N bandwidth) + 2 log2(N) latency`, an all-gather half of it. Gradients overlap with backward,
-taken as two thirds of the step, except for the last bucket.
+table for more ranks is computed from these counts, the step time of one process (`--step-ms` and `--clips`
+for those of another machine) and two assumed networks, as in a ring: an all-reduce of S bytes over N ranks
+takes `2 S (N - 1) / (N bandwidth) + 2 log2(N) latency`, an all-gather half of it. Gradients overlap with
+backward, taken as two thirds of the step, except for the last bucket.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ def measured(config: str, world: int, **options: Any) -> dict[str, Any]:
 
 
 def computed_ms(
-    ranks: int, step_ms: float, sent: dict[str, list[int]], bandwidth: float, latency: float
+    ranks: int, step_ms: float, sent: dict[str, list[int]], bandwidth: float, latency: float, more: float = 1
 ) -> float:
     """Milliseconds of a step on so many ranks, each with its own clips; see the module for the model.
 
@@ -124,12 +124,13 @@ def computed_ms(
         sent: Bytes of each collective of a step on two ranks.
         bandwidth: Bytes a second and rank.
         latency: Seconds.
+        more: Clips of each process, as a multiple of those that were counted.
     """
     share, hops = (ranks - 1) / ranks, math.log2(ranks)
     gradients = 2 * sum(sent["gradients"]) * share / bandwidth + 2 * hops * latency * len(sent["gradients"])
     last = 2 * min(_BUCKET, sum(sent["gradients"])) * share / bandwidth
     # the gradients of gathered clips are as large as the clips; sums do not grow with the ranks
-    grows = [size * ranks / 2 for size in sent["gathered"]]
+    grows = [size * ranks / 2 * more for size in sent["gathered"]]
     losses = 3 * sum(grows) * share / bandwidth + 2 * sum(sent["reduced"]) * share / bandwidth
     losses += (2 * len(sent["reduced"]) + len(sent["gathered"])) * hops * latency
     return step_ms + 1e3 * (max(last, gradients - 2e-3 / 3 * step_ms) + losses)
@@ -142,7 +143,11 @@ def scaling(
     repeats: Annotated[int, typer.Option(min=1, help="Training steps that are timed.")] = 5,
     step_ms: Annotated[
         float | None,
-        typer.Option(help="Milliseconds of a step of one process.", show_default="as measured"),
+        typer.Option(help="Milliseconds of a step, for the computed rows.", show_default="as measured"),
+    ] = None,
+    clips: Annotated[
+        int | None,
+        typer.Option(help="Clips of each process, for the computed rows.", show_default="as measured"),
     ] = None,
 ) -> None:
     """Time a training step on 1 and 2 processes and compute what it takes on 8 and 64."""
@@ -158,9 +163,9 @@ def scaling(
     show(f"| 2 | {2 * batch} | {two['ms']:.1f} | {gain:.2f} | measured, gloo, {os.cpu_count()} cores |")
     for name, (bandwidth, latency) in NETWORKS.items():
         for ranks in (8, 64):
-            taken = computed_ms(ranks, alone, sent, bandwidth, latency)
+            taken = computed_ms(ranks, alone, sent, bandwidth, latency, (clips or batch) / batch)
             gain = ranks * alone / taken
-            show(f"| {ranks} | {ranks * batch} | {taken:.1f} | {gain:.1f} | computed, {name} |")
+            show(f"| {ranks} | {ranks * (clips or batch)} | {taken:.1f} | {gain:.1f} | computed, {name} |")
 
 
 if __name__ == "__main__":

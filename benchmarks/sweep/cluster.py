@@ -51,7 +51,8 @@ class Cluster:
             while waiting and len(running) < at_a_time:
                 number = next(iter(waiting))
                 running[number] = executor.submit(waiting.pop(number))
-                say(f"job {running[number].job_id} of {len(jobs)} jobs: {self.logs}")
+                sent = len(jobs) - len(waiting)
+                say(f"job {running[number].job_id}: {sent} of {len(jobs)}, logs in {self.logs}")
             ended = [number for number, job in running.items() if job.done()]
             for number in ended:
                 job = running.pop(number)
@@ -59,7 +60,8 @@ class Cluster:
                     yield number, job.result()
                 else:
                     failed[number] = Path(job.paths.stderr)
-                    say(f"job {job.job_id} has failed: {failed[number]}")
+                    why = str(job.exception()).strip().splitlines()[-1:]
+                    say(f"job {job.job_id} has failed: {' '.join(why)}")
             if not ended:
                 time.sleep(self.poll)
         if failed:

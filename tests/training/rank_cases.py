@@ -71,6 +71,7 @@ QUANTIZERS: dict[str, dict[str, Any]] = {
     "revivals": {"init": "data", "revive_after": 1},
     "joint": {"init": "data", "assignment": "joint", "separation": 0.3},
     "residual": {"quantizer": "rvq", "codebooks": 2, "init": "data", "revive_after": 1},
+    "residual uniform": {"quantizer": "rvq", "codebooks": 2, "revive_after": 1},
     "scalars": {"quantizer": "fsq", "levels": [3, 3]},
     "plain": {"revive_after": 1},
 }
@@ -297,7 +298,7 @@ def main() -> None:
     cases = [
         Case(*names)
         for names in product(METHODS, QUANTIZERS, REGULARIZERS)
-        if "released" not in names[0] or names[1] in ("plain", "residual", "scalars")
+        if "released" not in names[0] or names[1] in ("plain", "residual uniform", "scalars")
     ]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
