@@ -22,7 +22,7 @@ from unicode_cmg.data.layouts.retrieval import read_retrieval
 from unicode_cmg.data.layouts.ucf_vgg import read_ucf_vgg
 from unicode_cmg.data.layouts.vggsound_avel import read_vggsound_avel
 from unicode_cmg.errors import InputError
-from unicode_cmg.extract import run
+from unicode_cmg.extract import plan
 from unicode_cmg.extract.encoders import Encoder, FunctionEncoder, available_encoders
 from unicode_cmg.extract.settings import ExtractSettings, recipes
 
@@ -54,7 +54,7 @@ def small_encoders(monkeypatch: pytest.MonkeyPatch) -> None:
     def load(spec: Any, kind: Any, **_: Any) -> Encoder:
         return FunctionEncoder(FUNCTIONS[kind], kind=kind)
 
-    monkeypatch.setattr(run, "load_encoder", load)
+    monkeypatch.setattr(plan, "load_encoder", load)
 
 
 @pytest.fixture(scope="module")

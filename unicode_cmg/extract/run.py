@@ -13,29 +13,23 @@ from typing import Any, Literal
 import numpy as np
 
 from unicode_cmg.data.store import FeatureStore, StoreWriter
-from unicode_cmg.data.store.part import INDEX
 from unicode_cmg.errors import InputError, at_least, one_of, positive
 from unicode_cmg.extract.broken_list import BrokenList
 from unicode_cmg.extract.clips import Broken, Clip, MediaSource
-from unicode_cmg.extract.encoders import Encoder, load_encoder
 from unicode_cmg.extract.engines import ENGINES
 from unicode_cmg.extract.extractor import LONGEST, Encoded, Extractor
 from unicode_cmg.extract.media import Kind
+from unicode_cmg.extract.plan import Given, check_same, encoders_of, patterns_of, provenance_of
 from unicode_cmg.extract.sources import Listing, Pattern, Wanted, open_media
-from unicode_cmg.files import check_writable, read_json
+from unicode_cmg.files import check_writable
 from unicode_cmg.progress import Progress
-from unicode_cmg.version import VERSION
 
 BROKEN = "broken.csv"
 """The file of a store that lists what could not be used."""
-_KINDS: tuple[Kind, ...] = ("audio", "video", "image", "text")
 _PARTS_OF_SHARD = 10_000
 _SECONDS_BETWEEN_PARTS = 120.0  # what a killed run loses at most
 _SECONDS_BETWEEN_LINES = 10.0
 _SHOWN = 5
-
-Given = str | Mapping[str, Any] | Encoder | Callable[[Any, Any], Any]
-"""An encoder as `load_encoder` takes it."""
 
 
 @dataclass(frozen=True)
@@ -177,8 +171,8 @@ def extract(
         raise InputError(f"shard {number} of {shards}", where="extract", expected=f"0 to {shards - 1}")
     if not source.exists():
         raise InputError("no such file or folder", where=source, fix="check the path")
-    loaded = _encoders(encoders)
-    patterns = _patterns(files or {}, loaded)
+    loaded = encoders_of(encoders)
+    patterns = patterns_of(files or {}, loaded)
     wanted = {name: Wanted(encoder.kind, patterns.get(name, ())) for name, encoder in loaded.items()}
     found = open_media(
         source,
@@ -187,8 +181,8 @@ def extract(
         Pattern(clip_id) if clip_id else None,
         listing,
     )
-    note = _provenance(loaded, found, steps_per_second, seconds, dtype)
-    _check_same(to, note)
+    note = provenance_of(loaded, found, steps_per_second, seconds, dtype)
+    check_same(to, note)
     check_writable(to)
     extractor = Extractor(
         loaded, found.root, steps_per_second=steps_per_second, seconds=seconds, dtype=dtype, device=device
@@ -334,76 +328,3 @@ def _chunks(clips: Sequence[Clip], size: int, shard: int, shards: int) -> list[S
 
 def _list_name(shard: int, shards: int) -> str:
     return BROKEN if shards == 1 else f"broken-{shard}-of-{shards}.csv"
-
-
-def _encoders(given: Mapping[str, Any]) -> dict[str, Encoder]:
-    if not given:
-        fix = "such as --audio vggish:vggish.pth; see docs/guide/raw-media.md"
-        raise InputError("no encoder is named", where="extract", expected="at least one", fix=fix)
-    loaded = {}
-    for name, spec in given.items():
-        kind, spec = spec if isinstance(spec, tuple) else (getattr(spec, "kind", name), spec)
-        if kind not in _KINDS:
-            raise InputError(
-                f"'{kind}' is no kind of media"
-                if kind != name
-                else f"the kind of modality '{name}' is not known",
-                where=f"modality '{name}'",
-                expected=f"one of {', '.join(_KINDS)}",
-                fix=f"write --encode {name}=image:ENCODER",
-            )
-        loaded[name] = load_encoder(spec, kind, where=f"modality '{name}'")
-    return loaded
-
-
-def _patterns(files: Mapping[str, Any], encoders: Mapping[str, Encoder]) -> dict[str, tuple[Pattern, ...]]:
-    found = {}
-    for name, given in files.items():
-        if name not in encoders:
-            raise InputError(
-                f"files of '{name}', which has no encoder", expected=f"one of {', '.join(encoders)}"
-            )
-        listed = (given,) if isinstance(given, str) else tuple(given)
-        if len(listed) > 1 and encoders[name].kind != "text":
-            raise InputError(f"{len(listed)} patterns", where=f"modality '{name}'", expected="one")
-        found[name] = tuple(map(Pattern, listed))
-    return found
-
-
-def _provenance(
-    encoders: Mapping[str, Encoder],
-    source: MediaSource,
-    rate: float | None,
-    seconds: float | None,
-    dtype: str,
-) -> dict[str, Any]:
-    """What the store notes: whoever adds to it must agree."""
-    return {
-        "extracted": source.path.resolve().name,
-        "unicode-cmg": VERSION,
-        "steps_per_second": "one step a file" if rate is None else rate,
-        "seconds": "whole clips" if seconds is None else seconds,
-        "dtype": dtype,
-        "encoders": {name: {"kind": each.kind, **each.provenance()} for name, each in encoders.items()},
-    }
-
-
-def _check_same(to: Path, note: Mapping[str, Any]) -> None:
-    """Refuse to add to a store of other settings, and say which differ."""
-    if not (to / INDEX).is_file():
-        return
-    index = read_json(to / INDEX)
-    found = index.get("source") if isinstance(index, dict) else None
-    found = found if isinstance(found, dict) else {}
-    for key, value in note.items():
-        held = found.get(key)
-        if held != value and isinstance(value, dict) and isinstance(held, dict):
-            name = next((n for n in (*value, *held) if value.get(n) != held.get(n)), "")
-            key, held, value = f"{key} {name}", held.get(name), value.get(name)
-        if held != value:
-            raise InputError(
-                f"the store was extracted with {key}: {held}" if found else "the store was not extracted",
-                where=to,
-                expected=f"{key}: {value}",
-                fix="name another folder by --to, or remove this one",
-            )
