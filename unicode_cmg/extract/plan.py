@@ -22,6 +22,11 @@ Given = str | Mapping[str, Any] | Encoder | Callable[[Any, Any], Any]
 
 
 def encoders_of(given: Mapping[str, Any]) -> dict[str, Encoder]:
+    """Modality -> encoder.
+
+    Raises:
+        InputError: There is none, a kind is not known, or an encoder is wrong.
+    """
     if not given:
         fix = "such as --audio vggish:vggish.pth; see docs/guide/raw-media.md"
         raise InputError("no encoder is named", where="extract", expected="at least one", fix=fix)
@@ -42,6 +47,11 @@ def encoders_of(given: Mapping[str, Any]) -> dict[str, Encoder]:
 
 
 def patterns_of(files: Mapping[str, Any], encoders: Mapping[str, Encoder]) -> dict[str, tuple[Pattern, ...]]:
+    """Modality -> the patterns of its file or its sentences.
+
+    Raises:
+        InputError: A modality has no encoder, or a pattern is wrong.
+    """
     found = {}
     for name, given in files.items():
         if name not in encoders:
@@ -74,7 +84,11 @@ def provenance_of(
 
 
 def check_same(to: Path, note: Mapping[str, Any]) -> None:
-    """Refuse to add to a store of other settings, and say which differ."""
+    """Refuse to add to a store of other settings.
+
+    Raises:
+        InputError: The first setting that differs.
+    """
     if not (to / INDEX).is_file():
         return
     index = read_json(to / INDEX)

@@ -30,9 +30,9 @@ def pieces(grid: Grid, longest: float) -> list[Piece]:
 
     Steps longer than that are cut into equal pieces of their own.
 
-    >>> [(p.start, p.end) for p in pieces(Grid(seconds=5, per_second=1), longest=2)]
+    >>> [(p.start, p.end) for p in pieces(Grid(seconds=5, per_second=1), longest=2.0)]
     [(0.0, 2.0), (2.0, 4.0), (4.0, 5.0)]
-    >>> [(p.start, p.end) for p in pieces(Grid(seconds=4, per_second=0.5), longest=1)]
+    >>> [(p.start, p.end) for p in pieces(Grid(seconds=4, per_second=0.5), longest=1.0)]
     [(0.0, 1.0), (1.0, 2.0), (2.0, 3.0), (3.0, 4.0)]
     """
     step = 1 / grid.per_second
