@@ -28,6 +28,7 @@ from unicode_cmg.extract.encoders import Encoder
 from unicode_cmg.extract.media import ONE_STEP, Frames, Grid, Media, Sound
 
 _BATCH_BYTES = 256 << 20
+_FAILS = "the encoder fails"
 LONGEST = 3600.0
 """Seconds of the longest clip."""
 
@@ -148,6 +149,8 @@ class Extractor:
                         self._encode(name, waiting[name], result)
                         waiting[name], sizes[name] = [], 0
         for name, batch in waiting.items():
+            if not batch and name not in self._has_encoded:
+                _stop_at_faults(name, result.broken)
             self._encode(name, batch, result)
         return result
 
@@ -245,10 +248,19 @@ def _prepare(encoder: Encoder, media: Media, grid: Grid) -> Any:
 
 def _of_encoder(error: Exception) -> MediaError:
     reason = " ".join(str(error).split())
-    told = (
-        reason if isinstance(error, InputError) else f"the encoder fails ({type(error).__name__}: {reason})"
-    )
+    told = reason if isinstance(error, InputError) else f"{_FAILS} ({type(error).__name__}: {reason})"
     return MediaError("refused by its encoder", told[:500])
+
+
+def _stop_at_faults(name: str, broken: Iterable[Broken]) -> None:
+    """Stop if an encoder fails on all that it was given first: then it is at fault, not the clips.
+
+    Raises:
+        InputError: Saying how it fails.
+    """
+    reasons = [one.reason for one in broken if one.modality == name]
+    if reasons and all(reason.startswith(_FAILS) for reason in reasons):
+        raise InputError(reasons[0], where=f"the encoder of '{name}'", fix="mend the encoder")
 
 
 def _fault(
