@@ -49,6 +49,12 @@ def sweep(
             metavar="NAME=VALUE", help="Option of each job, such as partition=gpu; can be repeated."
         ),
     ] = None,
+    trust_code: Annotated[
+        bool,
+        typer.Option(
+            "--trust-code", help="Import and run what a configuration names as package.module:callable."
+        ),
+    ] = False,
 ) -> None:
     """Evaluate all variants and checkpoints that a sweep file names, and print the tables.
 
@@ -60,7 +66,7 @@ def sweep(
         sent = Cluster(
             cluster, to / "jobs", pairs_in(job or [], "--job"), poll=10 if cluster == "slurm" else 1
         )
-    config, rows = load_sweep(file)
+    config, rows = load_sweep(file, trust_code=trust_code)
     outcomes = run_sweep(
         config,
         rows,

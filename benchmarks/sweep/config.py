@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 from typing import Any, Literal
@@ -213,8 +213,12 @@ class SweepConfig(RefineSection):
         return Layout(plot, over, at, (compared[0], plot.against))
 
 
-def load_sweep(path: Path) -> tuple[SweepConfig, list[Row]]:
+def load_sweep(path: Path, *, trust_code: bool = False) -> tuple[SweepConfig, list[Row]]:
     """Read a sweep file and check every configuration that it leads to.
+
+    Args:
+        path: The file.
+        trust_code: Whether its runs import and run what a configuration names as `package.module:callable`.
 
     Raises:
         InputError: The file, or a configuration that it leads to, is wrong.
@@ -222,8 +226,9 @@ def load_sweep(path: Path) -> tuple[SweepConfig, list[Row]]:
     sweep = SweepConfig.parse(load_yaml(path), where=path)
     rows: list[Row] = []
     for combination in product(*(axis.items() for axis in sweep.axes)) if sweep.axes else ():
-        rows.append(row := _trained_row(sweep, path.parent, combination))
+        row = replace(_trained_row(sweep, path.parent, combination), trust_code=trust_code)
         row.pretraining()
+        rows.append(row)
     for name, saved in sweep.checkpoints.items():
         rows.append(SavedRow(name, saved.read, tuple(path.parent / model for model in saved.models)))
     for task in {task for row in rows for task in row.data.tasks or sweep.tasks} & set(available_tasks()):

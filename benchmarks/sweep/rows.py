@@ -97,11 +97,13 @@ class TrainedRow(Row):
         options: Name of its option on each axis of the sweep.
         config: File of the configuration.
         overrides: Changes to it.
+        trust_code: Whether to import and run what it names as `package.module:callable`.
     """
 
     options: tuple[str, ...]
     config: Path
     overrides: tuple[str, ...]
+    trust_code: bool = False
 
     def pretraining(self, *changes: str) -> PretrainConfig:
         """The configuration of its runs.
@@ -131,7 +133,8 @@ class TrainedRow(Row):
         from unicode_cmg import load_pretrained
         from unicode_cmg.training import fit
 
-        trained = fit(self._seeded(run, data), folder, resume="auto", progress=False)
+        config = self._seeded(run, data)
+        trained = fit(config, folder, resume="auto", progress=False, trust_code=self.trust_code)
         return load_pretrained(trained.model), trained.seconds
 
     def _seeded(self, seed: int, data: Path) -> PretrainConfig:

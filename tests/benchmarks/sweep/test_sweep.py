@@ -84,6 +84,19 @@ def command(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> object:
     return ended.value.code
 
 
+def test_code_that_a_row_names_is_run_only_with_trust_code(
+    folder: Path, data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    entry = "{name: slot_alignment, teachers: {audio: {module: 'no_such_package:Teacher'}}}"
+    sweep = {"config": "tiny.yaml", "set": [f"regularizers=[{entry}]", "data.limit=10"], "seeds": [0]}
+    (folder / "sweep.yaml").write_text(yaml.safe_dump({**sweep, "axes": [{"taught": {}}]}))
+    arguments = [folder / "sweep.yaml", "--data", data, "--to", folder / "out", "--workers", 1]
+    assert command(monkeypatch, *arguments) == 2
+    assert "--trust-code" in capsys.readouterr().err
+    assert command(monkeypatch, *arguments, "--trust-code") == 2
+    assert "'no_such_package:Teacher' cannot be imported" in capsys.readouterr().err
+
+
 @pytest.mark.slow
 def test_the_command_runs_every_row_once_in_two_processes_and_resumes(
     folder: Path, data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
