@@ -854,7 +854,8 @@ def codes(
     """Show which modalities use a code, and what it stands for.
 
     Writes codes.json, codes.csv with one row for each code, and codes.png, which the report of the run
-    shows. With a data set in the AVE layout in place of a feature store, codes are compared with its classes.
+    shows. Codes are compared with the classes of a data set in the AVE layout, or with the column 'label' of
+    a feature store.
     """
     from unicode_cmg.data.labelled import LabelledClips, open_clips, open_events
     from unicode_cmg.files import check_writable

@@ -287,6 +287,7 @@ def described_codes(rng: np.random.Generator) -> dict[str, Any]:
             "split": "test",
             "classes": list(CLASSES),
             "agreement": agreement,
+            "background": True,
             "background_agreement": [pair | {"steps": 0.25} for pair in agreement],
             "readings": {
                 m: {"events": 0.97, "background": 0.875, "chance": 0.12, "seconds": [5600, 2400]}

@@ -1,4 +1,4 @@
-"""Clips with labels: one split of data in the AVE layout, read as a feature store is."""
+"""Clips with labels: a split of the AVE layout, read as a feature store is, and the classes of a store."""
 
 from __future__ import annotations
 
@@ -18,6 +18,10 @@ from unicode_cmg.data.layouts.ave import ANNOTATIONS, FEATURES, AVEData, read_av
 from unicode_cmg.data.layouts.avvp import EventClips, read_avvp
 from unicode_cmg.data.store import FeatureStore
 from unicode_cmg.errors import unknown
+
+UNKNOWN = -1
+"""The class of a clip without a label."""
+_FEWEST = 3  # clips that a usual class has at least
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,20 +113,60 @@ class LabelledClips:
             {m: torch.from_numpy(self.data.mask(m, rows)) for m in names},
         )
 
-    def classes_of(
-        self, modality: str, indices: Int64[np.ndarray, " batch"], steps: int
-    ) -> Int64[np.ndarray, "batch steps"]:
-        """The class of each step, background last. Words, and codes of whole clips, have the class of their
-        clip."""
-        rows = self.rows[indices]
-        seconds = self.data.segment_labels(rows)
-        if modality == "text" or steps != seconds.shape[1]:
-            return np.repeat(self.data.clip_labels(rows)[:, None], steps, axis=1)
-        return np.asarray(seconds.argmax(axis=-1), dtype=np.int64)
-
 
 Clips: TypeAlias = FeatureStore | LabelledClips
 """What a model can encode."""
+
+
+@dataclass(frozen=True, eq=False)
+class StepClasses:
+    """What the steps of clips are about.
+
+    Attributes:
+        split: Name of the split; empty for a feature store.
+        names: The C classes.
+        rows: `[N]` row of each clip in its data.
+        clips: `[N]` class of each clip, `UNKNOWN` without a label.
+        seconds: `[N, seconds]` class of each second, C for background; None if all are of the clip's class.
+    """
+
+    split: str
+    names: tuple[str, ...]
+    rows: Int64[np.ndarray, " clips"]
+    clips: Int64[np.ndarray, " clips"]
+    seconds: Int64[np.ndarray, "clips seconds"] | None = None
+
+    @property
+    def columns(self) -> int:
+        """C, or with background C + 1."""
+        return len(self.names) + (self.seconds is not None)
+
+    def of(
+        self, modality: str, indices: Int64[np.ndarray, " batch"], steps: int
+    ) -> Int64[np.ndarray, "batch steps"]:
+        """The class of each step. Words, and codes of whole clips, have the class of their clip."""
+        if self.seconds is None or modality == "text" or steps != self.seconds.shape[1]:
+            return np.repeat(self.clips[indices][:, None], steps, axis=1)
+        found: Int64[np.ndarray, "batch steps"] = self.seconds[indices]
+        return found
+
+
+def classes_of(clips: Clips) -> StepClasses | None:
+    """The classes of a split, or those in the column `label` of a store.
+
+    None if there are none, or if hardly two clips share one, as with captions.
+    """
+    if isinstance(clips, LabelledClips):
+        seconds = clips.data.segment_labels(clips.rows).argmax(axis=-1).astype(np.int64)
+        of_clips = clips.data.clip_labels(clips.rows)
+        return StepClasses(clips.split, clips.data.classes, clips.rows, of_clips, seconds)
+    labels = np.array([label.strip() for label in clips.columns.get("label", ())])
+    names, numbers, sizes = np.unique(labels[labels != ""], return_inverse=True, return_counts=True)
+    if len(names) < 2 or np.median(sizes) < _FEWEST:
+        return None
+    found = np.full(len(clips), UNKNOWN, dtype=np.int64)
+    found[labels != ""] = numbers
+    return StepClasses("", tuple(names.tolist()), np.arange(len(clips)), found)
 
 
 def open_events(path: Path) -> EventClips | None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from tiny_ave import CODES, COUNTS, STEPS, centres, tiny_model, write_tiny_ave
 
-from unicode_cmg.data import LabelledClips
+from unicode_cmg.data import FeatureStore, LabelledClips
 from unicode_cmg.data.layouts.ave import read_ave
 from unicode_cmg.errors import InputError
 from unicode_cmg.inspect import DescribedCodes, describe_codes
@@ -138,3 +138,37 @@ def test_a_record_with_labels_comes_back_from_json_and_has_a_summary(
 def test_an_unknown_split_is_refused(ave: Path) -> None:
     with pytest.raises(InputError, match="unknown split 'dev'; expected one of train, val, test"):
         LabelledClips.open(ave, "dev")
+
+
+def test_the_label_of_a_clip_of_a_store_is_the_class_of_its_steps(tmp_path: Path) -> None:
+    """A clip without a label counts for the codes, not for the classes."""
+    model, rng = tiny_model(), np.random.default_rng(0)
+    labels = ["dog", "car"] * 4 + [""]
+    at = rng.integers(0, CODES, size=(len(labels), 3))
+    points = {
+        m: centres()[at].astype(np.float32) @ model.maps[m].detach().numpy().T for m in ("audio", "video")
+    }
+    ids = [f"clip-{row}" for row in range(len(labels))]
+    store = _store(tmp_path / "s", points, ids, labels)
+    found = describe_codes(model, store, nearest=0)
+    assert found.labels is not None
+    assert found.labels.columns == ("car", "dog")
+    assert (found.labels.split, found.labels.readings, found.labels.background_agreement) == ("", {}, ())
+    expected = np.zeros((CODES, 2), int)
+    for codes, label in zip(at, labels, strict=True):
+        for code in codes if label else ():
+            expected[code, ("car", "dog").index(label)] += 1
+    seen = {entry.code: entry.by_class for entry in found.codes}
+    for code, counts in enumerate(expected.tolist()):
+        by_class = seen.get(code)
+        assert list(by_class.counts["audio"] if by_class else (0, 0)) == counts
+    assert sum(entry.counts["audio"] for entry in found.codes) == at.size
+
+    captions = [f"caption {row}" for row in range(len(labels))]
+    other = _store(tmp_path / "t", points, ids, captions)
+    assert describe_codes(model, other, nearest=0).labels is None
+
+
+def _store(path: Path, points: dict[str, np.ndarray], ids: list[str], labels: list[str]) -> FeatureStore:
+    FeatureStore.write(path, points, ids, columns={"label": labels})
+    return FeatureStore.open(path)

@@ -43,7 +43,7 @@ class CodeByClass(Config):
     """How one code is used for the classes of labelled clips."""
 
     counts: dict[str, tuple[int, ...]] = Field(
-        description="Modality -> `[C + 1]` its steps on the code by class, background last."
+        description="Modality -> its steps on the code by class, as `LabelledSteps.columns`."
     )
     purity: float | None = Field(
         description="Share of the most frequent class (or background) among all steps on the code."
@@ -92,6 +92,7 @@ class LabelledSteps(Config):
 
     split: str
     classes: tuple[str, ...] = Field(description="The C classes; background is not among them.")
+    background: bool = Field(description="Whether some steps have no class.")
     agreement: tuple[Agreement, ...] = Field(
         description="On steps with an event only: agreement on silence and on an empty picture says nothing."
     )
@@ -101,6 +102,11 @@ class LabelledSteps(Config):
     readings: dict[str, Reading] = Field(
         description="Modality -> whether codes name the class, in events and in background."
     )
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """What the numbers of `CodeByClass.counts` stand for."""
+        return (*self.classes, "background") if self.background else self.classes
 
 
 class EventReadings(Config):
@@ -198,7 +204,7 @@ class DescribedCodes(Config):
         parts = [head + "percentages are of the steps of a modality", aligned(rows)]
         if self.agreement:
             parts.append(_agreement_table("same code", self.agreement))
-        if self.labels is not None and self.labels.agreement:
+        if self.labels is not None and self.labels.background_agreement:
             parts.append(_agreement_table("… where an event is", self.labels.agreement))
             parts.append(_agreement_table("… in background", self.labels.background_agreement))
         if self.labels is not None and self.labels.readings:

@@ -18,7 +18,7 @@ from torch import Tensor
 from unicode_cmg.batch import FeatureBatch
 from unicode_cmg.checkpoints.tensors import state_fingerprint
 from unicode_cmg.codebook.usage import perplexity_of_counts
-from unicode_cmg.data.labelled import Clips, LabelledClips
+from unicode_cmg.data.labelled import Clips, LabelledClips, classes_of
 from unicode_cmg.data.layouts.avvp import EventClips, clip_id
 from unicode_cmg.encoding import CodeBatch, common_modalities, iterate_codes, layer_codes
 from unicode_cmg.encoding.stream import encode_batches
@@ -189,9 +189,12 @@ class _SeenCodes:
 
     def __init__(self, layer: _CodeLayer, clips: Clips, names: Sequence[str], nearest: int) -> None:
         self._layer, self._clips = layer, clips
-        self._by_class = ClassCounter(clips, names) if isinstance(clips, LabelledClips) else None
+        known = classes_of(clips)
+        self._by_class = None if known is None else ClassCounter(known, clips.ids, names)
         # the steps of a sentence are its words, which happen at no particular moment
-        self._worded = [m for m in names if m in clips.tokenized or (self._by_class and m == "text")]
+        self._worded = [
+            m for m in names if m in clips.tokenized or (m == "text" and isinstance(clips, LabelledClips))
+        ]
         self._usage, self._in_events, self._in_background = (
             UsageCounter(names, layer.vectors, self._worded) for _ in range(3)
         )
@@ -234,11 +237,14 @@ class _SeenCodes:
         purity, labels = dict[str, float](), None
         if self._by_class is not None:
             by_code, purity = self._by_class.result(len(by_code))
+            known = self._by_class.known
+            quiet = known.seconds is not None
             labels = LabelledSteps(
-                split=self._by_class.clips.split,
-                classes=self._by_class.clips.data.classes,
-                agreement=self._in_events.agreement(),
-                background_agreement=self._in_background.agreement(),
+                split=known.split,
+                classes=known.names,
+                background=quiet,
+                agreement=(self._in_events if quiet else self._usage).agreement(),
+                background_agreement=self._in_background.agreement() if quiet else (),
                 readings=self._by_class.readings(),
             )
         return {

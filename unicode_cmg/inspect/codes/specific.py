@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from unicode_cmg.config import Config
-from unicode_cmg.data.labelled import Clips, LabelledClips
+from unicode_cmg.data.labelled import UNKNOWN, Clips, classes_of
 from unicode_cmg.encoding.stream import BATCH_CLIPS
 from unicode_cmg.inspect.codes.readings import halves, usual_share
 from unicode_cmg.model import Model, evaluating
@@ -63,21 +63,21 @@ def probe_specific(
         InputError: The features do not fit the model.
     """
     rows = np.sort(np.random.default_rng(0).permutation(len(clips))[:_CLIPS])
-    ids = clips.ids
+    ids, known = clips.ids, classes_of(clips)
     side = halves([ids[row] for row in rows])
     probes = []
     for modality in modalities:
         parts, codes, valid = _read(model, clips, rows, modality, code_layer, level)
-        classes = background = None
-        if isinstance(clips, LabelledClips):
-            classes = clips.classes_of(modality, rows, codes.shape[1])[valid]
-            background = len(clips.data.classes)
+        classes: NDArray[np.int64] | None = None
+        if known is not None:
+            classes = known.of(modality, rows, codes.shape[1])[valid]
         where = np.broadcast_to(side[:, None], valid.shape)[valid]
         if where.all() or not where.any():
             continue
         for part, x in parts.items():
-            event = None if classes is None else classes != background
-            label = None if event is None or classes is None else _read_off(x, classes, where, event)
+            label = None
+            if known is not None and classes is not None:
+                label = _read_off(x, classes, where, (classes != len(known.names)) & (classes != UNKNOWN))
             code = _read_off(x, codes[valid], where, np.ones_like(where))
             if code is not None:
                 probes.append(
