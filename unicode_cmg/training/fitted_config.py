@@ -20,7 +20,7 @@ METHODS = ("dcid", "hdcid", "fcid")
 _MANY = 10_000  # clips from which on the papers' sizes are used
 _FEW = 1_000  # clips below which dropout is strong
 _STEPS = 600  # of a short run, as in the quickstart
-_SHORT = 600  # steps up to which averages over 100 of them are too slow
+_SHORT = 1000  # steps up to which averages over 100 of them are too slow
 _WIDE = 256  # channels from which on features are taken for those of a large network
 _WORDS = ("text", "words", "word", "caption", "captions", "transcript", "prompt", "prompts")
 
