@@ -90,7 +90,8 @@ def _lines(store: FeatureStore, path: str, method: str, steps: Mapping[str, int]
     batch = math.ceil(clips / each)  # so that the last one is hardly smaller
     epochs = min(50, max(5, math.ceil(_STEPS / each)))
     total = epochs * each
-    wide = max(shape[-1] for shape in store.modalities.values()) >= _WIDE
+    grids = any(len(shape) == 4 for shape in store.modalities.values())  # whose networks grow with the square
+    wide = not grids and max(shape[-1] for shape in store.modalities.values()) >= _WIDE
     dim = 256 if many or wide else 64
     single = max(steps.values()) == 1
     choices = sum(int(store.valid_steps(m).sum()) for m in store.modalities)
@@ -114,7 +115,7 @@ def _lines(store: FeatureStore, path: str, method: str, steps: Mapping[str, int]
     elif not many and method != "fcid":
         yield "  dropout: 0.3"
         yield "  input_dropout: 0.2"
-    if any(len(shape) == 4 for shape in store.modalities.values()):
+    if grids:
         yield f"  pooling_dim: {64 if many else 32}"
     if method == "hdcid":
         yield f"  warm_start_epochs: {max(1, epochs // 5)}  # of {epochs}: then the second code layer joins"
