@@ -75,7 +75,8 @@ def _clap() -> list[Any]:
         feature_size=32,
         sampling_rate=16_000,
         hop_length=160,
-        fft_window_size=400,
+        fft_window_size=1024,
+        frequency_max=8000,
         max_length_s=1,
         truncation="rand_trunc",
     )
