@@ -50,7 +50,7 @@ def test_a_folder_becomes_a_store(command: Callable[..., Any], clips: Path, tmp_
     done = command("extract", clips, *options, "--steps-per-second", 2)
     assert done.code == 0
     assert (
-        "store: 2 clips written, 1 left out\n  audio        2 clips\n  words        2 clips\n1 entries in"
+        "store: 2 clips written, 1 left out\n  audio        2 clips\n  words        2 clips\n1 entry in"
         in done.out
     )
     assert "extracted 3/3 clips" in done.err

@@ -278,7 +278,8 @@ def test_what_is_broken_is_listed_and_the_rest_is_extracted(
     assert broken(tmp_path / "store") == found
     assert done.modalities == {"audio": 2, "video": 0}
     assert sum(done.to_json()["broken"].values()) == len(found)
-    assert found == [] or f"{len(found)} entries in" in done.text()
+    entries = "entry" if len(found) == 1 else "entries"
+    assert found == [] or f"{len(found)} {entries} in" in done.text()
     if found:
         with pytest.raises(InputError, match="--strict"):
             extract(folder, {"audio": loudness, "video": brightness}, tmp_path / "strict", strict=True)
@@ -402,3 +403,13 @@ def test_clips_are_decoded_while_others_are_encoded_and_few_of_them_wait(tmp_pat
     done = extract(tmp_path, {"text": encoder}, tmp_path / "store", batch_size=4, workers=2)
     assert done.added == 30
     assert most <= 4 + 2 * 2 + 1
+
+
+def test_a_file_whose_name_has_two_lines_is_listed_in_one(tmp_path: Path) -> None:
+    (tmp_path / "a\nb.txt").write_text("a dog")
+    (tmp_path / "c.txt").write_text("a cat")
+    done = extract(tmp_path, {"text": word_lengths}, tmp_path / "store")
+    assert [entry.kind for entry in done.broken] == ["name"]
+    assert (
+        done.text().splitlines()[-1].endswith(r"a b.txt: its name cannot be the id of a clip (clip 'a\nb')")
+    )

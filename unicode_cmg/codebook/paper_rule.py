@@ -18,10 +18,11 @@ from unicode_cmg.ranks import sum_over_ranks
 class PaperSharedCodebook(SharedCodebook):
     """Companions weighted by cross-attention, and codes kept only while every modality uses them.
 
-    DCID paper, section 3.3: the feature `z_i` that chose a code pulls it together with, of each other
-    modality, `cross-att(z_i, z', z')` over the steps of the same clip (eq. 6, here without parameters), and a
-    code that is not used by all modalities within N_re batches is revived. A modality that a batch lacks does
-    not count as one that leaves codes unused.
+    As the DCID paper describes MM-EMA: the feature `z_i` that chose a code pulls it together with, of each
+    other modality, `cross-att(z_i, z', z')` over the steps of the same clip, and a code that is not used by
+    all modalities within N_re batches is revived. What the attention is made of is ours: no parameters,
+    scores scaled by the root of D. A modality that a batch lacks does not count as one that leaves codes
+    unused.
 
     Arguments and errors are those of `SharedCodebook`. A further buffer, `unused` `[modalities, H]`, counts
     the updates since each modality used a code.

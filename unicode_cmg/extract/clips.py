@@ -92,9 +92,9 @@ class Broken:
     reason: str
 
     def text(self) -> str:
-        """One line for people."""
+        """One line for people, also of a file whose name has several."""
         what = f"clip '{self.clip}'" + (f", {self.modality}" if self.modality else "")
-        return f"{self.file}: {self.reason} ({what})"
+        return " ".join(f"{self.file}: {self.reason} ({what})".splitlines())
 
 
 @dataclass(frozen=True)

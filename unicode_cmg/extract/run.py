@@ -84,7 +84,8 @@ class Extracted:
         if self.broken_file is not None:
             kinds = Counter(entry.kind for entry in self.broken).most_common()
             counted = ", ".join(f"{count} {kind}" for kind, count in kinds)
-            lines.append(f"{len(self.broken)} entries in {self.broken_file}: {counted}")
+            entries = "entry" if len(self.broken) == 1 else "entries"
+            lines.append(f"{len(self.broken)} {entries} in {self.broken_file}: {counted}")
             lines += [f"  {entry.text()}" for entry in self.broken[:_SHOWN]]
             lines += ["  ..."] if len(self.broken) > _SHOWN else []
         return "\n".join(lines)
