@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import signal
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from types import FrameType
-from typing import Any, Literal
+from typing import Any
 
 import typer
 
@@ -107,11 +106,6 @@ def finish(result: Mapping[str, Any], text: str, as_json: bool) -> None:
     show(json.dumps(result, indent=2, ensure_ascii=False, allow_nan=False) if as_json else text)
 
 
-def given(**options: Any) -> dict[str, Any]:
-    """The options that were given: those that are not None."""
-    return {name: value for name, value in options.items() if value is not None}
-
-
 def names_in(text: str) -> list[str]:
     """The names in a text such as "audio, video"."""
     return [name for part in text.split(",") if (name := part.strip())]
@@ -134,33 +128,6 @@ def pairs_in(texts: Iterable[str], option: str) -> dict[str, str]:
     return pairs
 
 
-def steps_in(text: str | None) -> int | dict[str, int] | None:
-    """The steps in a text such as "10" or "audio=10,video=10".
-
-    Raises:
-        InputError: It holds something else.
-    """
-    if text is None or text.strip().isdecimal():
-        return None if text is None else int(text)
-    pairs = pairs_in(names_in(text), "--align")
-    for name, value in pairs.items():
-        if not value.isdecimal():
-            raise InputError(f"'{name}={value}'", where="--align", expected="a number of steps, such as 10")
-    return {name: int(value) for name, value in pairs.items()}
-
-
-def shard_in(text: str) -> tuple[int, int]:
-    """The shard in a text such as "3/8".
-
-    Raises:
-        InputError: It holds something else.
-    """
-    found = re.fullmatch(r"(\d+)/(\d+)", text.strip())
-    if found is None:
-        raise InputError(f"'{text}'", where="--shard", expected="I/N, such as 0/8")
-    return int(found[1]), int(found[2])
-
-
 def seeds_in(text: str) -> tuple[int, ...]:
     """The seeds in a text such as "0,1,2".
 
@@ -174,22 +141,6 @@ def seeds_in(text: str) -> tuple[int, ...]:
             f"cannot read '{text}'", where="--seeds", expected="different whole numbers such as 0,1,2"
         )
     return seeds
-
-
-def dimensions_in(text: str) -> int | float | Literal["auto"]:
-    """`128` is a number of dimensions, `0.5` a fraction of them, and `auto` lets TOC decide.
-
-    Raises:
-        InputError: It is something else.
-    """
-    if text == "auto":
-        return "auto"
-    try:
-        return float(text) if "." in text else int(text)
-    except ValueError:
-        raise InputError(
-            f"cannot read '{text}'", where="--keep", expected="a number such as 128 or 0.5, or auto"
-        ) from None
 
 
 _NO_MEMORY = ("can't allocate memory", "out of memory", "Storage size calculation overflowed")

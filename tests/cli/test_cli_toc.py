@@ -16,7 +16,7 @@ from places import DOCS, GOLDEN
 from toy_world import CLIPS, STEPS, write_toy_ave
 
 from toc import TOCSelection
-from unicode_cmg.console import dimensions_in
+from unicode_cmg.commands.refinement import dimensions_in
 
 CODES = np.random.default_rng(0).normal(0.3, 1, size=(10, 8)).astype(np.float32)
 SUMMARY = "{name}: {kept} of 8 dimensions kept; offset share 0."
