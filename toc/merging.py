@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from operator import index
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,37 +12,31 @@ from numpy.typing import ArrayLike
 
 from toc._shapes import Float, Int64
 from toc.arrays import CodebookError, as_codebook, codebook_sha256
-from toc.json_files import library_versions, read_record, write_record
+from toc.records import CodebookRecord, library_versions
 from toc.scores import AUTO
 from toc.ward import best_size, cut, height_ratios, is_weak, judged, variance_within, ward_tree
 
-FILE_NAME = "merge.json"
-_FORMAT_VERSION = 1
 _MEND = "give the number of codes (toc merge --codes K)"
 _MOST_CODES = 20_000  # their pairs take 1.6 GB, twice
 
 
 @dataclass(frozen=True, eq=False)
-class CodeMerge:
-    """Groups of the codes of one codebook.
+class CodeMerge(CodebookRecord):
+    """Groups of the codes of one codebook, in `merge.json`.
 
     Attributes:
         groups: `[H]` the group of each code, from 0, numbered in the order of their first codes.
         heights: `[H - 1]` ascending heights of all merges of Ward's method, whether carried out or not.
         asked: The requested number of groups, or `"auto"`.
         n_dims: D, the number of dimensions.
-        layer: Name of the codebook in its model.
-        codebook_sha256: Fingerprint of the codebook, see `codebook_sha256`.
-        versions: Versions of the libraries that computed it.
     """
+
+    file_name, _what, _again = "merge.json", "record of merged codes", "merge the codes"
 
     groups: Int64[np.ndarray, " codes"]
     heights: Float[np.ndarray, " merges"]
     asked: int | str
     n_dims: int
-    layer: str
-    codebook_sha256: str
-    versions: Mapping[str, str] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         return f"CodeMerge({self.layer}: {self.n_codes} codes in {self.n_groups} groups)"
@@ -52,6 +45,10 @@ class CodeMerge:
     def n_codes(self) -> int:
         """H, the number of codes before merging."""
         return len(self.groups)
+
+    @property
+    def _shape(self) -> tuple[int, int]:
+        return self.n_codes, self.n_dims
 
     @property
     def n_groups(self) -> int:
@@ -106,43 +103,8 @@ class CodeMerge:
         np.add.at(sums, self.groups, codes)
         return np.asarray((sums / np.bincount(self.groups)[:, None]).astype(codes.dtype))
 
-    def check(self, codebook: ArrayLike) -> None:
-        """Refuse any codebook except the one whose codes were merged.
-
-        Raises:
-            CodebookError: Its shape or its values differ.
-        """
-        codes = as_codebook(codebook)
-        if codes.shape != (self.n_codes, self.n_dims) or codebook_sha256(codes) != self.codebook_sha256:
-            raise CodebookError(
-                f"the codes of another codebook were merged ({self.layer} of shape"
-                f" {[self.n_codes, self.n_dims]}, sha256 {self.codebook_sha256[:12]}…; this one has shape"
-                f" {list(codes.shape)}); merge the codes of this one"
-            )
-
-    def save(self, folder: str | Path) -> Path:
-        """Write `folder/merge.json` atomically and return its path; an earlier file survives a failure.
-
-        Raises:
-            CodebookError: The folder cannot be written.
-        """
-        return write_record(Path(folder) / FILE_NAME, self.to_json())
-
-    @classmethod
-    def load(cls, path: str | Path) -> CodeMerge:
-        """Read a `merge.json`, or the one in a folder.
-
-        Raises:
-            CodebookError: The file is missing, truncated, or no record of merged codes.
-        """
-        return read_record(path, FILE_NAME, cls.from_json)
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values, as `merge.json` holds them."""
+    def _values(self) -> dict[str, Any]:
         return {
-            "format_version": _FORMAT_VERSION,
-            "layer": self.layer,
-            "codebook_sha256": self.codebook_sha256,
             "n_codes": self.n_codes,
             "n_dims": self.n_dims,
             "asked": self.asked,
@@ -151,37 +113,18 @@ class CodeMerge:
             "within": self.within,
             "groups": self.groups.tolist(),
             "heights": self.heights.tolist(),
-            "versions": dict(self.versions),
         }
 
     @classmethod
-    def from_json(cls, values: Any) -> CodeMerge:
-        """The inverse of `to_json`.
+    def _fields(cls, values: Mapping[str, Any]) -> dict[str, Any]:
+        return {
+            "groups": np.array([index(group) for group in values["groups"]], dtype=np.int64),
+            "heights": np.array([float(height) for height in values["heights"]], dtype=np.float64),
+            "asked": values["asked"] if values["asked"] == AUTO else index(values["asked"]),
+            "n_dims": index(values["n_dims"]),
+        }
 
-        Raises:
-            CodebookError: Keys are missing, or values contradict each other.
-        """
-        if not isinstance(values, dict) or values.get("format_version") != _FORMAT_VERSION:
-            found = values.get("format_version") if isinstance(values, dict) else None
-            raise CodebookError(
-                f"not a record of merged codes of format {_FORMAT_VERSION} (format_version is {found!r})"
-            )
-        try:
-            merge = cls(
-                groups=np.array([index(group) for group in values["groups"]], dtype=np.int64),
-                heights=np.array([float(height) for height in values["heights"]], dtype=np.float64),
-                asked=values["asked"] if values["asked"] == AUTO else index(values["asked"]),
-                n_dims=index(values["n_dims"]),
-                layer=str(values["layer"]),
-                codebook_sha256=str(values["codebook_sha256"]),
-                versions=dict(values["versions"]),
-            )
-        except (KeyError, TypeError, ValueError, OverflowError) as error:
-            raise CodebookError(f"not a record of merged codes ({type(error).__name__}: {error})") from None
-        merge._check_itself()
-        return merge
-
-    def _check_itself(self) -> None:
+    def _contradiction(self) -> str | None:
         groups, heights = self.groups, self.heights
         newest = np.maximum.accumulate(np.concatenate([[-1], groups]))
         if (
@@ -191,14 +134,15 @@ class CodeMerge:
             or not 2 <= self.n_groups < self.n_codes
             or self.asked not in (AUTO, self.n_groups)
         ):
-            raise CodebookError("not a record of merged codes: its groups do not fit its codes")
+            return "its groups do not fit its codes"
         if (
             not np.isfinite(heights).all()
             or heights[0] < 0
             or (np.diff(heights) < 0).any()
             or not heights[-1]
         ):
-            raise CodebookError("not a record of merged codes: its heights do not ascend")
+            return "its heights do not ascend"
+        return None
 
 
 def merge_codes(

@@ -7,22 +7,21 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from toc.arrays import CodebookError
 from toc.codebooks import FoundCodebooks, NamedCodebook
 from toc.figure import draw_merge, draw_selection, mean_similarity
-from toc.json_files import RecordT
-from toc.merging import FILE_NAME as MERGE
 from toc.merging import CodeMerge, merge_codes
 from toc.scores import AUTO, VARIANTS
-from toc.selection import FILE_NAME as SELECTION
 from toc.selection import TOCSelection, optimize
 
 CODEBOOK_NAME, PICTURE_NAME, MERGE_PICTURE = "codebook.npy", "toc.png", "merge.png"
 ALL = "all"
+
+_Record = TypeVar("_Record", TOCSelection, CodeMerge)
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,8 +151,8 @@ def merge(
 
 
 def _of_each(
-    found: FoundCodebooks, folder: Path, name: str | None, work: Callable[[NamedCodebook], RecordT]
-) -> list[tuple[Path, NamedCodebook, RecordT]]:
+    found: FoundCodebooks, folder: Path, name: str | None, work: Callable[[NamedCodebook], _Record]
+) -> list[tuple[Path, NamedCodebook, _Record]]:
     """For each chosen codebook its folder, itself, and what `work` makes of it."""
     names = [codebook.name for codebook in (found.codebooks or found.candidates)] if name == ALL else [name]
     done = []
@@ -191,7 +190,7 @@ def write_outputs(folder: str | Path, codebook: NamedCodebook, selection: TOCSel
         np.save(scratch / CODEBOOK_NAME, selection.select(codebook.vectors))
         selection.save(scratch)
 
-    return _written(Path(folder), write, (PICTURE_NAME, CODEBOOK_NAME, SELECTION))
+    return _written(Path(folder), write, (PICTURE_NAME, CODEBOOK_NAME, selection.file_name))
 
 
 def write_merge(folder: str | Path, codebook: NamedCodebook, merged: CodeMerge) -> Path:
@@ -211,7 +210,7 @@ def write_merge(folder: str | Path, codebook: NamedCodebook, merged: CodeMerge) 
         np.save(scratch / CODEBOOK_NAME, merged.codewords(codebook.vectors))
         merged.save(scratch)
 
-    return _written(Path(folder), write, (MERGE_PICTURE, CODEBOOK_NAME, MERGE))
+    return _written(Path(folder), write, (MERGE_PICTURE, CODEBOOK_NAME, merged.file_name))
 
 
 def _written(folder: Path, write: Callable[[Path], None], files: Sequence[str]) -> Path:

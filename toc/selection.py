@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from operator import index
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,16 +13,13 @@ from numpy.typing import ArrayLike
 from toc._shapes import Bool, Shaped
 from toc.arrays import CodebookError, as_codebook, codebook_sha256
 from toc.dimensions import ONLY_BEST, choose_dims, how_many, parse_ratio
-from toc.json_files import library_versions, read_record, write_record
+from toc.records import CodebookRecord, library_versions
 from toc.scores import AUTO, VARIANTS, TOCScores, check_options, toc_scores
-
-FILE_NAME = "toc.json"
-_FORMAT_VERSION = 1
 
 
 @dataclass(frozen=True, eq=False)
-class TOCSelection:
-    """The kept dimensions of one codebook.
+class TOCSelection(CodebookRecord):
+    """The kept dimensions of one codebook, in `toc.json`.
 
     Attributes:
         indices: Kept dimensions, best first.
@@ -36,11 +32,10 @@ class TOCSelection:
         ratio: Best to worst dimensions among the kept ones, `"1:0"` for the best alone.
         center: Whether the mean codeword was to be subtracted first; of `"auto"`, `scores.centered` says
             what came out.
-        layer: Name of the codebook in its model.
         n_codes: H, the number of codes.
-        codebook_sha256: Fingerprint of the codebook, see `codebook_sha256`.
-        versions: Versions of the libraries that computed it.
     """
+
+    file_name, _what, _again = "toc.json", "TOC selection", "run TOC"
 
     indices: tuple[int, ...]
     scores: TOCScores
@@ -51,10 +46,7 @@ class TOCSelection:
     ddof: int
     ratio: str
     center: bool | str
-    layer: str
     n_codes: int
-    codebook_sha256: str
-    versions: Mapping[str, str] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         return f"TOCSelection({self.layer}: {len(self.indices)} of {self.n_dims} dimensions kept)"
@@ -63,6 +55,10 @@ class TOCSelection:
     def n_dims(self) -> int:
         """D, the number of dimensions before selection."""
         return len(self.scores.score)
+
+    @property
+    def _shape(self) -> tuple[int, int]:
+        return self.n_codes, self.n_dims
 
     @property
     def mask(self) -> Bool[np.ndarray, " dim"]:
@@ -92,47 +88,8 @@ class TOCSelection:
             raise CodebookError(f"the last axis has {values.shape[-1]} dimensions; expected {self.n_dims}")
         return values[..., list(self.indices)]
 
-    def check(self, codebook: ArrayLike) -> None:
-        """Refuse any codebook except the one for which the selection was made.
-
-        Raises:
-            CodebookError: Its shape or its values differ.
-        """
-        codes = as_codebook(codebook)
-        if codes.shape != (self.n_codes, self.n_dims):
-            raise CodebookError(
-                f"the codebook has shape {list(codes.shape)}, the TOC selection was made for"
-                f" {[self.n_codes, self.n_dims]}; run TOC on this codebook"
-            )
-        if codebook_sha256(codes) != self.codebook_sha256:
-            raise CodebookError(
-                f"the TOC selection was made for another codebook ({self.layer}, sha256"
-                f" {self.codebook_sha256[:12]}…); run TOC on this one"
-            )
-
-    def save(self, folder: str | Path) -> Path:
-        """Write `folder/toc.json` atomically and return its path; an earlier file survives a failure.
-
-        Raises:
-            CodebookError: The folder cannot be written.
-        """
-        return write_record(Path(folder) / FILE_NAME, self.to_json())
-
-    @classmethod
-    def load(cls, path: str | Path) -> TOCSelection:
-        """Read a `toc.json`, or the one in a folder.
-
-        Raises:
-            CodebookError: The file is missing, truncated, or not a TOC selection.
-        """
-        return read_record(path, FILE_NAME, cls.from_json)
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values, as `toc.json` holds them."""
+    def _values(self) -> dict[str, Any]:
         return {
-            "format_version": _FORMAT_VERSION,
-            "layer": self.layer,
-            "codebook_sha256": self.codebook_sha256,
             "n_codes": self.n_codes,
             "n_dims": self.n_dims,
             "asked": self.asked,
@@ -142,52 +99,28 @@ class TOCSelection:
             **{name: getattr(self, name) for name in _OPTIONS},
             "centered": self.scores.centered,
             "offset_share": self.scores.offset_share,
-            "scores": {
-                "score": self.scores.score.tolist(),
-                "similarity": self.scores.similarity.tolist(),
-                "variance": self.scores.variance.tolist(),
-            },
-            "versions": dict(self.versions),
+            "scores": {name: getattr(self.scores, name).tolist() for name in _SCORE_NAMES},
         }
 
     @classmethod
-    def from_json(cls, values: Any) -> TOCSelection:
-        """The inverse of `to_json`.
+    def _fields(cls, values: Mapping[str, Any]) -> dict[str, Any]:
+        scores = {name: np.array(values["scores"][name], dtype=np.float64) for name in _SCORE_NAMES}
+        return {
+            "indices": tuple(index(k) for k in values["indices"]),
+            "scores": TOCScores(
+                **scores, offset_share=float(values["offset_share"]), centered=bool(values["centered"])
+            ),
+            "asked": values["asked"],
+            "lam": float(values["lam"]),
+            "normalize": bool(values["normalize"]),
+            "divisor": str(values["divisor"]),
+            "ddof": index(values["ddof"]),
+            "ratio": str(values["ratio"]),
+            "center": values["center"],
+            "n_codes": index(values["n_codes"]),
+        }
 
-        Raises:
-            CodebookError: Keys are missing, or values contradict each other.
-        """
-        if not isinstance(values, dict) or values.get("format_version") != _FORMAT_VERSION:
-            found = values.get("format_version") if isinstance(values, dict) else None
-            raise CodebookError(
-                f"not a TOC selection of format {_FORMAT_VERSION} (format_version is {found!r})"
-            )
-        try:
-            selection = cls(
-                indices=tuple(index(k) for k in values["indices"]),
-                scores=TOCScores(
-                    **{name: np.array(values["scores"][name], dtype=np.float64) for name in _SCORE_NAMES},
-                    offset_share=float(values["offset_share"]),
-                    centered=bool(values["centered"]),
-                ),
-                asked=values["asked"],
-                lam=float(values["lam"]),
-                normalize=bool(values["normalize"]),
-                divisor=str(values["divisor"]),
-                ddof=index(values["ddof"]),
-                ratio=str(values["ratio"]),
-                center=values["center"],
-                layer=str(values["layer"]),
-                n_codes=index(values["n_codes"]),
-                codebook_sha256=str(values["codebook_sha256"]),
-                versions=dict(values["versions"]),
-            )
-        except (KeyError, TypeError, ValueError) as error:
-            raise CodebookError(f"not a TOC selection ({type(error).__name__}: {error})") from None
-        selection._check_itself()
-        return selection
-
-    def _check_itself(self) -> None:
+    def _contradiction(self) -> str | None:
         scores = [getattr(self.scores, name) for name in _SCORE_NAMES]
         kept = set(self.indices)
         if (
@@ -196,19 +129,18 @@ class TOCSelection:
             or len(kept) != len(self.indices)
             or not kept <= set(range(self.n_dims))
         ):
-            raise CodebookError("not a TOC selection: its indices do not fit its scores")
+            return "its indices do not fit its scores"
         if not np.isfinite(scores).all():
-            raise CodebookError("not a TOC selection: its scores are not finite")
+            return "its scores are not finite"
         check_options(self.lam, self.divisor, self.ddof, self.center)
         parts = sum(parse_ratio(self.ratio))
         size = len(kept) if self.asked == AUTO else how_many(self.asked, self.n_dims)
         if not kept or len(kept) != size // parts * parts:
-            raise CodebookError(
-                f"not a TOC selection: {len(kept)} indices, but {self.asked} were asked for at {self.ratio}"
-            )
+            return f"{len(kept)} indices, but {self.asked} were asked for at {self.ratio}"
+        return None
 
 
-_SCORE_NAMES = ("similarity", "variance", "score")
+_SCORE_NAMES = ("score", "similarity", "variance")
 _OPTIONS = ("lam", "normalize", "divisor", "ddof", "ratio", "center")
 
 

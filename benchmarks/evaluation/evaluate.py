@@ -16,8 +16,9 @@ from benchmarks.evaluation.clip_codes import resolve_code_layers
 from benchmarks.evaluation.encode_task import encode_task
 from benchmarks.evaluation.protocols import DIMENSIONS_CHOSEN, HeadProtocol, Protocol
 from benchmarks.evaluation.results import TaskResult
-from benchmarks.refinement.merging import Merge, match_merges, merged_view
-from benchmarks.refinement.views import LayerView, Selection, Use, match_selections, refined, view_of
+from benchmarks.refinement.matching import Merge, Selection, match_merges, match_selections
+from benchmarks.refinement.merging import merged_view
+from benchmarks.refinement.views import LayerView, Use, refined, view_of
 from benchmarks.tasks import Task, available_tasks, read_task
 from toc import CodeMerge, TOCSelection
 from unicode_cmg.checkpoints.tensors import state_fingerprint

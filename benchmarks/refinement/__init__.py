@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from benchmarks.refinement.comparison import ALL, Choice, RefinedResult, check_choices, chosen, compare
-from benchmarks.refinement.merging import Merge, MergedModel, match_merges, merged_view
+from benchmarks.refinement.matching import Merge, match_merges, match_selections
+from benchmarks.refinement.merging import MergedModel, merged_view
 from benchmarks.refinement.refiners import CodeLayer, Refiner, RefineSection, Size, parse_refiners
-from benchmarks.refinement.views import LayerView, match_selections, refined, view_of
+from benchmarks.refinement.views import LayerView, refined, view_of
 
 __all__ = [
     "ALL",

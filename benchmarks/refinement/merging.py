@@ -3,68 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int64
-from numpy import ndarray
 from torch import Tensor
 
-from benchmarks.refinement.views import KeptDims, Merged, codebook_errors
-from toc import CodeMerge, merge_codes
+from benchmarks.refinement.matching import Merge, codebook_array, match_merges
+from benchmarks.refinement.views import KeptDims, Merged
+from toc import CodeMerge
 from unicode_cmg.batch import Encoding
-from unicode_cmg.errors import InputError
 from unicode_cmg.model import Model
-
-Merge = str | Path | CodeMerge
-"""A `merge.json`, the folder that holds it, or what is in it."""
-
-
-def match_merges(
-    merge: Merge | Sequence[Merge],
-    codebooks: Mapping[str, Float[Tensor, "_ _"]],
-    code_layers: Sequence[str],
-) -> dict[str, CodeMerge]:
-    """The groups of code layers, in their order; a code layer without a merge keeps its codes.
-
-    Args:
-        merge: Some of `code_layers`, or `"auto"` to merge the codes of all of them here, see `merge_codes`.
-        codebooks: The codebooks of the model.
-        code_layers: The code layers that are used.
-
-    Raises:
-        InputError: The codes of another codebook were merged, a code layer is merged twice, is not used or
-            has no codebook; or with `"auto"` an elbow is weak.
-    """
-    if merge == "auto":
-        merges: list[CodeMerge] = []
-        for layer in code_layers:
-            if layer not in codebooks:
-                raise _no_codebook(layer)
-            with codebook_errors(f"code layer {layer}"):
-                merges.append(merge_codes(_array(codebooks[layer]), layer=layer))
-        return {found.layer: found for found in merges}
-    found = {}
-    for item in [merge] if isinstance(merge, Merge) else merge:
-        where = "merged codes" if isinstance(item, CodeMerge) else item
-        with codebook_errors(None):
-            groups = item if isinstance(item, CodeMerge) else CodeMerge.load(item)
-        layer = groups.layer
-        if layer not in code_layers:
-            raise InputError(
-                f"made for code layer '{layer}'", where=where, expected=f"one of {', '.join(code_layers)}"
-            )
-        if layer not in codebooks:
-            raise _no_codebook(layer)
-        if layer in found:
-            raise InputError(
-                f"code layer '{layer}' is merged twice", where=where, expected="one file for each"
-            )
-        with codebook_errors(where):
-            groups.check(_array(codebooks[layer]))
-        found[layer] = groups
-    return {layer: found[layer] for layer in code_layers if layer in found}
 
 
 def merged_view(
@@ -170,15 +119,5 @@ def _tensors(
     merge: CodeMerge, codebook: Float[Tensor, "codes dim"]
 ) -> tuple[Int64[Tensor, " codes"], Float[Tensor, "groups dim"]]:
     """The group of each code and the mean codewords, where the codebook is."""
-    means = torch.from_numpy(merge.codewords(_array(codebook)))
+    means = torch.from_numpy(merge.codewords(codebook_array(codebook)))
     return torch.from_numpy(merge.groups).to(codebook.device), means.to(codebook)
-
-
-def _array(codebook: Float[Tensor, "codes dim"]) -> Float[ndarray, "codes dim"]:
-    return codebook.detach().float().cpu().numpy()
-
-
-def _no_codebook(layer: str) -> InputError:
-    return InputError(
-        f"the code layer '{layer}' has no codebook whose codes could be merged", fix="leave it out"
-    )

@@ -14,8 +14,9 @@ from pydantic import Field, field_validator
 from torch import Tensor
 
 from benchmarks.evaluation.heads import LabelledCodes
+from benchmarks.refinement.matching import codebook_array, codebook_errors
 from benchmarks.refinement.merging import merged_view
-from benchmarks.refinement.views import KeptDims, LayerView, Projected, Use, codebook_errors, view_of
+from benchmarks.refinement.views import KeptDims, LayerView, Projected, Use, view_of
 from toc import VARIANTS, merge_codes, optimize
 from toc.dimensions import how_many
 from unicode_cmg.config import Config
@@ -44,8 +45,7 @@ class CodeLayer:
     @cached_property
     def codewords(self) -> Float[np.ndarray, "codes dim"]:
         """The codebook in NumPy."""
-        values: Float[np.ndarray, "codes dim"] = self.codebook.detach().float().cpu().numpy()
-        return values
+        return codebook_array(self.codebook)
 
 
 class Refiner(Config, ABC):

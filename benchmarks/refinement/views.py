@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -16,13 +14,9 @@ from numpy import ndarray
 from torch import Tensor
 
 from benchmarks.evaluation.clip_codes import EncodedClips
-from toc import CodebookError, TOCSelection, optimize
+from toc import TOCSelection
 from unicode_cmg.codebook import nearest_codewords
 from unicode_cmg.encoding.stream import BATCH_CLIPS
-from unicode_cmg.errors import InputError
-
-Selection = str | Path | TOCSelection
-"""A `toc.json`, the folder that holds it, or what is in it."""
 
 Use = Literal["slice", "requantize"]
 """Look at the kept dimensions of the codes as they are, or choose the codes anew in these dimensions."""
@@ -171,55 +165,6 @@ def refined(clips: EncodedClips, views: Sequence[LayerView | None]) -> EncodedCl
     return replace(clips, tables=tuple(tables), used=tuple(used), indices=torch.stack(columns, dim=-1))
 
 
-def match_selections(
-    toc: Selection | Sequence[Selection],
-    codebooks: Mapping[str, Float[Tensor, "_ _"]],
-    code_layers: Sequence[str],
-) -> dict[str, TOCSelection]:
-    """The selection of each evaluated code layer, in their order.
-
-    Args:
-        toc: One for each of `code_layers`, or `"auto"` to select here, as many dimensions as TOC finds right.
-        codebooks: The codebooks of the model.
-        code_layers: The code layers that heads will see.
-
-    Raises:
-        InputError: A selection was made for another codebook, a code layer has none, or it has no codebook.
-    """
-    for layer in code_layers:
-        if layer not in codebooks:
-            raise InputError(
-                f"the code layer '{layer}' has no codebook, and TOC refines codebooks",
-                expected=f"code layers with a codebook: {', '.join(codebooks)}" if codebooks else None,
-                fix="evaluate it without a TOC selection",
-            )
-    books = {layer: codebooks[layer].detach().float().cpu().numpy() for layer in code_layers}
-    selections: dict[str, TOCSelection] = {}
-    if toc == "auto":
-        for layer, book in books.items():
-            with codebook_errors(f"code layer {layer}"):
-                selections[layer] = optimize(book, "auto", layer=layer)
-        return selections
-    for item in [toc] if isinstance(toc, Selection) else toc:
-        where = "TOC selection" if isinstance(item, TOCSelection) else item
-        with codebook_errors(None):
-            selection = item if isinstance(item, TOCSelection) else TOCSelection.load(item)
-        layer = selection.layer
-        if layer not in books:
-            raise InputError(
-                f"made for code layer '{layer}'", where=where, expected=f"one of {', '.join(books)}"
-            )
-        if layer in selections:
-            raise InputError(f"a second selection for code layer '{layer}'", where=where, expected="one")
-        with codebook_errors(where):
-            selection.check(books[layer])
-        selections[layer] = selection
-    for layer in code_layers:
-        if layer not in selections:
-            raise InputError(f"no TOC selection for code layer '{layer}'", expected="one for each")
-    return {layer: selections[layer] for layer in code_layers}
-
-
 def view_of(selection: TOCSelection, use: Use, codebook: Float[Tensor, "codes dim"]) -> KeptDims:
     """What heads see of a code layer through a selection; of a centred one, codewords less their mean.
 
@@ -229,12 +174,3 @@ def view_of(selection: TOCSelection, use: Use, codebook: Float[Tensor, "codes di
     book = codebook.detach()
     minus = book.mean(dim=0) if selection.scores.centered else None
     return KeptDims(dims, minus=minus) if use == "slice" else Requantized(dims, book, minus=minus)
-
-
-@contextmanager
-def codebook_errors(where: object | None) -> Iterator[None]:
-    """Turn what TOC says of a codebook or a selection into an `InputError`."""
-    try:
-        yield
-    except CodebookError as error:
-        raise InputError(str(error), where=where) from None

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from pydantic import ConfigDict, Field
 
 from benchmarks.evaluation.results import TaskResult
-from benchmarks.refinement.views import codebook_errors
+from benchmarks.refinement.matching import codebook_errors
 from toc import CodeMerge, TOCSelection
 from unicode_cmg.config import Config, load_yaml
 from unicode_cmg.errors import InputError

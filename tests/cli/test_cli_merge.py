@@ -103,4 +103,4 @@ def test_commands_that_use_codes_take_the_merged_ones(command, toy, tmp_path: Pa
     for arguments in (evaluate, encode):
         failed = command(*arguments, "--merge", tmp_path / "other")
         assert failed.code == 2
-        assert "the codes of another codebook were merged" in failed.error
+        assert "this record of merged codes was made for another codebook" in failed.error

@@ -136,7 +136,8 @@ def test_a_selection_of_a_released_file_is_accepted_by_its_evaluation(
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("shape", "says"), [((6, 8), "another codebook"), ((32, 16), "was made for [32, 16]; run TOC")]
+    ("shape", "says"),
+    [((6, 8), "another codebook"), ((32, 16), "another codebook (layer0 of shape [32, 16]")],
 )
 def test_a_selection_of_another_codebook_is_refused_by_evaluation(
     command, toy, tmp_path: Path, shape: tuple[int, int], says: str

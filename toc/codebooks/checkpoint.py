@@ -14,7 +14,7 @@ from toc.codebooks.files import Stored, read_npy, read_npz, read_safetensors
 from toc.codebooks.folders import CONFIG, WEIGHTS, model_folders, weights_file
 from toc.codebooks.kinds import NPY, NPZ, PICKLE, SAFETENSORS, SCRIPT, TORCH, file_kind
 from toc.codebooks.torch_files import read_torch
-from toc.json_files import check_regular, read_json
+from toc.records import check_regular, read_json
 
 NUMPY = (NPY, NPZ)
 _READERS: dict[str, Callable[[Path], dict[str, Stored]]] = {

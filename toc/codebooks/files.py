@@ -21,7 +21,7 @@ import numpy as np
 from jaxtyping import Shaped
 
 from toc.arrays import CodebookError
-from toc.json_files import parse_json
+from toc.records import parse_json
 
 BFLOAT16 = "bfloat16"
 _TYPES = {

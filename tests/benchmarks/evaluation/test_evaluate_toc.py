@@ -66,7 +66,7 @@ def test_each_layer_of_codes_is_refined_by_its_own_selection(ave: Path) -> None:
     assert result.toc is not None
     assert [(t.code_layer, t.kept) for t in result.toc] == [("layer0", 6), ("layer1", 2)]
     assert min(row.mean for row in result.directions) > 60
-    with pytest.raises(InputError, match="second selection"):
+    with pytest.raises(InputError, match="a second one for code layer"):
         run("ave", ave, model=model, toc=[first, first])
 
 
