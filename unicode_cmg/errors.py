@@ -62,6 +62,13 @@ class InputError(Exception):
         super().__init__(printable(_shortened(" ".join(message.split()))))
 
 
+class SetupError(InputError):
+    """The machine or the installation is at fault, whatever the data: a package is missing, a disk is full.
+
+    Work on many files lists other `InputError`s, each with its file, and stops at one of these.
+    """
+
+
 def did_you_mean(name: object, known: Iterable[str]) -> str | None:
     """ "did you mean 'audio'?" with the known name nearest to a wrong one; None if nothing is known."""
     nearest = difflib.get_close_matches(str(name), list(known), n=1, cutoff=0.0)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from unicode_cmg._scratch import put_in_place, scratch
-from unicode_cmg.errors import InputError
+from unicode_cmg.errors import InputError, SetupError
 
 MOST_TEXT = 128 << 20
 """Bytes of the largest text that is read at once: no record of a run and no published list is near it."""
@@ -45,7 +45,7 @@ def disk_errors(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in _FULL:
-            raise InputError(
+            raise SetupError(
                 "the disk is full, nothing was replaced", where=path, fix="free some space and run again"
             ) from error
         if error.errno in _REFUSALS:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
 
-from unicode_cmg.errors import InputError
+from unicode_cmg.errors import InputError, SetupError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -42,7 +42,7 @@ def ray_map(
         import ray.data
     except ImportError as error:
         what = f"Ray Data is not installed ({error})"
-        raise InputError(what, where="--engine ray", fix="pip install 'unicode-cmg[ray]'") from None
+        raise SetupError(what, where="--engine ray", fix="pip install 'unicode-cmg[ray]'") from None
 
     for name in ("ray", "ray.data"):
         logging.getLogger(name).setLevel(logging.ERROR)
@@ -90,12 +90,21 @@ class _Process:
     def __init__(self, call: bytes, folder: str) -> None:
         with suppress(OSError):
             os.chdir(folder)  # paths may be relative to where the command was called
-        self._call = pickle.loads(call)
+        self._refusal: InputError | None = None
+        try:
+            self._call = pickle.loads(call)
+        except ImportError as error:
+            what = f"a package cannot be imported on a machine of the cluster ({error})"
+            self._refusal = SetupError(what, where="--engine ray", fix="install it on all machines")
 
     def __call__(self, row: dict[str, Any]) -> dict[str, bytes]:
-        outcome: tuple[Any, InputError | None]
-        try:
-            outcome = (self._call(pickle.loads(row["item"])), None)
-        except InputError as error:
-            outcome = (None, error)
+        outcome: tuple[Any, InputError | None] = (None, self._refusal)
+        if self._refusal is None:
+            outcome = self._outcome(row["item"])
         return {"result": pickle.dumps(outcome)}
+
+    def _outcome(self, item: bytes) -> tuple[Any, InputError | None]:
+        try:
+            return self._call(pickle.loads(item)), None
+        except InputError as error:
+            return None, error

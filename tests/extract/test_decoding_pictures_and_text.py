@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from unicode_cmg.extract.decoding import MediaError, read_picture, read_sentences
+from unicode_cmg.extract.decoding import read_picture, read_sentences
+from unicode_cmg.extract.faults import MediaError
 
 Image = pytest.importorskip("PIL.Image")
 

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from tiny_media import RATE, tone, write_sound, write_video
 
-from unicode_cmg.extract.decoding import MediaError, read_sound, sound_seconds
+from unicode_cmg.extract.decoding import read_sound, sound_seconds
+from unicode_cmg.extract.faults import MediaError
 
 soundfile = pytest.importorskip("soundfile")
 pytest.importorskip("av")

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_media import write_video
 
-from unicode_cmg.extract.decoding import MediaError, read_frames, read_sound, video_seconds
+from unicode_cmg.extract.decoding import read_frames, read_sound, video_seconds
+from unicode_cmg.extract.faults import MediaError
 
 av = pytest.importorskip("av")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import tiny_media
 from tiny_media import brightness, loudness, word_lengths, write_video
 
 from unicode_cmg.data import FeatureStore
-from unicode_cmg.errors import InputError
+from unicode_cmg.errors import InputError, SetupError
 from unicode_cmg.extract import extract
 
 pytest.importorskip("av")
@@ -49,8 +50,17 @@ def test_two_processes_of_ray_write_the_same_store(tmp_path: Path, monkeypatch: 
         def refuses(text: Any, grid: Any) -> Any:
             raise InputError("not this text", where="the encoder")
 
-        with pytest.raises(InputError, match="not this text"):
+        with pytest.raises(InputError, match=r"gives no features for any of 6 clips; .* not this text"):
             extract("media", {"text": refuses}, "other", engine="ray", workers=2)
+
+        def lacks(text: Any, grid: Any) -> Any:
+            if len(text.sentences[0]) > 6 * ord("e"):
+                importlib.import_module("no_such_package")
+            return word_lengths(text, grid)
+
+        with pytest.raises(SetupError, match="No module named 'no_such_package'"):
+            extract("media", {"text": lacks}, "lacking", engine="ray", workers=2, batch_size=1)
+        assert FeatureStore.open("lacking").ids == tuple("bcde")
     finally:
         ray.shutdown()
     assert results["local"] == results["ray"]

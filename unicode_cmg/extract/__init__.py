@@ -9,7 +9,8 @@ from __future__ import annotations
 import sys
 from types import ModuleType
 
-from unicode_cmg.extract.run import Extracted, extract
+from unicode_cmg.extract.extracted import Extracted
+from unicode_cmg.extract.run import extract
 
 __all__ = ["Extracted", "extract"]
 

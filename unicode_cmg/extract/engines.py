@@ -12,8 +12,9 @@ from types import MappingProxyType
 from typing import TypeAlias
 
 from unicode_cmg.extract.clips import Clip
-from unicode_cmg.extract.decoding import MediaError, Page
+from unicode_cmg.extract.decoding import Page
 from unicode_cmg.extract.extractor import Encoded, Extractor, Prepared
+from unicode_cmg.extract.faults import MediaError
 from unicode_cmg.on_ray import ray_map
 
 _MOST_THREADS = 8

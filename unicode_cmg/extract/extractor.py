@@ -11,11 +11,10 @@ import numpy as np
 from jaxtyping import Bool
 from numpy.typing import NDArray
 
-from unicode_cmg.errors import InputError
+from unicode_cmg.errors import InputError, SetupError
 from unicode_cmg.extract.clips import Broken, Clip
 from unicode_cmg.extract.decoding import (
     Location,
-    MediaError,
     read_frames,
     read_picture,
     read_sentences,
@@ -25,10 +24,17 @@ from unicode_cmg.extract.decoding import (
 )
 from unicode_cmg.extract.decoding.file import name_of
 from unicode_cmg.extract.encoders import Encoder
+from unicode_cmg.extract.faults import (
+    NOT_FINITE,
+    REFUSED,
+    MediaError,
+    encoder_faults,
+    refusal,
+    setup_error,
+)
 from unicode_cmg.extract.media import ONE_STEP, Frames, Grid, Media, Sound
 
 _BATCH_BYTES = 256 << 20
-_FAILS = "the encoder fails"
 LONGEST = 3600.0
 """Seconds of the longest clip."""
 
@@ -95,13 +101,12 @@ class Extractor:
         self._root, self._per_second, self._seconds = root, steps_per_second, seconds
         self._dtype, self.device = dtype, device
         self._loaded = False
-        self._has_encoded: set[str] = set()
 
     def prepare(self, clip: Clip) -> Prepared:
         """Decode and prepare one clip, in any thread. What is damaged is listed, and not an error.
 
         Raises:
-            InputError: A library that decodes is not installed.
+            SetupError: The machine is at fault, such as a package that is not installed.
         """
         media: dict[str, tuple[Any, Bool[np.ndarray, " steps"] | None]] = {}
         broken: list[Broken] = []
@@ -112,7 +117,7 @@ class Extractor:
             try:
                 found, mask = self._decode(encoder, place, clip, grid)
                 timed = encoder.kind in ("audio", "video")
-                media[name] = (_prepare(encoder, found, grid if timed else ONE_STEP), mask)
+                media[name] = (_prepare(encoder, found, grid if timed else ONE_STEP, name), mask)
             except MediaError as error:
                 broken.append(Broken(clip.id, name, name_of(place), error.kind, str(error)))
         return Prepared(clip, media, tuple(broken))
@@ -125,12 +130,14 @@ class Extractor:
         """Encode clips, as many at once as fit into memory.
 
         Raises:
-            InputError: Weights are missing, or an encoder cannot encode a single clip.
+            InputError: Weights are missing or cannot be loaded.
+            SetupError: The machine is at fault, such as a GPU that fails.
         """
         if not self._loaded:
-            device = _device(self.device)
-            for encoder in self.encoders.values():
-                encoder.load(device)
+            device = device_of(self.device)
+            for name, encoder in self.encoders.items():
+                with encoder_faults(f"the encoder of '{name}'", "cannot be loaded"):
+                    encoder.load(device)
             self._loaded = True
         result = Encoded()
         waiting: dict[str, list[tuple[int, Clip, Any]]] = {name: [] for name in self.encoders}
@@ -149,8 +156,6 @@ class Extractor:
                         self._encode(name, waiting[name], result)
                         waiting[name], sizes[name] = [], 0
         for name, batch in waiting.items():
-            if not batch and name not in self._has_encoded:
-                _stop_at_faults(name, result.broken)
             self._encode(name, batch, result)
         return result
 
@@ -209,72 +214,55 @@ class Extractor:
         encoder = self.encoders[name]
         try:
             encoded: list[Any] = encoder.encode([value for _, _, value in batch])
-            self._has_encoded.add(name)
-        except Exception as error:
-            encoded = [self._alone(encoder, name, value) for _, _, value in batch]
-            if all(isinstance(one, MediaError) for one in encoded) and name not in self._has_encoded:
-                raise error  # the encoder is at fault, not a clip
+            if len(encoded) != len(batch):
+                raise InputError(f"it returned {len(encoded)} features of {len(batch)} clips")
+        except Exception:
+            encoded = [_alone(encoder, value, name) for _, _, value in batch]
         for (row, clip, _), features in zip(batch, encoded, strict=True):
             mask = result.masks[name][row]
-            fault = features if isinstance(features, MediaError) else None
-            if fault is None:
-                with np.errstate(over="ignore"):
-                    found = np.asarray(features).astype(self._dtype)
-                fault = _fault(found, mask, encoder)
-            if fault is None:
-                result.features[name][row] = found
-                result.masks[name][row] = np.ones(len(found), bool) if mask is None else mask
-            else:
+            found = features if isinstance(features, MediaError) else self._checked(features, mask, encoder)
+            if isinstance(found, MediaError):
                 file = name_of(clip.media[name])
-                result.broken.append(Broken(clip.id, name, file, fault.kind, str(fault)))
+                result.broken.append(Broken(clip.id, name, file, found.kind, str(found)))
+            else:
+                result.features[name][row] = found
+                result.masks[name][row] = np.ones(len(found), dtype=bool) if mask is None else mask
 
-    def _alone(self, encoder: Encoder, name: str, value: Any) -> Any:
+    def _checked(
+        self, features: Any, mask: Bool[np.ndarray, " steps"] | None, encoder: Encoder
+    ) -> Features | MediaError:
+        """The features of one clip as an array, or what is wrong with them."""
         try:
-            (features,) = encoder.encode([value])
+            with np.errstate(over="ignore"):
+                found: Features = np.asarray(features).astype(self._dtype)
         except Exception as error:
-            return _of_encoder(error)
-        self._has_encoded.add(name)
-        return features
+            return refusal(error)
+        if found.ndim < 2 or 0 in found.shape:
+            return MediaError(REFUSED, f"its features are {list(found.shape)}, not [steps, ...]")
+        if mask is not None and len(found) != len(mask):
+            return MediaError(REFUSED, f"its features have {len(found)} steps, not {len(mask)}")
+        if not np.isfinite(found if mask is None else found[mask]).all():
+            what = f"the features of '{encoder.name}' have NaN or infinite values"
+            return MediaError(NOT_FINITE, what)
+        return found
 
 
-def _prepare(encoder: Encoder, media: Media, grid: Grid) -> Any:
+def _prepare(encoder: Encoder, media: Media, grid: Grid, name: str) -> Any:
     try:
         return encoder.prepare(media, grid)
-    except MediaError:
-        raise
     except Exception as error:
-        raise _of_encoder(error) from None
+        raise setup_error(error, f"the encoder of '{name}'") or refusal(error) from error
 
 
-def _of_encoder(error: Exception) -> MediaError:
-    reason = " ".join(str(error).split())
-    told = reason if isinstance(error, InputError) else f"{_FAILS} ({type(error).__name__}: {reason})"
-    return MediaError("refused by its encoder", told[:500])
-
-
-def _stop_at_faults(name: str, broken: Iterable[Broken]) -> None:
-    """Stop if an encoder fails on all that it was given first: then it is at fault, not the clips.
-
-    Raises:
-        InputError: Saying how it fails.
-    """
-    reasons = [one.reason for one in broken if one.modality == name]
-    if reasons and all(reason.startswith(_FAILS) for reason in reasons):
-        raise InputError(reasons[0], where=f"the encoder of '{name}'", fix="mend the encoder")
-
-
-def _fault(
-    features: Features, mask: Bool[np.ndarray, " steps"] | None, encoder: Encoder
-) -> MediaError | None:
-    """What is wrong with the features of one clip."""
-    kind = "refused by its encoder"
-    if features.ndim < 2 or 0 in features.shape:
-        return MediaError(kind, f"its features are {list(features.shape)}, not [steps, ...]")
-    if mask is not None and len(features) != len(mask):
-        return MediaError(kind, f"its features have {len(features)} steps, not {len(mask)}")
-    if not np.isfinite(features if mask is None else features[mask]).all():
-        return MediaError("not finite", f"the features of '{encoder.name}' have NaN or infinite values")
-    return None
+def _alone(encoder: Encoder, value: Any, name: str) -> Any:
+    """The features of one clip, or why there are none."""
+    try:
+        (features,) = encoder.encode([value])
+    except Exception as error:
+        if stopping := setup_error(error, f"the encoder of '{name}'"):
+            raise stopping from error
+        return refusal(error)
+    return features
 
 
 def _bytes(value: Any) -> int:
@@ -288,9 +276,20 @@ def _bytes(value: Any) -> int:
     return int(getattr(value, "nbytes", 0))
 
 
-def _device(name: str) -> str:
-    if name != "auto":
-        return name
+def device_of(name: str) -> str:
+    """The device that a setting names; "auto" is a GPU where there is one.
+
+    Raises:
+        SetupError: There is no such device, or it cannot be used.
+    """
     import torch
 
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.zeros(1, device=name)
+    except Exception as error:  # of many kinds, as the device and the build of torch have it
+        reason = str(error).splitlines()[0][:200]
+        expected = "cpu, cuda or auto"
+        raise SetupError(f"'{name}' cannot be used ({reason})", where="device", expected=expected) from None
+    return name

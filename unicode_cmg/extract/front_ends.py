@@ -17,7 +17,7 @@ from jaxtyping import Float32
 from torch import Tensor
 from torch.nn import functional as F
 
-from unicode_cmg.errors import InputError
+from unicode_cmg.errors import SetupError
 from unicode_cmg.extract.media import Grid, Sound
 
 VGGISH_RATE = 16_000
@@ -32,13 +32,13 @@ def torchaudio(module: str = "torchaudio") -> Any:
     """torchaudio, or a module of it.
 
     Raises:
-        InputError: It cannot be imported.
+        SetupError: It cannot be imported.
     """
     try:
         return import_module(module)
     except (ImportError, OSError) as error:  # OSError: a compiled part for another torch or for CUDA
         release = ".".join(torch.__version__.split("+")[0].split(".")[:2])
-        raise InputError(
+        raise SetupError(
             f"audio needs torchaudio, which cannot be imported ({str(error).splitlines()[0]})",
             fix=f"install the one built for torch {release} (pip install 'unicode-cmg[audio]'); where there"
             " is none, see 'Install torchaudio' in docs/reference/encoders.md",
@@ -52,7 +52,7 @@ def resample(samples: Float32[Tensor, "... n"], rate: int, to: int) -> Float32[T
     2000, which is less than a millionth away.
 
     Raises:
-        InputError: The rates differ, and torchaudio is not there.
+        SetupError: The rates differ, and torchaudio is not there.
     """
     ratio = Fraction(to, rate)
     if max(ratio.numerator, ratio.denominator) > _COARSEST:
@@ -76,7 +76,7 @@ def on_clock(sound: Sound, rate: int, grid: Grid, *, tail: float = 0.0) -> Float
         tail: Seconds after the last step that are wanted too.
 
     Raises:
-        InputError: It needs resampling, and torchaudio is not there.
+        SetupError: It needs resampling, and torchaudio is not there.
     """
     mono = resample(torch.from_numpy(np.ascontiguousarray(sound.samples.mean(axis=0))), sound.rate, rate)
     wanted = round((grid.steps / grid.per_second + tail) * rate)

@@ -10,6 +10,7 @@ from unicode_cmg.data.store.part import INDEX
 from unicode_cmg.errors import InputError
 from unicode_cmg.extract.clips import MediaSource
 from unicode_cmg.extract.encoders import Encoder, load_encoder
+from unicode_cmg.extract.faults import encoder_faults
 from unicode_cmg.extract.media import Kind
 from unicode_cmg.extract.sources import Pattern
 from unicode_cmg.files import read_json
@@ -79,8 +80,13 @@ def provenance_of(
         "steps_per_second": "one step a file" if rate is None else rate,
         "seconds": "whole clips" if seconds is None else seconds,
         "dtype": dtype,
-        "encoders": {name: {"kind": each.kind, **each.provenance()} for name, each in encoders.items()},
+        "encoders": {name: _origin(name, encoder) for name, encoder in encoders.items()},
     }
+
+
+def _origin(name: str, encoder: Encoder) -> dict[str, Any]:
+    with encoder_faults(f"the encoder of '{name}'", "does not say where its features come from"):
+        return {"kind": encoder.kind, **encoder.provenance()}
 
 
 def check_same(to: Path, note: Mapping[str, Any]) -> None:

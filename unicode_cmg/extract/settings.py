@@ -10,8 +10,9 @@ from pydantic import Field, field_validator
 
 from unicode_cmg.config import Config, load_yaml, merged
 from unicode_cmg.errors import InputError, unknown
+from unicode_cmg.extract.extracted import Extracted
 from unicode_cmg.extract.media import Kind
-from unicode_cmg.extract.run import Extracted, extract
+from unicode_cmg.extract.run import extract
 from unicode_cmg.extract.sources import Listing
 
 RECIPES = Path(__file__).parent / "recipes"

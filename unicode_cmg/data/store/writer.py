@@ -76,6 +76,11 @@ class StoreWriter:
         """Whether a clip is in the store, or was added by this writer."""
         return clip in self._ids
 
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """The modalities that the clips have so far."""
+        return tuple(self._shapes)
+
     def add(
         self,
         clip: str,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from unicode_cmg.extract.decoding.file import Location, MediaError, Page
+from unicode_cmg.extract.decoding.file import Location, Page
 from unicode_cmg.extract.decoding.picture import read_picture
 from unicode_cmg.extract.decoding.sound import read_sound, sound_seconds
 from unicode_cmg.extract.decoding.text import read_sentences
@@ -10,7 +10,6 @@ from unicode_cmg.extract.decoding.video import read_frames, video_seconds
 
 __all__ = [
     "Location",
-    "MediaError",
     "Page",
     "read_frames",
     "read_picture",

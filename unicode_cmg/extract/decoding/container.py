@@ -9,7 +9,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from unicode_cmg.extract.decoding.file import MediaError, decoder
+from unicode_cmg.extract.decoding.file import decoder
+from unicode_cmg.extract.faults import MediaError
 
 _BUFFER = 1 << 18
 _EARLY = 0.5  # seconds by which a stream may end before the end that its header names

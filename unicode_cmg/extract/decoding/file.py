@@ -10,7 +10,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from unicode_cmg.errors import InputError
+from unicode_cmg.errors import InputError, SetupError
+from unicode_cmg.extract.faults import MediaError, setup_error
 from unicode_cmg.files import check_regular, inside
 
 _EXTRA = {
@@ -20,19 +21,6 @@ _EXTRA = {
     "cairosvg.surface": "cairosvg",
     "cairosvg.url": "cairosvg",
 }
-
-
-class MediaError(InputError):
-    """Something of a clip that cannot be used: it is listed, and the clip goes on without it.
-
-    Args:
-        kind: A few words that several clips have in common, by which they are counted: "truncated".
-        reason: What is wrong with this one.
-    """
-
-    def __init__(self, kind: str, reason: str) -> None:
-        self.kind = kind
-        super().__init__(reason)
 
 
 class Page(ABC):
@@ -90,33 +78,37 @@ def opened(place: Path | Page, root: Path) -> Any:
     except InputError as error:
         raise MediaError("unreadable", error.what) from None
     except (OSError, ValueError) as error:
-        raise MediaError("unreadable", f"it cannot be opened ({error})") from None
+        told = MediaError("unreadable", f"it cannot be opened ({error})")
+        raise setup_error(error, place) or told from None
     return str(place)
 
 
 @contextmanager
-def decoding(what: str) -> Iterator[None]:
-    """Turn whatever a decoder raises into a `MediaError`; damaged files make them fail in many ways."""
+def decoding(what: str, place: Path | Page) -> Iterator[None]:
+    """Turn whatever a decoder raises into a `MediaError`; damaged files make them fail in many ways.
+
+    Raises:
+        SetupError: The machine is at fault, not the file.
+    """
     try:
         yield
     except InputError:
         raise
-    except MemoryError:
-        raise MediaError("too large", f"there is not enough memory for this {what}") from None
     except Exception as error:
         text = getattr(error, "strerror", None) or str(error)
         reason = " ".join(text.split()) or type(error).__name__
-        raise MediaError("unreadable", f"not a readable {what} ({reason[:200]})") from None
+        told = MediaError("unreadable", f"not a readable {what} ({reason[:200]})")
+        raise setup_error(error, name_of(place)) or told from None
 
 
 def decoder(module: str) -> Any:
     """A library that decodes.
 
     Raises:
-        InputError: It is not installed.
+        SetupError: It is not installed.
     """
     try:
         return import_module(module)
     except (ImportError, OSError) as error:  # a library of the system may be missing
         what = f"{_EXTRA[module]} is not installed ({error})"
-        raise InputError(what, where="extract", fix="pip install 'unicode-cmg[media]'") from None
+        raise SetupError(what, where="extract", fix="pip install 'unicode-cmg[media]'") from None

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
-from unicode_cmg.extract.decoding.file import MediaError, Page, decoder, decoding, opened
+from unicode_cmg.extract.decoding.file import Page, decoder, decoding, opened
+from unicode_cmg.extract.faults import MediaError
 from unicode_cmg.extract.media import Frames
 
 _MOST_PIXELS = 178_000_000  # where pillow suspects a decompression bomb
@@ -26,10 +27,10 @@ def read_picture(place: Path | Page, root: Path) -> Frames:
 
     Raises:
         MediaError: It is not readable or is too large.
-        InputError: pillow or cairosvg is not installed.
+        SetupError: pillow or cairosvg is not installed.
     """
     image_module = decoder("PIL.Image")
-    with decoding("image"):
+    with decoding("image", place):
         file = opened(place, root)
         if Path(place.name).suffix.lower() in (".svg", ".svgz"):
             file = io.BytesIO(_drawn(file))

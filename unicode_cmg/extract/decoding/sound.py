@@ -10,12 +10,14 @@ import numpy as np
 from jaxtyping import Float32
 
 from unicode_cmg.extract.decoding.container import Container, packet_seconds, seconds_of
-from unicode_cmg.extract.decoding.file import MediaError, Page, decoder, decoding, opened
+from unicode_cmg.extract.decoding.file import Page, decoder, decoding, opened
+from unicode_cmg.extract.faults import MediaError
 from unicode_cmg.extract.media import Sound
 
 _BY_SOUNDFILE = (".wav", ".flac", ".ogg", ".oga", ".aif", ".aiff", ".au", ".w64", ".caf")
 """What soundfile reads; mpg123, which it uses for MP3, writes complaints to the terminal."""
 _RATES = (1000, 768_000)
+_MOST_SAMPLES = 1 << 30  # of all channels: an hour of 48 kHz in six channels
 _MISSED = 0.05  # seconds of a gap between frames that is heard as silence
 _SHORT = 0.1  # seconds by which a file may be shorter than it says
 
@@ -32,9 +34,9 @@ def read_sound(place: Path | Page, root: Path, start: float, seconds: float | No
     Raises:
         MediaError: It is not readable, has no sound, is silent, empty, truncated, of an absurd rate, or has
             values that are not finite.
-        InputError: A decoder is not installed.
+        SetupError: A decoder is not installed, or there is not enough memory.
     """
-    with decoding("audio file"):
+    with decoding("audio file", place):
         sound = None
         if _suffix(place) in _BY_SOUNDFILE:
             sound = _by_soundfile(opened(place, root), start, seconds)
@@ -52,7 +54,7 @@ def read_sound(place: Path | Page, root: Path, start: float, seconds: float | No
 
 def sound_seconds(place: Path | Page, root: Path) -> float:
     """The length of the sound of a file; errors as in `read_sound`."""
-    with decoding("audio file"):
+    with decoding("audio file", place):
         if _suffix(place) in _BY_SOUNDFILE:
             soundfile = decoder("soundfile")
             try:
@@ -75,6 +77,11 @@ def _check_rate(rate: int) -> int:
     return rate
 
 
+def _check_size(samples: int, channels: int) -> None:
+    if samples * channels > _MOST_SAMPLES:
+        raise MediaError("too large", f"{samples} samples of {channels} channels")
+
+
 def _by_soundfile(file: Any, start: float, seconds: float | None) -> Sound | None:
     """None if it is a file of another kind, whatever its name."""
     soundfile = decoder("soundfile")
@@ -94,6 +101,7 @@ def _by_soundfile(file: Any, start: float, seconds: float | None) -> Sound | Non
         wanted = source.frames - first
         if seconds is not None:
             wanted = min(wanted, math.ceil(seconds * rate))
+        _check_size(wanted, source.channels)
         samples = source.read(wanted, dtype="float32", always_2d=True)
         if len(samples) < wanted - _SHORT * rate:
             held, of = (first + len(samples)) / rate, source.frames / rate

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from unicode_cmg.extract.decoding.file import Location, MediaError, Page, opened
+from unicode_cmg.extract.decoding.file import Location, Page, opened
+from unicode_cmg.extract.faults import MediaError, setup_error
 from unicode_cmg.extract.media import Text
 
 _MOST_BYTES = 16 << 20
@@ -34,7 +35,8 @@ def _lines(place: Path | Page, root: Path) -> list[str]:
             with Path(file).open("rb") as stream:
                 content = stream.read(_MOST_BYTES + 1)
         except OSError as error:
-            raise MediaError("unreadable", f"it cannot be opened ({error.strerror})") from None
+            told = MediaError("unreadable", f"it cannot be opened ({error.strerror})")
+            raise setup_error(error, place.name) or told from None
     else:
         content = file.read()
     if len(content) > _MOST_BYTES:

@@ -9,7 +9,8 @@ import numpy as np
 from jaxtyping import Float64, UInt8
 
 from unicode_cmg.extract.decoding.container import Container, packet_seconds, seconds_of
-from unicode_cmg.extract.decoding.file import MediaError, Page, decoding, opened
+from unicode_cmg.extract.decoding.file import Page, decoding, opened
+from unicode_cmg.extract.faults import MediaError
 from unicode_cmg.extract.media import Frames
 
 _MOST_PIXELS = 100_000_000
@@ -36,9 +37,9 @@ def read_frames(
 
     Raises:
         MediaError: It is not readable, has no pictures, is truncated, or is too large.
-        InputError: PyAV is not installed.
+        SetupError: PyAV is not installed.
     """
-    with decoding("video"), Container(opened(place, root)) as container:
+    with decoding("video", place), Container(opened(place, root)) as container:
         stream = _stream(container)
         images, shown = _images(container, stream, start, times)
     if not shown:
@@ -49,7 +50,7 @@ def read_frames(
 
 def video_seconds(place: Path | Page, root: Path) -> float:
     """The length of the pictures of a video; errors as in `read_frames`."""
-    with decoding("video"), Container(opened(place, root)) as container:
+    with decoding("video", place), Container(opened(place, root)) as container:
         stream = _stream(container)
         return seconds_of(container, stream) or packet_seconds(container, stream)
 

@@ -11,10 +11,11 @@ import torch
 from PIL import Image
 from pydantic import Field
 
-from unicode_cmg.errors import InputError, unknown
+from unicode_cmg.errors import InputError, SetupError, unknown
 from unicode_cmg.extract.encoders.base import Array, Encoder, EncoderConfig, mean_per_step
 from unicode_cmg.extract.encoders.pretrained.loading import fetch, transformers
 from unicode_cmg.extract.encoders.weights import sha256, weights_file
+from unicode_cmg.extract.faults import MediaError, setup_error
 from unicode_cmg.extract.front_ends import VGGISH_FRAMES, on_clock, torchaudio, vggish_windows
 from unicode_cmg.extract.media import Frames, Grid, Kind, Media, Sound, Text
 
@@ -141,7 +142,8 @@ class OnnxEncoder(Encoder):
             (found,) = self.model.run([self.output], cast_to)
         except Exception as error:  # onnxruntime's errors have no common class
             reason = str(error).splitlines()[0][:200]
-            raise InputError(f"it cannot read its input ({reason})", where=self.file) from None
+            told = InputError(f"it cannot read its input ({reason})", where=self.file)
+            raise setup_error(error, self.file) or told from None
         features = np.asarray(found, np.float32)
         if features.ndim == 0 or features.size == 0:
             raise InputError(f"its output '{self.output}' is {list(features.shape)}", where=self.file)
@@ -170,7 +172,7 @@ class OnnxEncoder(Encoder):
 
     def _tokens(self, sentence: str) -> dict[str, Array]:
         if not sentence.strip():
-            raise InputError("a text without words")
+            raise MediaError("empty", "a text without words")
         encoded = cast("Any", self.tokenizer)(sentence, truncation=True)
         made = {key: np.array(value, np.int64) for key, value in encoded.items() if key in self.inputs}
         return {**{key: np.zeros_like(made["input_ids"]) for key in self.inputs}, **made}
@@ -223,7 +225,7 @@ def _onnxruntime() -> Any:
     try:
         return import_module("onnxruntime")
     except ImportError as error:
-        raise InputError(
+        raise SetupError(
             f"'onnx' needs onnxruntime, which cannot be imported ({error})",
             fix="pip install 'unicode-cmg[onnx]'",
         ) from None

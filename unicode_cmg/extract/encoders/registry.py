@@ -7,8 +7,9 @@ from importlib import import_module
 from typing import Any
 
 from unicode_cmg.entry_points import load_offered, offered, wrong_offer
-from unicode_cmg.errors import InputError, unknown
+from unicode_cmg.errors import InputError, SetupError, unknown
 from unicode_cmg.extract.encoders.base import Encoder, EncoderConfig, FunctionEncoder
+from unicode_cmg.extract.faults import encoder_faults
 from unicode_cmg.extract.media import Grid, Kind
 
 GROUP = "unicode_cmg.encoders"
@@ -66,9 +67,9 @@ def encoder_class(name: str, *, where: object | None = None) -> type[Encoder]:
         module, attribute = OURS[name]
         try:
             found: type[Encoder] = getattr(import_module(module), attribute)
-        except ModuleNotFoundError as error:
-            raise InputError(
-                f"'{name}' needs a package that is not installed ({error})",
+        except ImportError as error:
+            raise SetupError(
+                f"'{name}' needs a package that cannot be imported ({error})",
                 where=where,
                 fix="pip install 'unicode-cmg[media]'",
             ) from None
@@ -122,4 +123,6 @@ def load_encoder(
     if kind not in found.kinds:
         reads = " and ".join(found.kinds)
         raise InputError(f"the encoder '{found.name}' reads {reads}, not {kind}", where=where)
-    return found(kind, found.config_class.parse(values, where=where or found.name))
+    settings = found.config_class.parse(values, where=where or found.name)
+    with encoder_faults(where or found.name, "cannot be made"):
+        return found(kind, settings)

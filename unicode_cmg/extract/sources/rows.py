@@ -14,7 +14,8 @@ import pyarrow as pa
 from unicode_cmg.data.sources.clip_table import read_csv
 from unicode_cmg.data.sources.tables import Table, class_names, parquet_table, saved_table
 from unicode_cmg.errors import InputError
-from unicode_cmg.extract.decoding.file import MediaError, Page
+from unicode_cmg.extract.decoding.file import Page
+from unicode_cmg.extract.faults import MediaError
 from unicode_cmg.files import parse_json, read_text
 
 

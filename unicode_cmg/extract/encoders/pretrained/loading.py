@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from unicode_cmg.errors import InputError, printable
+from unicode_cmg.errors import InputError, SetupError, printable
 from unicode_cmg.extract.encoders.weights import sha256
 from unicode_cmg.extract.media import Kind
 
@@ -73,7 +73,7 @@ def fetch(what: str, model: str, load: Callable[[], Any]) -> Any:
             return load()
     except ImportError as error:
         missing = " ".join(str(error).split()).partition(" but it was not")[0][:200]
-        raise InputError(
+        raise SetupError(
             f"its {what} needs a package that is not installed ({missing})",
             where=model,
             fix="install it; for images a newer transformers may do with Pillow alone",

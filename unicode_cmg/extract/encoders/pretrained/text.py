@@ -17,6 +17,7 @@ from unicode_cmg.errors import InputError
 from unicode_cmg.extract.encoders.base import Array
 from unicode_cmg.extract.encoders.pretrained.encoder import Pool, Reading, same_shapes
 from unicode_cmg.extract.encoders.pretrained.loading import cached, fetch, transformers
+from unicode_cmg.extract.faults import MediaError
 from unicode_cmg.extract.media import Grid, Text
 
 _MOST_TOKENS = 512  # where neither tokenizer nor model says how many
@@ -46,7 +47,7 @@ class TextReading(Reading):
         """Tokens of all sentences, in chunks.
 
         Raises:
-            InputError: There is no word in it.
+            MediaError: There is no word in it.
         """
         chunks: list[Chunk] = []
         first = 0
@@ -55,7 +56,7 @@ class TextReading(Reading):
             chunks += own
             first = max((int(chunk.rows.max()) + 1 for chunk in own), default=first)
         if first == 0:
-            raise InputError("a text without words")
+            raise MediaError("empty", "a text without words")
         return chunks
 
     def encode(self, model: Any, prepared: Sequence[list[Chunk]]) -> list[Array]:
