@@ -241,20 +241,119 @@ def test_missing_files_are_listed(folder: Path, tmp_path: Path) -> None:
     assert len(FeatureStore.open(tmp_path / "store")) == 3
 
 
+GOOD = ("a", "z")
+"""Ids of the rows in `AROUND` that are fine."""
+AROUND = {
+    "csv": "id,text,audio,start,end,n\na,a dog,,,,7\n{}\nz,a cat,,,,7\n",
+    "jsonl": '{{"id": "a", "text": "a dog"}}\n{}\n{{"id": "z", "text": "a cat"}}\n',
+}
+
+
+@pytest.mark.parametrize(
+    ("row", "told"),
+    [
+        ("b,x,,3,2,7", ("b", "it ends at 2 s and starts at 3 s")),
+        ("b,x,,,0,7", ("b", "it ends at 0 s and starts at 0 s")),
+        ("b,x,,-1,,7", ("b", "'start' is '-1'; expected seconds from 0 on")),
+        ("b,x,,soon,,7", ("b", "'start' is 'soon'; expected seconds")),
+        ("b,x,,nan,,7", ("b", "'start' is 'nan'")),
+        ('b,x,,"0,5",,7', ("b", "'start' is '0,5'")),
+        ("b,x", ("", "it has 2 values, not 6 as the first line")),
+        ('b,"x" y,,,,7', ("", "',' expected after '\"'")),
+        ('{"id": "b", "text": ', ("", "not valid JSON")),
+        ("[1]", ("", "a list; expected an object")),
+        ("7", ("", "a int; expected an object")),
+        ('{"id": "b", "text": "x", "start": "soon"}', ("b", "'start' is 'soon'")),
+        ('{"id": "b", "text": "x", "end": [1]}', ("b", "'end' is [1]")),
+        ('{"id": "b", "audio": ["a.wav", "b.wav"]}', ("b", "2 files for one audio")),
+        ('{"id": "b", "text": null}', ("b", "none of its modalities is named")),
+        ('{"id": ["a", "b\\n"], "text": "x"}', ("['a', 'b\\\\n']", None)),
+    ],
+)
+@pytest.mark.parametrize("strict", [False, True])
+def test_a_row_that_is_wrong_is_listed_with_its_line_and_the_others_are_extracted(
+    tmp_path: Path, row: str, told: tuple[str, str | None], strict: bool
+) -> None:
+    form = "jsonl" if row[0] in "{[7" else "csv"
+    path = tmp_path / f"clips.{form}"
+    path.write_text(AROUND[form].format(row), encoding="utf-8")
+    clip, reason = told
+    encoders: dict[str, Any] = {"text": word_lengths, "audio": loudness}
+    if strict and reason is not None:
+        with pytest.raises(InputError, match=r"line [23]: .* --strict"):
+            extract(path, encoders, tmp_path / "store", strict=True)
+        return
+    done = extract(path, encoders, tmp_path / "store")
+    ids = FeatureStore.open(tmp_path / "store").ids
+    if reason is None:
+        assert ids == ("a", clip.replace("\\\\", "\\"), "z")
+        return
+    assert ids == GOOD
+    (entry,) = done.broken
+    assert (entry.clip, entry.modality, entry.file) == (clip, "", f"{path}, line {3 if form == 'csv' else 2}")
+    assert reason in entry.reason
+    again = extract(path, encoders, tmp_path / "store")
+    assert (again.before, again.broken) == (2, done.broken)
+
+
+def test_a_value_that_does_not_fit_a_pattern_is_one_row(tmp_path: Path) -> None:
+    (tmp_path / "clips.csv").write_text("id,n\na,1\nb,one\nc,\n")
+    files = {"text": "number {n:03d}"}
+    done = extract(tmp_path / "clips.csv", {"text": word_lengths}, tmp_path / "store", files=files)
+    assert FeatureStore.open(tmp_path / "store").ids == ("a",)
+    assert [(e.clip, e.kind, e.reason) for e in done.broken] == [
+        ("b", "bad row", "'n' is 'one'; expected a value for 'number {n:03d}'"),
+        ("c", "no media", "none of its modalities is named"),
+    ]
+    with pytest.raises(InputError, match="unknown column 'm'"):
+        extract(tmp_path / "clips.csv", {"text": word_lengths}, tmp_path / "o", files={"text": "{m}"})
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "\ufeffid;text;image\r\na;a dog, a cat;sub\\x.png\r\nb; ;.\\sub\\x.png\r\n",
+        "id , text, image,\n\na,a dog a cat,sub/x.png,\n\nb,, sub/x.png,\n",
+        "\tid\ttext\timage\n0\ta\ta dog a cat\tsub/x.png\n1\tb\t\tsub/x.png\n",
+    ],
+)
+def test_lists_of_spreadsheets_are_read(tmp_path: Path, content: str) -> None:
+    """A byte order mark, semicolons, paths of Windows, spaces, and columns without a name."""
+    (tmp_path / "sub").mkdir()
+    Image.new("RGB", (4, 4), "white").save(tmp_path / "sub" / "x.png")
+    (tmp_path / "clips.csv").write_bytes(content.encode())
+    encoders: dict[str, Any] = {"text": word_lengths, "image": brightness}
+    done = extract(tmp_path / "clips.csv", encoders, tmp_path / "store")
+    assert done.modalities == {"text": 1, "image": 2}
+    assert FeatureStore.open(tmp_path / "store").ids == ("a", "b")
+
+
+def test_rows_of_the_labels_of_a_folder_that_are_wrong_are_listed(tmp_path: Path) -> None:
+    (tmp_path / "clips").mkdir()
+    for name in "abc":
+        (tmp_path / "clips" / f"{name}.txt").write_text("a dog")
+    (tmp_path / "clips" / "labels.csv").write_text("id,label\na,dog\nb,cat,cow\na,cow\nc,cat\n")
+    done = extract(tmp_path / "clips", {"text": word_lengths}, tmp_path / "store")
+    assert FeatureStore.open(tmp_path / "store").columns["label"] == ("dog", "", "cat")
+    assert [(e.file.rsplit(", ")[-1], e.reason) for e in done.broken] == [
+        ("line 3", "it has 3 values, not 2 as the first line"),
+        ("line 4", "the id 'a' occurs twice, and its first row is used"),
+    ]
+
+
 @pytest.mark.parametrize(
     ("name", "content", "told"),
     [
-        ("a.csv", "id,audio\nx\n", "line 2: 1 values; expected 2"),
+        ("a.csv", "id,audio\nx\n", "there is no clip in it; the first of 1 reasons: "),
         (
             "a.csv",
             "id,label\nx,dog\n",
             "the columns id, label; expected a column for one of audio, image, text",
         ),
-        ("a.csv", "id,audio,start\nx,a.wav,soon\n", "line 2: 'start' is 'soon'"),
-        ("a.csv", "id,audio,start,end\nx,a.wav,3,2\n", "line 2: it ends at 2"),
+        ("a.csv", "id,audio\n", "not a table of clips"),
+        ("a.csv", 'id,audio\na,"a.wav\nb,b.wav\nc,c.wav\n', "line 2: not a table (unexpected end of data)"),
         ("a.csv", "", "the file is empty"),
         ("a.csv", b"id,audio\n\xff,x\n", "not a text file"),
-        ("a.jsonl", '{"id": "x", "audio": "a.wav"}\n{"id": \n', "line 2: not valid JSON"),
         ("a.jsonl", "[1]\n", "line 1: a list; expected an object"),
         ("a.json", '{"x": 1}', "no list of clips"),
         ("a.parquet", b"PAR1 and nothing else", "not a readable Parquet file"),
@@ -303,13 +402,20 @@ def test_other_names_of_columns_are_found(folder: Path) -> None:
     assert uses("id", "speech") == {"speech": place}
 
 
+COLUMNS = {"id": "x", "number": "7"}
+
+
 @given(st.text("{}:!.[]0did number", max_size=20))
 def test_a_pattern_is_filled_or_refused_in_one_line(text: str) -> None:
     with suppress(InputError):
-        assert isinstance(Pattern(text).fill({"id": "x", "number": "7"}, "here"), str)
+        pattern = Pattern(text)
+        pattern.check(list(COLUMNS), "here")
+        assert isinstance(pattern.fill(COLUMNS), str)
 
 
 @pytest.mark.parametrize("text", ["{id.__class__}", "{id[0]}", "{id!r}", "{}", "{0}", "{number:q}", "{id"])
 def test_patterns_do_not_reach_into_values(text: str) -> None:
-    with pytest.raises(InputError):
-        Pattern(text).fill({"id": "x", "number": "7"}, "here")
+    with pytest.raises(InputError):  # noqa: PT012
+        pattern = Pattern(text)
+        pattern.check(list(COLUMNS), "here")
+        pattern.fill(COLUMNS)

@@ -54,6 +54,15 @@ def kind_of(name: str) -> Kind | None:
     return SUFFIXES.get(Path(name).suffix.lower())
 
 
+def is_id(text: str) -> bool:
+    """Whether a text can be the id of a clip: one line, which can be written as UTF-8."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return len(text.splitlines()) == 1 and bool(text.strip())
+
+
 @dataclass(frozen=True)
 class Clip:
     """Where the modalities of one clip are.
@@ -78,7 +87,7 @@ class Broken:
     """Something that could not be used.
 
     Attributes:
-        clip: The clip.
+        clip: The clip; empty if it is not known.
         modality: The modality; empty if it is the whole clip.
         file: Where it is from.
         kind: A few words that several have in common: "truncated".
@@ -93,8 +102,8 @@ class Broken:
 
     def text(self) -> str:
         """One line for people, also of a file whose name has several."""
-        what = f"clip '{self.clip}'" + (f", {self.modality}" if self.modality else "")
-        return " ".join(f"{self.file}: {self.reason} ({what})".splitlines())
+        about = ", ".join([f"clip '{self.clip}'"] * bool(self.clip) + [self.modality] * bool(self.modality))
+        return " ".join(f"{self.file}: {self.reason}{f' ({about})' if about else ''}".splitlines())
 
 
 @dataclass(frozen=True)

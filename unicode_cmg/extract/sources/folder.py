@@ -11,8 +11,9 @@ from pathlib import Path, PurePosixPath
 from unicode_cmg.data.sources import Source
 from unicode_cmg.data.sources.clip_table import join_table, table_beside
 from unicode_cmg.errors import InputError
-from unicode_cmg.extract.clips import READS, Broken, Clip, MediaSource, kind_of
+from unicode_cmg.extract.clips import READS, Broken, Clip, MediaSource, is_id, kind_of
 from unicode_cmg.extract.media import Kind
+from unicode_cmg.extract.sources.rows import bad_row
 
 FOLDER = "folder"
 """The column with the folder of each clip, of a source with folders in it."""
@@ -45,7 +46,7 @@ def read_folder(path: Path, modalities: Mapping[str, Kind]) -> MediaSource:
             others[file.suffix.lower() or "no suffix"] += 1
             continue
         stem, slot = _stem_and_slot(file.relative_to(path), kind, modalities)
-        if not _is_line(stem):
+        if not is_id(stem):
             shown = str(file).encode("utf-8", "backslashreplace").decode()
             broken.append(Broken(ascii(stem)[1:-1], "", shown, "name", "its name cannot be the id of a clip"))
         elif slot in found.setdefault(stem, {}):
@@ -69,7 +70,7 @@ def read_folder(path: Path, modalities: Mapping[str, Kind]) -> MediaSource:
         listed = ", ".join(f"{count} {suffix}" for suffix, count in others.most_common(5))
         notes.append(f"note: files that are no media are ignored: {listed}")
     notes += [f"note: {link} is a link to a folder and not followed" for link in links]
-    columns = _columns(path, table, clips, notes)
+    columns = _columns(path, table, clips, notes, broken)
     clips = [
         Clip(clip.id, clip.media, columns={name: values[row] for name, values in columns.items()})
         for row, clip in enumerate(clips)
@@ -109,30 +110,26 @@ def _chosen(files: Mapping[str, Path], modality: str, kind: Kind, named: bool) -
     return next((files[slot] for slot in slots if slot in files), None)
 
 
-def _is_line(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return len(text.splitlines()) == 1 and bool(text.strip())
-
-
-def _columns(path: Path, table: Path | None, clips: list[Clip], notes: list[str]) -> dict[str, list[object]]:
-    """The folder of each clip, and the columns of a table."""
+def _columns(
+    path: Path, table: Path | None, clips: list[Clip], notes: list[str], broken: list[Broken]
+) -> dict[str, list[object]]:
+    """The folder of each clip, and the columns of a table; rows that are wrong are listed."""
     columns: dict[str, list[object]] = {}
     parents = [str(PurePosixPath(clip.id).parent) for clip in clips]
     if any(parent != "." for parent in parents):
         columns[FOLDER] = ["" if parent == "." else parent for parent in parents]
     if table is not None:
+        unfit: dict[int, str] = {}
         source = Source("a folder of media", path, len(clips), ids=[clip.id for clip in clips])
         try:
-            join_table(source, table, None)
+            join_table(source, table, None, unfit)
         except InputError as error:
             names = [PurePosixPath(clip.id).name for clip in clips]
             if names == source.ids or len(set(names)) < len(names):
                 raise InputError(error.what, where=table, fix="rename it, or name it as SOURCE") from None
             source = Source("a folder of media", path, len(clips), ids=names)
-            join_table(source, table, None)
+            join_table(source, table, None, unfit)
+        broken += [bad_row(f"{table}, line {line}", why) for line, why in sorted(unfit.items())]
         columns |= {name: list(values) for name, values in source.columns.items()}
         notes += [
             f"columns {', '.join(source.columns)} ({table.name})",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Sequence
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,8 @@ from pydantic import Field
 
 from unicode_cmg.config import Config
 from unicode_cmg.errors import InputError
-from unicode_cmg.extract.sources.rows import Rows, read_rows
+from unicode_cmg.extract.clips import Broken
+from unicode_cmg.extract.sources.rows import Rows, bad_row, read_rows
 from unicode_cmg.files import inside, read_text
 
 
@@ -55,50 +56,55 @@ class Listing(Config):
         files = {"": self.file} if isinstance(self.file, str) else self.file
         rows: list[dict[str, Any]] = []
         places: list[str] = []
+        broken: list[Broken] = []
         for split, file in files.items():
             found = self._one(inside(folder, folder / file))
             extra = {"split": split} if split else {}
             rows += [{**row, **extra} for row in found.rows]
-            places += [found.place(row) for row in range(len(found.rows))]
+            places += map(found.place, range(len(found.rows)))
+            broken += found.broken
         if self.join is not None:
-            rows = list(_joined(rows, folder, self.join))
+            rows, unfit = _joined(rows, folder, self.join)
+            broken += unfit
         if self.captions is not None:
             places = [place for place in places for _ in self.captions]
             rows = [_of_caption(row, name, self.captions) for row in rows for name in self.captions]
         names = list(dict.fromkeys(name for row in rows for name in row))
-        return Rows(folder, names, rows, places=places)
+        return Rows(folder, names, rows, places.__getitem__, broken=broken)
 
     def _one(self, path: Path) -> Rows:
         if self.columns is None:
             return read_rows(path)
-        lines = csv.reader(
-            StringIO(read_text(path).removeprefix("\ufeff"), newline=""), delimiter=self.separator
-        )
+        text = read_text(path).removeprefix("\ufeff")
+        lines = csv.reader(StringIO(text, newline=""), delimiter=self.separator)
         rows: list[dict[str, str]] = []
         places: list[str] = []
+        broken: list[Broken] = []
         for line in lines:
             place = f"{path}, line {lines.line_num}"
             if not line or (not rows and self.header is not None and line[0].startswith(self.header)):
                 continue
             if len(line) != len(self.columns):
                 expected = f"{len(self.columns)}: {', '.join(self.columns)}"
-                raise InputError(f"{len(line)} values", where=place, expected=expected)
+                broken.append(bad_row(place, f"it has {len(line)} values, not {expected}"))
+                continue
             rows.append(dict(zip(self.columns, line, strict=True)))
             places.append(place)
-        return Rows(path, self.columns, rows, places=places)
+        return Rows(path, self.columns, rows, places.__getitem__, broken=broken)
 
 
 def _of_caption(row: dict[str, Any], name: str, captions: tuple[str, ...]) -> dict[str, Any]:
     return {**{key: value for key, value in row.items() if key not in captions}, "caption": row.get(name)}
 
 
-def _joined(rows: list[dict[str, Any]], folder: Path, join: Join) -> Iterator[dict[str, Any]]:
+def _joined(
+    rows: list[dict[str, Any]], folder: Path, join: Join
+) -> tuple[list[dict[str, Any]], Sequence[Broken]]:
+    """The rows with the columns of a table, and what cannot be read in it."""
     path = inside(folder, folder / join.file)
     table = read_rows(path)
     if join.key not in table.names:
         raise InputError(f"no column '{join.key}'", where=path)
-    others = [name for name in table.names if name != join.key]
-    by_key = {str(row[join.key]): row for row in table.rows}
-    for row in rows:
-        found = by_key.get(str(row.get(join.column)), {})
-        yield {**{name: found.get(name) for name in others}, **row}
+    none = {name: None for name in table.names if name != join.key}
+    by_key = {str(row.get(join.key)): {name: row.get(name) for name in none} for row in table.rows}
+    return [{**by_key.get(str(row.get(join.column)), none), **row} for row in rows], table.broken

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import unicodedata
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
@@ -12,12 +13,12 @@ from typing import Any
 
 from unicode_cmg.data.sources.source import IDS
 from unicode_cmg.errors import InputError
-from unicode_cmg.extract.clips import READS, Broken, Clip, MediaSource, kind_of
+from unicode_cmg.extract.clips import READS, Broken, Clip, MediaSource, is_id, kind_of
 from unicode_cmg.extract.decoding.file import Location
 from unicode_cmg.extract.media import Kind
 from unicode_cmg.extract.sources.listing import Listing
 from unicode_cmg.extract.sources.pattern import Pattern
-from unicode_cmg.extract.sources.rows import Cell, Rows, read_rows
+from unicode_cmg.extract.sources.rows import Cell, Rows, bad_row, read_rows
 
 _ENDINGS = ("_path", "_file", "_file_name", "_filename", "_filepath")
 _FILES = ("file_name", "filename", "file", "path")
@@ -48,7 +49,8 @@ def read_manifest(
 
     A modality is the column of its name, or that with an ending such as `_path`; else the column of its
     kind; else, as sound, that of video; else a column `file_name`, `file` or `path` with files of its kind.
-    Columns `start` and `end` are seconds. All columns that hold no media are kept.
+    Columns `start` and `end` are seconds. All columns that hold no media are kept. A row that is wrong is
+    listed, and the others are used.
 
     Args:
         path: The table.
@@ -58,14 +60,19 @@ def read_manifest(
         listing: Which lists a folder has.
 
     Raises:
-        InputError: The table is damaged, or has no column for any of the modalities.
+        InputError: The table is damaged, has no column for any of the modalities, or no row that can be used.
     """
     table = read_rows(path) if listing is None else listing.read(path)
     root = (path if path.is_dir() else path.parent) if root is None else root
+    if not table.rows:
+        raise _no_clip(path, table.broken)
     uses = {name: _columns_of(name, wanted, table) for name, wanted in modalities.items()}
     if not any(wanted.patterns or uses[name] for name, wanted in modalities.items()):
         expected = f"a column for one of {', '.join(modalities)}, such as '{next(iter(modalities))}'"
         raise InputError(f"the columns {', '.join(table.names)}", where=path, expected=expected)
+    for pattern in [*(p for wanted in modalities.values() for p in wanted.patterns), clip_id]:
+        if pattern is not None:
+            pattern.check(table.names, path)
     id_column = next((known for known in IDS for name in table.names if name.lower() == known), None)
     id_column = next((name for name in table.names if name.lower() == id_column), None)
     paths = {column for columns in uses.values() for column in columns}
@@ -74,46 +81,54 @@ def read_manifest(
     if listing is not None and listing.captions is not None:
         kept = (*kept, "group")
     clips: list[Clip] = []
-    broken: list[Broken] = []
+    broken = list(table.broken)
     seen: dict[str, int] = {}
     captions: dict[str, int] = {}
     folders = _Folders()
     for row, values in enumerate(table.rows):
-        media = {
-            name: place
-            for name, wanted in modalities.items()
-            if (place := _place_of(values, wanted, uses[name], table, row, root, folders)) is not None
-        }
-        start, end = (_second(values.get(name), name, table.place(row)) for name in ("start", "end"))
-        if end is not None and end <= (start or 0.0):
-            raise InputError(
-                f"it ends at {end:g}", where=table.place(row), expected=f"more than {start or 0:g}"
-            )
-        clip = item = _id_of(values, clip_id, id_column, media, start, row)
+        place = table.place(row)
+        try:
+            media = {
+                name: found
+                for name, wanted in modalities.items()
+                if (found := _place_of(values, wanted, uses[name], table, row, root, folders)) is not None
+            }
+            start, end = (_second(values.get(name), name) for name in ("start", "end"))
+            if end is not None and end <= (start or 0.0):
+                raise InputError(f"it ends at {end:g} s and starts at {start or 0:g} s")
+            item = _id_of(values, clip_id, id_column, media, start, row)
+        except InputError as error:
+            named = str(values.get(id_column) or "") if id_column else ""
+            broken.append(bad_row(place, error, named if is_id(named) else ""))
+            continue
+        clip = item
         if listing is not None and listing.captions is not None:
             number = captions[item] = captions.get(item, -1) + 1
             values = {**values, "group": item}
             if number:
                 clip = f"{item}#{number}"
-                media = {name: place for name, place in media.items() if isinstance(place, tuple)}
+                media = {name: found for name, found in media.items() if isinstance(found, tuple)}
         if not media:
-            broken.append(Broken(clip, "", table.place(row), "no media", "none of its modalities is named"))
+            broken.append(Broken(clip, "", place, "no media", "none of its modalities is named"))
         elif clip in seen:
             what = f"the id occurs twice, first in {table.place(seen[clip])}"
-            broken.append(Broken(clip, "", table.place(row), "duplicate id", what))
-        elif len(clip.splitlines()) != 1 or not clip.strip():
-            broken.append(
-                Broken(ascii(clip)[1:-1], "", table.place(row), "name", "its id is not one line of text")
-            )
+            broken.append(Broken(clip, "", place, "duplicate id", what))
+        elif not is_id(clip):
+            broken.append(Broken(ascii(clip)[1:-1], "", place, "name", "its id is not one line of text"))
         else:
             seen[clip] = row
             clips.append(Clip(clip, media, start or 0.0, end, {name: values.get(name) for name in kept}))
     if not clips:
-        raise InputError("there is no clip in it", where=path)
+        raise _no_clip(path, broken)
     told = [f"{path}: {len(clips)} clips, ids from {_ids_from(clip_id, id_column)}"]
     told += [f"modality {name}: {_origin(wanted, uses[name])}" for name, wanted in modalities.items()]
     told += [f"columns {', '.join(kept)}"] if kept else []
     return MediaSource("a list of clips", path, root, clips, kept, tuple(broken), tuple(told))
+
+
+def _no_clip(path: Path, broken: Sequence[Broken]) -> InputError:
+    first = f"; the first of {len(broken)} reasons: {broken[0].text()}" if broken else ""
+    return InputError(f"there is no clip in it{first}", where=path, expected="a row for each clip")
 
 
 def _columns_of(name: str, wanted: Wanted, table: Rows) -> tuple[str, ...]:
@@ -143,7 +158,7 @@ def _place_of(
     folders: _Folders,
 ) -> Location | None:
     if wanted.patterns:
-        filled = [text for pattern in wanted.patterns if (text := pattern.fill(values, table.place(row)))]
+        filled = [text for pattern in wanted.patterns if (text := pattern.fill(values))]
         place = _located(filled, wanted.kind, "", root) if filled else None
         return folders.find(place) if isinstance(place, Path) and "*" in place.name else place
     for column in columns:
@@ -182,19 +197,32 @@ class _Folders:
 
 
 def _located(texts: Sequence[str], kind: Kind, column: str, root: Path) -> Location:
-    """Sentences, or a path: of a text, what is in a column of paths, or a .txt file that exists."""
+    """Sentences, or a path: of a text, what is in a column of paths, or a .txt file that exists.
+
+    Raises:
+        InputError: There are several paths.
+    """
     if kind == "text":
         is_path = column.lower().endswith(_ENDINGS) or column.lower() in _FILES
         named = len(texts) == 1 and texts[0].lower().endswith(".txt") and "\n" not in texts[0]
-        if not is_path and not (named and len(texts[0]) < 4096 and (root / texts[0]).exists()):
+        if not is_path and not (named and os.path.exists(_path(texts[0], root))):  # noqa: PTH110 - of any length
             return tuple(texts)
-    return root / texts[0]
+    if len(texts) > 1:
+        raise InputError(f"{len(texts)} files for one {kind}")
+    return _path(texts[0], root)
+
+
+def _path(text: str, root: Path) -> Path:
+    """A path of a list, which may be from Windows, or have spaces around it."""
+    if not os.path.exists(root / text):  # noqa: PTH110 - of any length
+        text = text.strip().replace("\\", "/")
+    return root / text
 
 
 def _embedded(value: Mapping[str, Any], table: Path, row: int, column: str, root: Path) -> Location:
     if value["held"]:
         return Cell(table, row, column, value["path"] or f"{table.name}, row {row}, column {column}")
-    return root / str(value["path"])
+    return _path(str(value["path"]), root)
 
 
 def _id_of(
@@ -206,7 +234,7 @@ def _id_of(
     row: int,
 ) -> str:
     if pattern is not None:
-        found = pattern.fill(values, "id")
+        found = pattern.fill(values)
     elif column is not None and values.get(column) not in (None, ""):
         found = str(values[column])
         if column.lower() in _FILES and kind_of(found) is not None:
@@ -217,7 +245,7 @@ def _id_of(
     return unicodedata.normalize("NFC", found.encode("utf-8", "replace").decode())
 
 
-def _second(value: Any, name: str, where: str) -> float | None:
+def _second(value: Any, name: str) -> float | None:
     if value in (None, ""):
         return None
     try:
@@ -225,7 +253,7 @@ def _second(value: Any, name: str, where: str) -> float | None:
     except (TypeError, ValueError):
         second = -1.0
     if not 0 <= second < 1e9:
-        raise InputError(f"'{name}' is {value!r}", where=where, expected="seconds from 0 on")
+        raise InputError(f"'{name}' is {value!r}", expected="seconds from 0 on, such as 62.5")
     return second
 
 

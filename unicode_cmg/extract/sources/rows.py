@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -14,6 +14,7 @@ import pyarrow as pa
 from unicode_cmg.data.sources.clip_table import read_csv
 from unicode_cmg.data.sources.tables import Table, class_names, parquet_table, saved_table
 from unicode_cmg.errors import InputError
+from unicode_cmg.extract.clips import Broken
 from unicode_cmg.extract.decoding.file import Page
 from unicode_cmg.extract.faults import MediaError
 from unicode_cmg.files import parse_json, read_text
@@ -46,25 +47,17 @@ class Rows:
         path: The table.
         names: Its columns.
         rows: Column -> value.
-        first_line: Line of the first row, of a text with a row in each line.
+        place: What messages call a row of this number.
         embedded: The columns that hold files.
-        places: What messages call each row, if not by its number.
+        broken: What cannot be read as a row.
     """
 
     path: Path
     names: Sequence[str]
     rows: Sequence[Mapping[str, Any]]
-    first_line: int | None = None
+    place: Callable[[int], str]
     embedded: frozenset[str] = field(default_factory=frozenset)
-    places: Sequence[str] | None = None
-
-    def place(self, row: int) -> str:
-        """What messages call a row."""
-        if self.places is not None:
-            return self.places[row]
-        if self.first_line is None:
-            return f"{self.path}, row {row}"
-        return f"{self.path}, line {row + self.first_line}"
+    broken: Sequence[Broken] = ()
 
 
 def read_rows(path: Path) -> Rows:
@@ -77,28 +70,48 @@ def read_rows(path: Path) -> Rows:
     if path.is_dir() or suffix == ".parquet":
         return _from_table(path)
     if suffix in (".jsonl", ".ndjson"):
-        lines = [(n, line) for n, line in enumerate(read_text(path).splitlines(), 1) if line.strip()]
-        rows = [_object(parse_json(line, where=(at := f"{path}, line {n}")), at) for n, line in lines]
-        return Rows(path, list(dict.fromkeys(name for row in rows for name in row)), rows, 1)
+        lines = read_text(path).removeprefix("\ufeff").split("\n")  # others end lines inside of texts
+        numbered = {f"line {n}": line for n, line in enumerate(lines, 1) if line.strip()}
+        return _of_objects(path, numbered, lambda line: parse_json(line, where=path))
     if suffix == ".json":
-        found = parse_json(read_text(path), where=path)
+        found = parse_json(read_text(path).removeprefix("\ufeff"), where=path)
         if isinstance(found, dict):
             found = next((found[key] for key in ("annotations", "data", "clips") if key in found), None)
         if not isinstance(found, list) or not found:
             raise InputError("no list of clips", where=path, expected="a list of objects, or 'annotations'")
-        rows = [_object(value, f"{path}, entry {n}") for n, value in enumerate(found)]
-        return Rows(path, list(dict.fromkeys(name for row in rows for name in row)), rows)
-    names, lines_of = read_csv(path)
-    return Rows(path, names, [dict(zip(names, line, strict=True)) for line in lines_of], 2)
+        return _of_objects(path, {f"entry {n}": value for n, value in enumerate(found)}, lambda value: value)
+    unfit: dict[int, str] = {}
+    names, values = read_csv(path, unfit)
+    rows, numbers = [dict(zip(names, row, strict=True)) for row in values.values()], list(values)
+    broken = [bad_row(f"{path}, line {line}", why) for line, why in unfit.items()]
+    return Rows(path, names, rows, lambda row: f"{path}, line {numbers[row]}", broken=broken)
 
 
-def _object(value: Any, where: str) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise InputError(f"a {type(value).__name__}", where=where, expected="an object {...} for a clip")
-    return {
-        str(name): json.dumps(held, ensure_ascii=False) if isinstance(held, dict) else held
-        for name, held in value.items()
-    }
+def bad_row(place: str, why: str | InputError, clip: str = "") -> Broken:
+    """The entry of a row that cannot be used."""
+    if isinstance(why, InputError):
+        why = f"{why.what}; expected {why.expected}" if why.expected else why.what
+    return Broken(clip, "", place, "bad row", why)
+
+
+def _of_objects(path: Path, values: Mapping[str, Any], read: Callable[[Any], Any]) -> Rows:
+    """Place -> what is read as an object of JSON."""
+    rows: dict[str, dict[str, Any]] = {}
+    broken = []
+    for place, value in values.items():
+        try:
+            found = read(value)
+            if not isinstance(found, dict):
+                raise InputError(f"a {type(found).__name__}", expected="an object {...} for a clip")
+            rows[place] = {
+                str(name): json.dumps(held, ensure_ascii=False) if isinstance(held, dict) else held
+                for name, held in found.items()
+            }
+        except InputError as error:
+            broken.append(bad_row(f"{path}, {place}", error))
+    names = list(dict.fromkeys(name for row in rows.values() for name in row))
+    places = list(rows)
+    return Rows(path, names, list(rows.values()), lambda row: f"{path}, {places[row]}", broken=broken)
 
 
 @lru_cache(maxsize=4)
@@ -129,7 +142,7 @@ def _from_table(path: Path) -> Rows:
     if table.split is not None and "split" not in columns:
         columns["split"] = list(table.split)
     rows = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
-    return Rows(path, list(columns), rows, None, frozenset(embedded))
+    return Rows(path, list(columns), rows, lambda row: f"{path}, row {row}", frozenset(embedded))
 
 
 def _names_of_files(table: Table, column: str) -> list[dict[str, Any] | None]:
