@@ -51,6 +51,7 @@ def extract(
     listed in `broken.csv` in the store; a clip of which one modality is broken keeps the others.
 
     >>> import tempfile
+    >>> import numpy as np
     >>> from unicode_cmg.extract import extract
     >>> folder = tempfile.TemporaryDirectory()
     >>> _ = Path(folder.name, "a.txt").write_text("a dog barks")
