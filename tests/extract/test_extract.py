@@ -172,6 +172,42 @@ def test_a_run_with_other_settings_into_the_same_store_is_refused(
     assert content(store) == before
 
 
+def test_weights_may_be_moved_and_must_not_be_changed(tmp_path: Path) -> None:
+    """In a file and in a folder; the store tells where they were first."""
+
+    class Weighted(Encoder):
+        name = "weighted"
+        kinds = ("text",)
+
+        def prepare(self, media: Any, grid: Any) -> Any:
+            return word_lengths(media, grid)
+
+        def encode(self, prepared: Sequence[Any]) -> list[Any]:
+            return list(prepared)
+
+    (tmp_path / "texts").mkdir()
+
+    def run(name: str, place: str) -> int:
+        (tmp_path / "texts" / f"{name}.txt").write_text("a dog")
+        encoder = Weighted("text", EncoderConfig(model=str(tmp_path / place)))
+        return extract(tmp_path / "texts", {"text": encoder}, tmp_path / "store").added
+
+    def moved(place: str, to: str) -> None:
+        (tmp_path / to).parent.mkdir(exist_ok=True)
+        (tmp_path / place).rename(tmp_path / to)
+
+    (tmp_path / "model.bin").write_bytes(b"weights")
+    assert run("a", "model.bin") == 1
+    moved("model.bin", "elsewhere/other.bin")
+    assert run("b", "elsewhere/other.bin") == 1
+    assert FeatureStore.open(tmp_path / "store").source["told"] == {"text": str(tmp_path / "model.bin")}
+    (tmp_path / "elsewhere" / "other.bin").write_bytes(b"Weights")
+    with pytest.raises(InputError, match=r"extracted with encoders text model_sha256: .*; expected encoders"):
+        run("c", "elsewhere/other.bin")
+    with pytest.raises(InputError, match="encoders text model_sha256"):
+        run("c", "elsewhere")
+
+
 def test_whole_clips_are_as_long_as_they_are(clips: Path, tmp_path: Path) -> None:
     extract(clips, ENCODERS, tmp_path / "store", seconds=None)
     opened = FeatureStore.open(tmp_path / "store")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from unicode_cmg.data.store.part import INDEX
+from unicode_cmg.data.store.writer import TOLD
 from unicode_cmg.errors import InputError
 from unicode_cmg.extract.clips import MediaSource
 from unicode_cmg.extract.encoders import Encoder, load_encoder
@@ -81,6 +82,7 @@ def provenance_of(
         "seconds": "whole clips" if seconds is None else seconds,
         "dtype": dtype,
         "encoders": {name: _origin(name, encoder) for name, encoder in encoders.items()},
+        TOLD: {name: model for name, e in encoders.items() if (model := e.settings.model) is not None},
     }
 
 
@@ -100,15 +102,24 @@ def check_same(to: Path, note: Mapping[str, Any]) -> None:
     index = read_json(to / INDEX)
     found = index.get("source") if isinstance(index, dict) else None
     found = found if isinstance(found, dict) else {}
-    for key, value in note.items():
-        held = found.get(key)
-        if held != value and isinstance(value, dict) and isinstance(held, dict):
-            name = next((n for n in (*value, *held) if value.get(n) != held.get(n)), "")
-            key, held, value = f"{key} {name}", held.get(name), value.get(name)
-        if held != value:
-            raise InputError(
-                f"the store was extracted with {key}: {held}" if found else "the store was not extracted",
-                where=to,
-                expected=f"{key}: {value}",
-                fix="name another folder by --to, or remove this one",
-            )
+    different = _difference({**found, TOLD: None}, {**note, TOLD: None})
+    if different is not None:
+        key, held, value = different
+        raise InputError(
+            f"the store was extracted with {key}: {held}" if found else "the store was not extracted",
+            where=to,
+            expected=f"{key}: {value}",
+            fix="name another folder by --to, or remove this one",
+        )
+
+
+def _difference(held: Any, value: Any) -> tuple[str, Any, Any] | None:
+    """The first setting that differs, by the names that lead to it, and its two values."""
+    if not (isinstance(held, dict) and isinstance(value, dict)):
+        return None if held == value else ("", held, value)
+    for name in (*value, *held):
+        different = _difference(held.get(name), value.get(name))
+        if different is not None:
+            inner, *values = different
+            return (f"{name} {inner}".strip(), *values)
+    return None

@@ -95,7 +95,7 @@ def test_a_beep_shows_in_its_second_and_a_shift_moves_the_rows(
     assert np.abs(third - third[0]).sum(1).argmax() == 3
     np.testing.assert_allclose(third[1:], second[:-1], atol=1e-5)
     provenance = encoder.provenance()
-    assert (provenance["rate"], provenance["window"], len(provenance["sha256"])) == (16_000, 0.96, 64)
+    assert (provenance["rate"], provenance["window"], len(provenance["model_sha256"])) == (16_000, 0.96, 64)
 
 
 class Columns(torch.nn.Module):

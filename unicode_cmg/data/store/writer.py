@@ -20,6 +20,8 @@ from unicode_cmg.files import check_replaceable, disk_errors, read_json, sync_al
 
 FORMAT_VERSION = 2
 PART_BYTES = 512 << 20
+TOLD = "told"
+"""The key of the source of a store whose value is for people, and may differ from writer to writer."""
 
 
 class StoreWriter:
@@ -41,7 +43,8 @@ class StoreWriter:
     Args:
         path: The folder of the store.
         source: A note on the origin of the features, such as the extractor and its settings. All writers of
-            a store must agree on it; None: do not look at what the store says.
+            a store must agree on it, except for what is under the key `told`; None: do not look at what the
+            store says.
         part_bytes: A part is finished when its features have so many bytes, or by `flush`.
         first_part: Number of the first part. Parts are read in the order of their numbers, so writers that
             start at 0, 1000, 2000 … make the same order of clips whichever is faster.
@@ -259,7 +262,7 @@ class StoreWriter:
                 expected=f"{FORMAT_VERSION}",
                 fix="write to another folder",
             )
-        if self._source and found.get("source", {}) != self._source:
+        if self._source and _compared(found.get("source", {})) != _compared(self._source):
             raise InputError(
                 f"the features are of another source, {found.get('source')}",
                 where=self.where,
@@ -317,6 +320,10 @@ class StoreWriter:
         if len(texts) != clips:
             raise InputError(f"{len(texts)} values", where=where, expected=f"{clips}, as many as ids")
         return texts
+
+
+def _compared(source: Any) -> Any:
+    return {k: v for k, v in source.items() if k != TOLD} if isinstance(source, Mapping) else source
 
 
 def _text(value: Any) -> str:

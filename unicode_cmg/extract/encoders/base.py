@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -15,13 +16,20 @@ from torch import Tensor
 
 from unicode_cmg.config import Config
 from unicode_cmg.errors import InputError
+from unicode_cmg.extract.encoders.weights import sha256
 from unicode_cmg.extract.media import Grid, Kind, Media
 
 Array = NDArray[Any]
 
 
 class EncoderConfig(Config):
-    """Settings of an encoder; `NAME:MODEL` on the command line sets `model` alone."""
+    """Settings of an encoder; `NAME:MODEL` on the command line sets `model` alone.
+
+    Attributes:
+        places: The settings that name a file or a folder.
+    """
+
+    places: ClassVar[tuple[str, ...]] = ("model",)
 
     model: str | None = Field(default=None, description="file or folder of the weights, or name of a model")
 
@@ -86,8 +94,29 @@ class Encoder(ABC):
         """
 
     def provenance(self) -> dict[str, Any]:
-        """Plain values that say where the features come from: encoder, settings, SHA-256 of the weights."""
-        return {"encoder": self.name, **self.settings.model_dump(mode="json", exclude_none=True)}
+        """Plain values that say where the features come from: clips are only added to a store of equal ones.
+
+        A file or a folder that a setting names stands here with the SHA-256 of its content, as
+        `model_sha256`, and not with its path, so that it may lie elsewhere the next time.
+        """
+        values = self.settings.model_dump(mode="json", exclude_none=True)
+        for name in self.settings.places:
+            content = self.content(values[name]) if name in values else None
+            if content is not None:
+                del values[name]
+                values[f"{name}_sha256"] = content
+        return {"encoder": self.name, **values}
+
+    def content(self, place: str) -> str | dict[str, str] | None:
+        """SHA-256 of a file, or of each file in a folder that is not hidden; None if there is neither."""
+        path = Path(place).expanduser()
+        if path.is_file():
+            return sha256(path)
+        if not path.is_dir():
+            return None
+        files = [file for file in sorted(path.rglob("*")) if file.is_file()]
+        names = {str(file.relative_to(path)): file for file in files}
+        return {name: sha256(file) for name, file in names.items() if not name.startswith(".")}
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "model": None}
@@ -169,6 +198,9 @@ class FunctionEncoder(Encoder):
     @property
     def frames_per_step(self) -> int:
         return self._frames_per_step
+
+    def content(self, place: str) -> None:
+        """A function is known by its name alone, also beside a file of this name."""
 
     def prepare(self, media: Media, grid: Grid) -> tuple[Media, Grid]:
         """Both as they are."""

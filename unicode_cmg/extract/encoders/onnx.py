@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import glob
 from collections.abc import Sequence
 from importlib import import_module
-from typing import Any, cast
+from pathlib import Path
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import torch
@@ -35,6 +37,7 @@ _SIDE = 224  # of images where the file does not say
 class OnnxConfig(EncoderConfig):
     """Settings of `onnx`; `model` is the file."""
 
+    places: ClassVar[tuple[str, ...]] = ("model", "tokenizer")
     output: str | None = Field(default=None, description="name of the output that is read; null: the first")
     rate: int = Field(default=16_000, ge=1_000, le=192_000, description="audio: samples per second")
     frames: int = Field(default=1, ge=1, le=64, description="video: images of each step, averaged")
@@ -117,8 +120,15 @@ class OnnxEncoder(Encoder):
         ]
 
     def provenance(self) -> dict[str, Any]:
-        versions = {"sha256": sha256(self.file), "onnxruntime": _onnxruntime().__version__}
-        return {**super().provenance(), "output": self.output, **versions}
+        return {**super().provenance(), "output": self.output, "onnxruntime": _onnxruntime().__version__}
+
+    def content(self, place: str) -> str | dict[str, str] | None:
+        """Also of files such as `model.onnx.data`, in which large networks keep their weights."""
+        path = Path(place).expanduser()
+        files = sorted(path.parent.glob(f"{glob.escape(path.name)}?*")) if path.is_file() else []
+        if not files:
+            return super().content(place)
+        return {file.name: sha256(file) for file in (path, *files) if file.is_file()}
 
     def _features(self, rows: list[dict[str, Array]]) -> list[Array]:
         """The features of each row; together where the file takes any number of equal rows at once."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from unicode_cmg.errors import InputError
 from unicode_cmg.extract.encoders.base import Array, Encoder, EncoderConfig, in_batches, mean_per_step
-from unicode_cmg.extract.encoders.weights import fill, read_weights, sha256, weights_file
+from unicode_cmg.extract.encoders.weights import fill, read_weights, weights_file
 from unicode_cmg.extract.front_ends import VGGISH_RATE, torchaudio, vggish_windows
 from unicode_cmg.extract.media import Frames, Grid, Kind, Media, Sound
 
@@ -74,6 +74,7 @@ class VGG19(nn.Module):
 class VGGishConfig(EncoderConfig):
     """Settings of `vggish`; `model` is the file of its weights."""
 
+    places: ClassVar[tuple[str, ...]] = ("model", "pca")
     pca: str | None = Field(
         default=None,
         description="file of AudioSet's PCA, for its whitened 8-bit embeddings; null: the raw ones",
@@ -122,10 +123,7 @@ class VGGishEncoder(Encoder):
         return embeddings.cpu()
 
     def provenance(self) -> dict[str, Any]:
-        sums = {"sha256": sha256(self.file)}
-        if self.pca_file is not None:
-            sums["pca_sha256"] = sha256(self.pca_file)
-        return {**super().provenance(), **sums, "rate": VGGISH_RATE, "window": 0.96}
+        return {**super().provenance(), "rate": VGGISH_RATE, "window": 0.96}
 
 
 def _read_pca(path: Path, device: str) -> tuple[Tensor, Tensor]:
@@ -190,9 +188,6 @@ class VGG19Encoder(Encoder):
         mean, std = (torch.tensor(v, device=device).view(3, 1, 1) for v in (_IMAGENET_MEAN, _IMAGENET_STD))
         maps: Tensor = self.model((images.to(device) / 255 - mean) / std)
         return maps.cpu()
-
-    def provenance(self) -> dict[str, Any]:
-        return {**super().provenance(), "sha256": sha256(self.file)}
 
 
 def _stretched(image: UInt8[np.ndarray, "height width 3"]) -> UInt8[np.ndarray, "224 224 3"]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from importlib import import_module
+from pathlib import Path
 from typing import Any, Literal, cast
 
 import numpy as np
@@ -14,14 +15,15 @@ from pydantic import Field
 from unicode_cmg.errors import InputError
 from unicode_cmg.extract.encoders.base import Array, Encoder, EncoderConfig
 from unicode_cmg.extract.encoders.pretrained.loading import (
+    cached,
     check_place,
     load_config,
     load_model,
+    model_sums,
     projection,
     tower,
     transformers,
     vector,
-    weights_sums,
 )
 from unicode_cmg.extract.media import Grid, Kind, Media
 
@@ -209,13 +211,18 @@ class TransformersEncoder(Encoder):
             return self.reading.encode(self.model, prepared)
 
     def provenance(self) -> dict[str, Any]:
+        hub = None if Path(self.place).is_dir() else cached(self.place, "config.json")
         return {
             **super().provenance(),
+            **({"revision": hub.parent.name} if hub else {}),
             **self.reading.provenance(),
             "architecture": self.reading.config.model_type,
-            "sha256": weights_sums(self.place),
             "transformers": transformers().__version__,
         }
+
+    def content(self, place: str) -> str | dict[str, str] | None:
+        """Of a folder, the files that transformers reads."""
+        return model_sums(Path(self.place)) if Path(self.place).is_dir() else None
 
 
 def _frames_of(config: Any) -> int | None:

@@ -167,14 +167,12 @@ def vector(output: Any) -> Any:
     return pooled.flatten(1) if pooled is not None else None
 
 
-def weights_sums(model: str) -> dict[str, str]:
-    """SHA-256 of the files of weights, of a folder or of the cache; empty if they are not to be found."""
-    folder = Path(model)
-    if not folder.is_dir():
-        found = cached(model, "config.json")
-        folder = found.parent if found else folder
+def model_sums(folder: Path) -> dict[str, str]:
+    """SHA-256 of the weights of a model, and of the files that say how it and its tokenizer are built."""
     files = sorted(folder.glob("*.safetensors")) or sorted(folder.glob("*.bin"))
-    return {file.name: sha256(file) for file in files}
+    for kind in ("*.json", "*.txt", "*.model", "*/config.json"):
+        files += sorted(folder.glob(kind))
+    return {str(file.relative_to(folder)): sha256(file) for file in files}
 
 
 def cached(model: str, name: str) -> Path | None:
