@@ -172,6 +172,33 @@ def test_a_run_with_other_settings_into_the_same_store_is_refused(
     assert content(store) == before
 
 
+def test_words_of_texts_are_kept_and_parts_do_not_break_where_clips_have_no_text(tmp_path: Path) -> None:
+    class Worded(Encoder):
+        name = "worded"
+        kinds = ("text",)
+
+        def prepare(self, media: Any, grid: Any) -> Any:
+            return media
+
+        def encode(self, prepared: Sequence[Any]) -> list[Any]:
+            return [word_lengths(text, None) for text in prepared]  # type: ignore[arg-type]
+
+        def words(self, prepared: Any) -> list[str]:
+            return list(prepared.sentences[0].split()) if prepared.sentences[0] != "bad" else []
+
+    texts = ["", "", "a dog", "", "", "", "cats", "bad"]
+    rows = "".join(f"{n},{text},a clip\n" for n, text in enumerate(texts))
+    (tmp_path / "clips.csv").write_text(f"id,text,other\n{rows}")
+    encoders = {"text": Worded("text", EncoderConfig()), "other": ("text", word_lengths)}
+    done = extract(tmp_path / "clips.csv", encoders, tmp_path / "store", batch_size=2)
+    store = FeatureStore.open(tmp_path / "store")
+    assert (store.tokenized, len(list((tmp_path / "store").glob("part-*")))) == (("text",), 1)
+    assert [tuple(filter(None, words)) for words in store.tokens("text")] == [
+        tuple(text.split()) if text != "bad" else () for text in texts
+    ]
+    assert [entry.reason for entry in done.broken] == ["its features have 1 rows of 0 words"]
+
+
 def test_weights_may_be_moved_and_must_not_be_changed(tmp_path: Path) -> None:
     """In a file and in a folder; the store tells where they were first."""
 

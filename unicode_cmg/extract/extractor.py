@@ -65,12 +65,14 @@ class Encoded:
         clips: The n clips.
         features: Modality -> for each of them `[T, ...]`, or None.
         masks: Modality -> for each of them `[T]`.
+        words: Modality -> number of a clip -> its words, one for each step; only of modalities with words.
         broken: What could not be used.
     """
 
     clips: list[Clip] = field(default_factory=list)
     features: dict[str, list[Features | None]] = field(default_factory=dict)
     masks: dict[str, list[Bool[np.ndarray, " steps"] | None]] = field(default_factory=dict)
+    words: dict[str, dict[int, Sequence[str]]] = field(default_factory=dict)
     broken: list[Broken] = field(default_factory=list)
 
 
@@ -218,15 +220,23 @@ class Extractor:
                 raise InputError(f"it returned {len(encoded)} features of {len(batch)} clips")
         except Exception:
             encoded = [_alone(encoder, value, name) for _, _, value in batch]
-        for (row, clip, _), features in zip(batch, encoded, strict=True):
+        for (row, clip, value), features in zip(batch, encoded, strict=True):
             mask = result.masks[name][row]
             found = features if isinstance(features, MediaError) else self._checked(features, mask, encoder)
+            words = None
+            if not isinstance(found, MediaError):
+                with encoder_faults(f"the encoder of '{name}'", "cannot name the words of its rows"):
+                    words = encoder.words(value)
+                if words is not None and len(words) != len(found):
+                    found = MediaError(REFUSED, f"its features have {len(found)} rows of {len(words)} words")
             if isinstance(found, MediaError):
                 file = name_of(clip.media[name])
                 result.broken.append(Broken(clip.id, name, file, found.kind, str(found)))
             else:
                 result.features[name][row] = found
                 result.masks[name][row] = np.ones(len(found), dtype=bool) if mask is None else mask
+                if words is not None:
+                    result.words.setdefault(name, {})[row] = words
 
     def _checked(
         self, features: Any, mask: Bool[np.ndarray, " steps"] | None, encoder: Encoder

@@ -139,15 +139,18 @@ class ShardRun:
         ]
         if not rows:
             return
-        features, masks = {}, {}
+        features, masks, words = {}, {}, {}
         for name in result.features:
             given = [(result.features[name][row], result.masks[name][row]) for row in rows]
             if any(values is not None for values, _ in given):
                 features[name], masks[name] = _stacked(given, [result.clips[row].id for row in rows], name)
+                if name in result.words:
+                    words[name] = [result.words[name].get(row, ()) for row in rows]
         clips = [result.clips[row] for row in rows]
         columns = {name: [clip.columns.get(name) for clip in clips] for name in self._source.columns}
         self._whole = False
-        self._writer.write([clip.id for clip in clips], features, masks=masks, columns=columns)
+        ids = [clip.id for clip in clips]
+        self._writer.write(ids, features, masks=masks, tokens=words, columns=columns)
         self._whole = True
         self._added += len(clips)
 

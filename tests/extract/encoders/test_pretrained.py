@@ -230,6 +230,26 @@ def test_results_do_not_depend_on_the_rest_of_the_batch(folder: Folder) -> None:
         np.testing.assert_allclose(features(encoder, alone, grid=ONE_STEP)[0], rows, atol=1e-6)
 
 
+def test_rows_of_a_text_are_named_by_their_words_or_tokens(folder: Folder) -> None:
+    """Also those behind the first 8 tokens, of which the model reads more in a second chunk."""
+    text = Text(("A dog, barks loudly!", "a cat and a dog barks loudly and a cat"))
+
+    def named(**settings: Any) -> Any:
+        encoder = load_encoder({"name": "transformers", "model": str(folder("bert")), **settings}, "text")
+        encoder.load()
+        prepared = encoder.prepare(text, ONE_STEP)
+        words = encoder.words(prepared)
+        assert words is None or len(words) == len(encoder.encode([prepared])[0])
+        return words
+
+    assert " ".join(named(per="word")) == "A dog barks loudly a cat and a dog barks loudly and a cat"
+    assert named(per="word", most=3) == ["A", "dog", "barks"]
+    tokens = named(per="token")
+    assert "".join(tokens) == "".join("".join(text.sentences).split())
+    assert {",", "!"} <= set(tokens)
+    assert named() is None
+
+
 def test_a_tokenizer_works_in_several_threads(folder: Folder) -> None:
     encoder = load_encoder(f"transformers:{folder('bert')}", "text")
     texts = [Text(("a dog barks loudly " * (1 + i % 5),)) for i in range(200)]

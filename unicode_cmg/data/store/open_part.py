@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -20,23 +20,36 @@ from unicode_cmg.data.store.part import CLIPS, DESCRIPTION, IDS
 from unicode_cmg.data.store.words import tokens_file
 from unicode_cmg.files import sync_all, umask
 
+_NO_WORDS = b"[]\n"
+
 
 class OpenPart:
     """The part that is being written, in a folder with a hidden name.
 
     Args:
         store: The folder of the store.
-        kind: The modalities with words, and the columns, of all its clips.
+        columns: The columns of all its clips.
     """
 
-    def __init__(self, store: Path, kind: tuple[frozenset[str], tuple[str, ...]]) -> None:
-        self.kind, self.bytes = kind, 0
+    def __init__(self, store: Path, columns: tuple[str, ...]) -> None:
+        self._columns, self.bytes = columns, 0
         self._held = ExitStack()
         self.folder = self._held.enter_context(scratch(store / "part"))
         self.ids: list[str] = []
         self._features: dict[str, _FeatureFile] = {}
         self._words: dict[str, BinaryIO] = {}
         self._table: TextIO | None = None
+
+    def fits(self, features: Iterable[str], worded: Iterable[str], columns: tuple[str, ...]) -> bool:
+        """Whether clips can be added: of the same columns, and of each modality all with words, or none.
+
+        Args:
+            features: The modalities that the clips have.
+            worded: Those of them that have words.
+            columns: Their columns.
+        """
+        held = [name for name in features if name in self._features]
+        return columns == self._columns and all((n in worded) == (n in self._words) for n in held)
 
     def write(
         self,
@@ -51,10 +64,12 @@ class OpenPart:
                 self._features[name] = _FeatureFile(self.folder / f"{name}.npy")
             self._features[name].write(block, before=len(self.ids))
             self.bytes += block.values.nbytes
-        for name, words in lines.items():
+        for name in lines:
             if name not in self._words:
                 self._words[name] = tokens_file(self.folder, name).open("wb")
-            self._words[name].writelines(words)
+                self._words[name].writelines([_NO_WORDS] * len(self.ids))
+        for name, file in self._words.items():
+            file.writelines(lines.get(name, [_NO_WORDS] * len(ids)))
         if columns:
             if self._table is None:
                 self._table = (self.folder / CLIPS).open("w", encoding="utf-8", newline="")

@@ -156,13 +156,12 @@ class StoreWriter:
             )
         lines = {name: self._lines(name, given, blocks[name].mask, listed) for name, given in tokens.items()}
         values = {name: self._texts(name, given, len(listed)) for name, given in columns.items()}
-        kind = (frozenset(lines), tuple(values))
-        if self._open is not None and self._open.kind != kind:
+        if self._open is not None and not self._open.fits(blocks, lines, tuple(values)):
             self.flush()
         with disk_errors(Path(self.where)):
             if self._open is None:
                 self.begin()
-                self._open = OpenPart(self.path, kind)
+                self._open = OpenPart(self.path, tuple(values))
             self._open.write(listed, blocks, lines, values)
         self._ids.update(listed)
         for name, block in blocks.items():

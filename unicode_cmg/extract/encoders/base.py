@@ -93,6 +93,14 @@ class Encoder(ABC):
             prepared: What `prepare` returned, clip by clip.
         """
 
+    def words(self, prepared: Any) -> Sequence[str] | None:
+        """What each row of the features of a text stands for, such as a word; None: that is not known.
+
+        Args:
+            prepared: What `prepare` returned for the clip.
+        """
+        return None
+
     def provenance(self) -> dict[str, Any]:
         """Plain values that say where the features come from: clips are only added to a store of equal ones.
 

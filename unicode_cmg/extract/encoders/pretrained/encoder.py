@@ -102,6 +102,10 @@ class Reading(ABC):
     def encode(self, model: Any, prepared: Sequence[Any]) -> list[Array]:
         """As `Encoder.encode`."""
 
+    def words(self, prepared: Any) -> Sequence[str] | None:
+        """As `Encoder.words`."""
+        return None
+
     def provenance(self) -> dict[str, Any]:
         """What this kind adds."""
         return {}
@@ -209,6 +213,10 @@ class TransformersEncoder(Encoder):
         """Features of several clips."""
         with torch.inference_mode():
             return self.reading.encode(self.model, prepared)
+
+    def words(self, prepared: Any) -> Sequence[str] | None:
+        """The words or tokens of a text, unless its rows are sentences."""
+        return self.reading.words(prepared)
 
     def provenance(self) -> dict[str, Any]:
         hub = None if Path(self.place).is_dir() else cached(self.place, "config.json")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -30,10 +30,12 @@ class Chunk:
     Attributes:
         inputs: What the model reads, `[tokens]` each.
         rows: The row of features to which each token belongs; -1: to none.
+        words: Row -> the word or token that it stands for; empty where rows are sentences.
     """
 
     inputs: dict[str, Array]
     rows: Int64[np.ndarray, " tokens"]
+    words: Mapping[int, str]
 
 
 class TextReading(Reading):
@@ -67,6 +69,13 @@ class TextReading(Reading):
             same_shapes(model, [c.inputs for c in flat], lambda x: self._run(model, x, pool), most=64)
         )
         return [self._rows(clip, [next(vectors) for _ in clip]) for clip in prepared]
+
+    def words(self, prepared: Sequence[Chunk]) -> Sequence[str] | None:
+        """The words or tokens of a clip, row by row; None where rows are sentences."""
+        if self.settings.per == "sentence":
+            return None
+        named = {row: word for chunk in prepared for row, word in chunk.words.items()}
+        return [named.get(row, "") for row in range(max(named) + 1)][: self.settings.most]
 
     def provenance(self) -> dict[str, Any]:
         return {"longest": self._longest}
@@ -122,17 +131,20 @@ class TextReading(Reading):
             spans = np.array(encoded["offset_mapping"][number])
             real = (np.array(encoded["special_tokens_mask"][number]) == 0) & (spans[:, 1] > spans[:, 0])
             rows = np.full(len(spans), -1, np.int64)
+            named: dict[int, str] = {}
             if per == "word":
-                rows[real] = _word_of(words, spans[real])
-                rows[rows >= 0] += first
+                of_word = _word_of(words, spans[real])
+                rows[real] = np.where(of_word >= 0, of_word + first, -1)
+                named = {first + word: sentence[slice(*words[word])] for word in set(of_word.tolist()) - {-1}}
             elif per == "token":
                 rows[real] = row + np.arange(real.sum())
+                named = {row + at: sentence[slice(*span)] for at, span in enumerate(spans[real].tolist())}
                 row += int(real.sum())
             else:
                 rows[real] = first
             if (rows >= 0).any():
                 names = [name for name in self._tokenizer.model_input_names if name in encoded]
-                yield Chunk({name: np.array(encoded[name][number], np.int64) for name in names}, rows)
+                yield Chunk({name: np.array(encoded[name][number], np.int64) for name in names}, rows, named)
 
     @cached_property
     def _tokenizer(self) -> Any:
