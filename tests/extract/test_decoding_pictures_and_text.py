@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from unicode_cmg.errors import SetupError
+from unicode_cmg.extract.clips import kind_of
 from unicode_cmg.extract.decoding import read_picture, read_sentences
 from unicode_cmg.extract.faults import MediaError
 
@@ -175,3 +177,33 @@ def test_a_text_without_a_word_or_in_another_encoding_is_refused(
     with pytest.raises(MediaError) as found:
         read_sentences(tmp_path / "a.txt", tmp_path)
     assert found.value.kind == kind
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("A.JPG", "image"),
+        ("a.b.Heic", "image"),
+        ("a.MTS", "video"),
+        ("a.weba", "audio"),
+        ("a.TXT", "text"),
+        ("a.md", None),
+        ("jpg", None),
+    ],
+)
+def test_the_suffix_of_a_file_says_what_it_holds(name: str, kind: str | None) -> None:
+    assert kind_of(name) == kind
+
+
+def test_a_photo_of_a_phone_is_read_or_the_missing_package_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "a.heic"
+    try:
+        import pillow_heif
+    except ImportError:
+        path.write_bytes(b"a photo")
+        with pytest.raises(SetupError, match="pip install pillow-heif"):
+            read_picture(path, tmp_path)
+    else:
+        pillow_heif.register_heif_opener()
+        Image.new("RGB", (8, 6), "red").save(path)
+        assert read_picture(path, tmp_path).images.shape == (1, 6, 8, 3)

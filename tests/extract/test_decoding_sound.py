@@ -14,7 +14,7 @@ from unicode_cmg.extract.decoding import read_sound, sound_seconds
 from unicode_cmg.extract.faults import MediaError
 
 soundfile = pytest.importorskip("soundfile")
-pytest.importorskip("av")
+av = pytest.importorskip("av")
 
 
 def begins(sound: Any) -> float:
@@ -57,8 +57,6 @@ def test_surround_of_48_khz_keeps_its_channels(tmp_path: Path, name: str) -> Non
     samples = np.stack([tone(2, 1, 48000) * scale for scale in (1, 0, 0, 0, 0.5, 0)], axis=1)
     path = write_sound(tmp_path / "a.wav", samples, 48000)
     if name != path.name:
-        import av
-
         with av.open(str(path)) as wav, av.open(str(tmp_path / name), "w") as container:
             stream = container.add_stream("pcm_s16le", rate=48000, layout="5.1")
             for frame in wav.decode(audio=0):
@@ -68,6 +66,30 @@ def test_surround_of_48_khz_keeps_its_channels(tmp_path: Path, name: str) -> Non
     sound = read_sound(tmp_path / name, tmp_path, 0.0, 10.0)
     assert (sound.samples.shape, sound.rate) == ((6, 96000), 48000)
     assert np.abs(sound.samples).max(axis=1) == pytest.approx([0.5, 0, 0, 0, 0.25, 0], abs=1e-3)
+
+
+def test_a_file_that_does_not_say_how_long_it_is_is_read_to_its_end(tmp_path: Path) -> None:
+    """A stream of AAC, whose first frames are smaller than the others: a guess by its size is too long."""
+    path = tmp_path / "a.aac"
+    samples = np.random.default_rng(0).normal(size=6 * RATE).astype(np.float32) * 0.1
+    samples[: 2 * RATE] = 0
+    with av.open(str(path), "w", format="adts") as container:
+        stream = container.add_stream("aac", rate=RATE)
+        stream.layout = "mono"
+        for start in range(0, len(samples), 1024):
+            piece = av.AudioFrame.from_ndarray(
+                samples[None, start : start + 1024], format="fltp", layout="mono"
+            )
+            piece.sample_rate, piece.pts = RATE, start
+            container.mux(stream.encode(piece))
+        container.mux(stream.encode())
+    assert read_sound(path, tmp_path, 0.0, None).samples.shape[1] == pytest.approx(6 * RATE, abs=2048)
+    assert sound_seconds(path, tmp_path) == pytest.approx(6, abs=0.3)
+
+
+def test_a_single_sample_is_not_silence(tmp_path: Path) -> None:
+    path = write_sound(tmp_path / "a.wav", np.array([0.5]))
+    assert read_sound(path, tmp_path, 0.0, 10.0).samples.shape == (1, 1)
 
 
 def damaged(tmp_path: Path, case: str) -> Path:

@@ -110,6 +110,19 @@ def test_a_truncated_video_is_refused(
     assert found.value.kind == kind
 
 
+def test_a_video_of_one_frame_is_too_short_for_a_step_and_long_enough_for_a_shorter_one(
+    tmp_path: Path,
+) -> None:
+    path = write_video(tmp_path / "a.mp4", seconds=0.2, beep=None)
+    with pytest.raises(MediaError, match="less than half a step") as found:
+        read_frames(path, tmp_path, 0.0, TIMES)
+    assert found.value.kind == "too short"
+    assert read_frames(path, tmp_path, 0.0, np.array([0.1])).seconds.tolist() == [0.1]
+    with pytest.raises(MediaError, match=r"no frame after second 3") as found:
+        read_frames(path, tmp_path, 3.0, TIMES)
+    assert found.value.kind == "empty"
+
+
 def test_a_part_before_the_damage_of_a_video_is_read(tmp_path: Path) -> None:
     whole = write_video(tmp_path / "w.mp4", options={"movflags": "faststart"}, beep=None).read_bytes()
     path = tmp_path / "clip.mp4"

@@ -241,6 +241,9 @@ def test_missing_files_are_listed(folder: Path, tmp_path: Path) -> None:
     assert len(FeatureStore.open(tmp_path / "store")) == 3
 
 
+with pa.BufferOutputStream() as _stream:
+    pq.write_table(pa.table({"id": pa.array([], pa.string())}), _stream)
+EMPTY_TABLE = _stream.getvalue().to_pybytes()
 GOOD = ("a", "z")
 """Ids of the rows in `AROUND` that are fine."""
 AROUND = {
@@ -357,6 +360,7 @@ def test_rows_of_the_labels_of_a_folder_that_are_wrong_are_listed(tmp_path: Path
         ("a.jsonl", "[1]\n", "line 1: a list; expected an object"),
         ("a.json", '{"x": 1}', "no list of clips"),
         ("a.parquet", b"PAR1 and nothing else", "not a readable Parquet file"),
+        ("a.parquet", EMPTY_TABLE, "there is no row in it"),
         ("a.xlsx", b"PK", "a .xlsx; expected a folder of media, a list of clips"),
     ],
 )

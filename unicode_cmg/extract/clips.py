@@ -10,35 +10,13 @@ from typing import Any
 from unicode_cmg.extract.decoding.file import Location
 from unicode_cmg.extract.media import Kind
 
-SUFFIXES: Mapping[str, Kind] = {
-    **dict.fromkeys(
-        (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".m4a", ".aac", ".aif", ".aiff", ".au", ".wma"),
-        "audio",
-    ),
-    **dict.fromkeys(
-        (
-            ".mp4",
-            ".mkv",
-            ".webm",
-            ".avi",
-            ".mov",
-            ".m4v",
-            ".mpg",
-            ".mpeg",
-            ".wmv",
-            ".flv",
-            ".3gp",
-            ".ogv",
-            ".ts",
-        ),
-        "video",
-    ),
-    **dict.fromkeys(
-        (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".svg", ".avif"),
-        "image",
-    ),
-    ".txt": "text",
+_OF_KINDS: Mapping[Kind, str] = {
+    "audio": "wav flac ogg oga opus mp3 mp2 m4a m4b aac ac3 amr aif aiff aifc au caf w64 mka weba wma",
+    "video": "mp4 mkv webm avi mov m4v mpg mpeg wmv asf flv f4v 3gp 3g2 ogv ts mts m2ts vob",
+    "image": "jpg jpeg jpe jfif png apng bmp gif webp tif tiff ppm pgm jp2 tga svg avif heic heif",
+    "text": "txt",
 }
+SUFFIXES = {f".{suffix}": kind for kind, suffixes in _OF_KINDS.items() for suffix in suffixes.split()}
 """Suffix of a file -> what it holds."""
 READS: Mapping[Kind, tuple[Kind, ...]] = {
     "audio": ("audio", "video"),

@@ -71,8 +71,10 @@ class ShardRun:
         if not self._all:
             return
         self._writer.begin()
-        for clip in self._listed.keys() - set(self._all):
-            self._broken.add([clip], self._listed[clip])
+        known = set(self._all)
+        for clip, entries in self._listed.items():
+            if clip not in known:
+                self._broken.add([clip], entries)
         shown = Progress(progress, total=len(self._all), unit="clip", done=self._before)
         trial, flushed = _Trial(self._writer.modalities), time.monotonic()
         try:

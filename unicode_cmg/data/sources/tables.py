@@ -91,7 +91,7 @@ def parquet_table(path: Path) -> Table:
     """A Parquet file, or all Parquet files of a folder.
 
     Raises:
-        InputError: A file is damaged, or files have different columns.
+        InputError: A file is damaged, files have different columns, or there is no row.
     """
     files = sorted(path.rglob("*.parquet")) if path.is_dir() else [path]
     opened = [_open(file) for file in files]
@@ -102,6 +102,8 @@ def parquet_table(path: Path) -> Table:
             listed = ", ".join(parquet.schema_arrow.names)
             raise InputError(f"the columns {listed}", where=file, expected=expected)
     counts = [parquet.metadata.num_rows for parquet in opened]
+    if not sum(counts):
+        raise InputError("there is no row in it", where=path)
     names = [match[1] for file in files if (match := re.match(r"(\w+?)-\d+", file.stem))]
     split = np.repeat(names, counts).tolist() if len(names) == len(files) and len(set(names)) > 1 else None
     return Table(schema, sum(counts), _ParquetRows(files, opened), split)

@@ -13,6 +13,8 @@ from unicode_cmg.extract.decoding.file import decoder
 from unicode_cmg.extract.faults import MediaError
 
 _BUFFER = 1 << 18
+_UNSAID = ("aac", "ac3", "amr", "dts", "eac3")
+"""Formats in which nothing says how long a file is; FFmpeg guesses it from the first frames and the size."""
 _EARLY = 0.5  # seconds by which a stream may end before the end that its header names
 
 
@@ -107,6 +109,8 @@ class Container:
 
 def seconds_of(container: Container, stream: Any) -> float | None:
     """The second at which a stream ends, as the header says; None if it does not."""
+    if container.file.format.name in _UNSAID:
+        return None
     if stream.duration is not None and stream.time_base is not None and stream.duration > 0:
         return container.starts(stream) + float(stream.duration * stream.time_base)
     named = re.fullmatch(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)", stream.metadata.get("DURATION", ""))
@@ -117,11 +121,14 @@ def seconds_of(container: Container, stream: Any) -> float | None:
     return None
 
 
-def packet_seconds(container: Container, stream: Any) -> float:
-    """The second at which a stream ends, from its packets, which are not decoded."""
+def stream_seconds(container: Container, stream: Any) -> float:
+    """The second at which a stream ends: as the header says, else that of the last packet."""
+    said = seconds_of(container, stream) or 0.0
+    if said and container.file.format.name != "mp3":  # whose header is optional
+        return said
     end = 0.0
     for packet in container.file.demux(stream):
         if packet.pts is not None and packet.time_base is not None:
             end = max(end, float((packet.pts + (packet.duration or 0)) * packet.time_base))
     container.file.seek(0, backward=True)
-    return end - container.origin
+    return max(said, end - container.origin)

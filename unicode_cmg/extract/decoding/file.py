@@ -14,10 +14,11 @@ from unicode_cmg.errors import InputError, SetupError
 from unicode_cmg.extract.faults import MediaError, setup_error
 from unicode_cmg.files import check_regular, inside
 
-_EXTRA = {
+_PACKAGES = {
     "av": "av",
     "soundfile": "soundfile",
     "PIL.Image": "pillow",
+    "pillow_heif": "pillow-heif",
     "cairosvg.surface": "cairosvg",
     "cairosvg.url": "cairosvg",
 }
@@ -110,5 +111,7 @@ def decoder(module: str) -> Any:
     try:
         return import_module(module)
     except (ImportError, OSError) as error:  # a library of the system may be missing
-        what = f"{_EXTRA[module]} is not installed ({error})"
-        raise SetupError(what, where="extract", fix="pip install 'unicode-cmg[media]'") from None
+        package = _PACKAGES[module]
+        wanted = package if package == "pillow-heif" else "'unicode-cmg[media]'"
+        what = f"{package} is not installed ({error})"
+        raise SetupError(what, where="extract", fix=f"pip install {wanted}") from None

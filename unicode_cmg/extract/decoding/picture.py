@@ -22,18 +22,22 @@ def read_picture(place: Path | Page, root: Path) -> Frames:
     """One image, turned as its EXIF tag says, on white where it is transparent, and with 8 bits.
 
     Args:
-        place: An image that pillow reads, or an SVG, which is drawn by cairosvg.
+        place: An image that pillow reads, an HEIC, for which it needs pillow-heif, or an SVG, which is drawn
+            by cairosvg.
         root: The folder that it may not leave.
 
     Raises:
         MediaError: It is not readable or is too large.
-        SetupError: pillow or cairosvg is not installed.
+        SetupError: pillow, pillow-heif or cairosvg is not installed.
     """
     image_module = decoder("PIL.Image")
     with decoding("image", place):
         file = opened(place, root)
-        if Path(place.name).suffix.lower() in (".svg", ".svgz"):
+        suffix = Path(place.name).suffix.lower()
+        if suffix in (".svg", ".svgz"):
             file = io.BytesIO(_drawn(file))
+        elif suffix in (".heic", ".heif"):
+            decoder("pillow_heif").register_heif_opener()
         with image_module.open(file) as image:
             width, height = image.size
             if width * height > _MOST_PIXELS:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float32
 
-from unicode_cmg.extract.decoding.container import Container, packet_seconds, seconds_of
+from unicode_cmg.extract.decoding.container import Container, stream_seconds
 from unicode_cmg.extract.decoding.file import Page, decoder, decoding, opened
 from unicode_cmg.extract.faults import MediaError
 from unicode_cmg.extract.media import Sound
@@ -47,7 +47,7 @@ def read_sound(place: Path | Page, root: Path, start: float, seconds: float | No
         raise MediaError("empty", what)
     if not np.isfinite(sound.samples).all():
         raise MediaError("unreadable", "it has samples that are not finite numbers")
-    if (sound.samples == sound.samples[:, :1]).all():
+    if sound.samples.shape[1] > 1 and (sound.samples == sound.samples[:, :1]).all():
         raise MediaError("silent", "all its samples are the same")
     return sound
 
@@ -64,7 +64,7 @@ def sound_seconds(place: Path | Page, root: Path) -> float:
                 pass  # a file of another kind under this name
         with Container(opened(place, root)) as container:
             stream = _stream(container)
-            return seconds_of(container, stream) or packet_seconds(container, stream)
+            return stream_seconds(container, stream)
 
 
 def _suffix(place: Path | Page) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float64, UInt8
 
-from unicode_cmg.extract.decoding.container import Container, packet_seconds, seconds_of
+from unicode_cmg.extract.decoding.container import Container, seconds_of, stream_seconds
 from unicode_cmg.extract.decoding.file import Page, decoding, opened
 from unicode_cmg.extract.faults import MediaError
 from unicode_cmg.extract.media import Frames
@@ -41,7 +41,9 @@ def read_frames(
     """
     with decoding("video", place), Container(opened(place, root)) as container:
         stream = _stream(container)
-        images, shown = _images(container, stream, start, times)
+        images, shown, end = _images(container, stream, start, times)
+    if not shown and end > start:
+        raise MediaError("too short", "its pictures last for less than half a step")
     if not shown:
         what = f"there is no frame after second {start:g}" if start else "there is not a single frame in it"
         raise MediaError("empty", what)
@@ -52,7 +54,7 @@ def video_seconds(place: Path | Page, root: Path) -> float:
     """The length of the pictures of a video; errors as in `read_frames`."""
     with decoding("video", place), Container(opened(place, root)) as container:
         stream = _stream(container)
-        return seconds_of(container, stream) or packet_seconds(container, stream)
+        return stream_seconds(container, stream)
 
 
 def _stream(container: Container) -> Any:
@@ -70,10 +72,11 @@ def _stream(container: Container) -> Any:
 
 def _images(
     container: Container, stream: Any, start: float, times: Float64[np.ndarray, " frames"]
-) -> tuple[list[UInt8[np.ndarray, "height width 3"]], list[float]]:
+) -> tuple[list[UInt8[np.ndarray, "height width 3"]], list[float], float]:
+    """The images, the times at which they are shown, and the second at which those that were read end."""
     images: list[UInt8[np.ndarray, "height width 3"]] = []
     shown: list[float] = []
-    last, began, length, waiting = None, 0.0, 0.0, list(times)
+    last, began, length, end, waiting = None, 0.0, 0.0, 0.0, list(times)
 
     def show(until: float) -> None:
         """Keep the frame for the times before `until`."""
@@ -95,7 +98,7 @@ def _images(
             show(time)
         last, began = frame, time
         if not waiting:
-            return images, shown
+            return images, shown, began
     if last is not None:
         own = float(last.duration * last.time_base) if last.duration and last.time_base else 0.0
         end = began + (own or length)
@@ -105,7 +108,7 @@ def _images(
         show(end)
     if waiting:
         container.check_end(stream, began + length, start + float(times[-1]))
-    return images, shown
+    return images, shown, end
 
 
 def _upright(frame: Any) -> UInt8[np.ndarray, "height width 3"]:
