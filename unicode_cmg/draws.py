@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Float, Int16, Int64
+from jaxtyping import Float, Int64, Shaped
 from torch import Tensor
 
 from unicode_cmg import ranks
@@ -61,14 +61,14 @@ class ClipDraws:
         dropped = round(p * 65536)
         if dropped == 0:
             return x
-        kept = self._shorts(x[0].numel()) >= dropped - 32768
+        kept = self._integers(x[0].numel(), torch.int16) >= dropped - 32768
         scale = kept.to(x.dtype).mul_(65536 / (65536 - dropped) if dropped < 65536 else 0.0)
         return x * scale.view_as(x)
 
     def uniform(self, *shape: int) -> Float[Tensor, batch * shape]:
         """Float32 numbers inside (0, 1), `shape` of them for each clip."""
         count = torch.Size(shape).numel()
-        words = self._words(-(-count // 2)).view(torch.int32)[:, :count]
+        words = self._integers(count, torch.int32)
         whole = (words >> 8) + (1 << 23)  # 0 to 2^24 - 1
         return ((whole.float() + 0.5) * 2.0**-24).clamp_(max=1 - 2.0**-24).view(-1, *shape)
 
@@ -77,12 +77,25 @@ class ClipDraws:
         first, second = self.uniform(2, *shape).unbind(1)
         return (-2 * first.log()).sqrt() * (2 * torch.pi * second).cos()
 
-    def _words(self, count: int) -> Int64[Tensor, "batch count"]:
-        counter = torch.arange(count, device=self.keys.device) * _GOLDEN
-        return _mixed(counter + (self.keys + self.place).unsqueeze(1))
+    def _integers(self, count: int, dtype: torch.dtype) -> Shaped[Tensor, "batch count"]:
+        hashed = torch.ops.unicode_cmg.hashed if torch.compiler.is_compiling() else _hashed
+        numbers: Tensor = hashed(self.keys + self.place, count, dtype)
+        return numbers
 
-    def _shorts(self, count: int) -> Int16[Tensor, "batch count"]:
-        return self._words(-(-count // 4)).view(torch.int16)[:, :count]
+
+def _hashed(keys: Tensor, count: int, dtype: torch.dtype) -> Tensor:
+    """`[B, count]` integers of a type, all bits random; each key fills words of 64 bits."""
+    words = -(-count * torch.iinfo(dtype).bits // 64)
+    counter = torch.arange(words, device=keys.device) * _GOLDEN
+    return _mixed(counter + keys.unsqueeze(1)).view(dtype)[:, :count].contiguous()
+
+
+# Opaque to compilers: of these operations inductor (torch 2.13) makes code that writes outside of its memory.
+torch.library.define("unicode_cmg::hashed", "(Tensor keys, int count, ScalarType dtype) -> Tensor")
+torch.library.impl("unicode_cmg::hashed", "CompositeExplicitAutograd", _hashed)
+torch.library.register_fake(
+    "unicode_cmg::hashed", lambda keys, count, dtype: keys.new_empty((len(keys), count), dtype=dtype)
+)
 
 
 def _mixed(x: Int64[Tensor, "*shape"]) -> Int64[Tensor, "*shape"]:

@@ -10,6 +10,7 @@ from small_methods import batch, made
 from torch._dynamo import config as dynamo
 
 from unicode_cmg.batch import FeatureBatch
+from unicode_cmg.draws import ClipDraws
 
 
 def compiled(function: Any) -> Any:
@@ -66,8 +67,15 @@ def check_losses() -> None:
         loss.backward()
 
 
+def check_draws() -> None:
+    """Dropout drops the same values as without a compiler."""
+    draws, x = ClipDraws.of(3, torch.Generator().manual_seed(0)).at(5), torch.rand(3, 7, 9)
+    torch.testing.assert_close(compiled(lambda y: draws.dropout(y, 0.3))(x), draws.dropout(x, 0.3))
+
+
 if __name__ == "__main__":
     with dynamo.patch(allow_rnn=True, error_on_recompile=True):
         for name in sys.argv[1:]:
             check(name)
         check_losses()
+        check_draws()

@@ -28,6 +28,7 @@ GROUPS: dict[str, Rows] = {
     "step": lambda rounds, clips: training.step_rows(rounds, clips=clips or 8),
     "regularizers": lambda rounds, clips: training.regularizer_rows(rounds, clips=clips or 8),
     "step-growth": lambda rounds, clips: training.growth_rows(rounds, clips=clips or 4),
+    "step-memory": lambda _, clips: training.memory_rows(clips=clips or 80),
     "quantizer": lambda rounds, _: codebooks.quantizer_rows(rounds),
     "quantizer-memory": lambda rounds, _: codebooks.memory_rows(),
     "gpu": lambda rounds, clips: chain(

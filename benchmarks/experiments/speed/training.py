@@ -10,12 +10,14 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
+from torch import Tensor
 
 from benchmarks.experiments.speed.measuring import Row, Work, compared
 from benchmarks.experiments.speed.transcription import PlainStep
 from unicode_cmg.batch import FeatureBatch
 from unicode_cmg.config import load_yaml
 from unicode_cmg.methods import method_class
+from unicode_cmg.methods.base import Method
 from unicode_cmg.regularizers import Regularizers
 from unicode_cmg.regularizers.registry import OURS
 from unicode_cmg.training import PretrainConfig
@@ -120,6 +122,39 @@ def growth_rows(rounds: int, *, clips: int) -> Iterator[Row]:
         with trained("dcid", large, **settings) as (_, grown), trained("dcid", small, **others) as (_, base):
             name = f"step of dcid, {clips} clips, {title}"
             yield from compared(name, grown, {"without": base}, rounds, guarded=False)
+
+
+def memory_rows(*, clips: int) -> Iterator[Row]:
+    """What a step of DCID keeps: for backward, and of its parameters throughout."""
+    batch = random_batch(clips)
+    for precision in ("no", "bf16"):
+        with trained("dcid", batch, precision=precision) as (trainer, _):
+            parameters = list(trainer.method.parameters())
+            kept = _kept_for_backward(trainer.method, batch.to(parameters[0].device), precision)
+        name = f"step of dcid, {clips} clips, training.precision {precision}"
+        yield Row(f"{name}, kept for backward", "GB", (kept / 1e9,))
+    state = 4 * sum(p.numel() * p.element_size() for p in parameters)
+    yield Row("step of dcid, parameters, their gradients and averages of Adam", "GB", (state / 1e9,))
+
+
+def _kept_for_backward(method: Method[Any], batch: FeatureBatch, precision: str) -> int:
+    """Bytes that the losses of a batch keep beside the parameters."""
+    own = {p.untyped_storage().data_ptr() for p in method.parameters()}
+    kept: dict[int, int] = {}
+
+    def keep(x: Tensor) -> Tensor:
+        kept[x.untyped_storage().data_ptr()] = x.untyped_storage().nbytes()
+        return x
+
+    device = next(method.parameters()).device.type
+    with (
+        torch.autograd.graph.saved_tensors_hooks(keep, lambda x: x),
+        torch.autocast(device, torch.bfloat16, enabled=precision == "bf16"),
+    ):
+        r = method.represent(batch)
+        losses = method.training_losses(batch, generator=torch.Generator(), representation=r)
+    del losses  # until here nothing that is kept was freed, and no address used again
+    return sum(size for place, size in kept.items() if place not in own)
 
 
 def gpu_rows(rounds: int, *, clips: int) -> Iterator[Row]:

@@ -132,6 +132,7 @@ def test_every_group_of_rows_is_measured() -> None:
         (data.store_rows(1, clips=4), 4),
         (data.import_rows(1), 2),
         (training.growth_rows(1, clips=2), 4),
+        (training.memory_rows(clips=2), 3),
     ):
         measured = list(rows)
         assert len(measured) == count, measured
