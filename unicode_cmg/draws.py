@@ -78,7 +78,7 @@ class ClipDraws:
         return (-2 * first.log()).sqrt() * (2 * torch.pi * second).cos()
 
     def _integers(self, count: int, dtype: torch.dtype) -> Shaped[Tensor, "batch count"]:
-        hashed = torch.ops.unicode_cmg.hashed if torch.compiler.is_compiling() else _hashed
+        hashed = _opaque if torch.compiler.is_compiling() else _hashed
         numbers: Tensor = hashed(self.keys + self.place, count, dtype)
         return numbers
 
@@ -91,11 +91,13 @@ def _hashed(keys: Tensor, count: int, dtype: torch.dtype) -> Tensor:
 
 
 # Opaque to compilers: of these operations inductor (torch 2.13) makes code that writes outside of its memory.
-torch.library.define("unicode_cmg::hashed", "(Tensor keys, int count, ScalarType dtype) -> Tensor")
-torch.library.impl("unicode_cmg::hashed", "CompositeExplicitAutograd", _hashed)
-torch.library.register_fake(
-    "unicode_cmg::hashed", lambda keys, count, dtype: keys.new_empty((len(keys), count), dtype=dtype)
+_opaque = torch.library.custom_op(
+    "unicode_cmg::hashed",
+    _hashed,
+    mutates_args=(),
+    schema="(Tensor keys, SymInt count, ScalarType dtype) -> Tensor",
 )
+_opaque.register_fake(lambda keys, count, dtype: keys.new_empty((len(keys), count), dtype=dtype))
 
 
 def _mixed(x: Int64[Tensor, "*shape"]) -> Int64[Tensor, "*shape"]:
