@@ -227,7 +227,7 @@ def test_weights_may_be_moved_and_must_not_be_changed(tmp_path: Path) -> None:
     assert run("a", "model.bin") == 1
     moved("model.bin", "elsewhere/other.bin")
     assert run("b", "elsewhere/other.bin") == 1
-    assert FeatureStore.open(tmp_path / "store").source["told"] == {"text": str(tmp_path / "model.bin")}
+    assert FeatureStore.open(tmp_path / "store").source["models"] == {"text": str(tmp_path / "model.bin")}
     (tmp_path / "elsewhere" / "other.bin").write_bytes(b"Weights")
     with pytest.raises(InputError, match=r"extracted with encoders text model_sha256: .*; expected encoders"):
         run("c", "elsewhere/other.bin")

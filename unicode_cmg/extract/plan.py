@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from unicode_cmg.data.store.part import INDEX
-from unicode_cmg.data.store.writer import TOLD
+from unicode_cmg.data.store.writer import MODELS
 from unicode_cmg.errors import InputError
 from unicode_cmg.extract.clips import MediaSource
 from unicode_cmg.extract.encoders import Encoder, load_encoder
@@ -82,7 +82,7 @@ def provenance_of(
         "seconds": "whole clips" if seconds is None else seconds,
         "dtype": dtype,
         "encoders": {name: _origin(name, encoder) for name, encoder in encoders.items()},
-        TOLD: {name: model for name, e in encoders.items() if (model := e.settings.model) is not None},
+        MODELS: {name: model for name, e in encoders.items() if (model := e.settings.model) is not None},
     }
 
 
@@ -102,7 +102,7 @@ def check_same(to: Path, note: Mapping[str, Any]) -> None:
     index = read_json(to / INDEX)
     found = index.get("source") if isinstance(index, dict) else None
     found = found if isinstance(found, dict) else {}
-    different = _difference({**found, TOLD: None}, {**note, TOLD: None})
+    different = _difference({**found, MODELS: None}, {**note, MODELS: None})
     if different is not None:
         key, held, value = different
         raise InputError(

@@ -20,7 +20,7 @@ from unicode_cmg.files import check_replaceable, disk_errors, read_json, sync_al
 
 FORMAT_VERSION = 2
 PART_BYTES = 512 << 20
-TOLD = "told"
+MODELS = "models"
 """The key of the source of a store whose value is for people, and may differ from writer to writer."""
 
 
@@ -43,7 +43,7 @@ class StoreWriter:
     Args:
         path: The folder of the store.
         source: A note on the origin of the features, such as the extractor and its settings. All writers of
-            a store must agree on it, except for what is under the key `told`; None: do not look at what the
+            a store must agree on it, except for what is under the key `models`; None: do not look at what the
             store says.
         part_bytes: A part is finished when its features have so many bytes, or by `flush`.
         first_part: Number of the first part. Parts are read in the order of their numbers, so writers that
@@ -322,7 +322,7 @@ class StoreWriter:
 
 
 def _compared(source: Any) -> Any:
-    return {k: v for k, v in source.items() if k != TOLD} if isinstance(source, Mapping) else source
+    return {k: v for k, v in source.items() if k != MODELS} if isinstance(source, Mapping) else source
 
 
 def _text(value: Any) -> str:
