@@ -18,7 +18,7 @@ from unicode_cmg.training.config import PretrainConfig
 
 METHODS = ("dcid", "hdcid", "fcid")
 _MANY = 10_000  # clips from which on the papers' sizes are used
-_FEW = 1_000  # clips below which dropout is strong
+_FEW = 1_000  # clips, or groups of clips, below which dropout is strong
 _STEPS = 600  # of a short run, as in the quickstart
 _SHORT = 1000  # steps up to which averages over 100 of them are too slow
 _WIDE = 256  # channels from which on features are taken for those of a large network
@@ -83,7 +83,9 @@ def _check(store: FeatureStore) -> None:
 
 def _lines(store: FeatureStore, path: str, method: str, steps: Mapping[str, int]) -> Iterable[str]:
     splits = sorted({"pretrain", "train", "training"}.intersection(store.columns.get("split", ())))
-    clips = len(rows_of_split(store, splits[:1])) if splits else len(store)
+    rows = rows_of_split(store, splits[:1]) if splits else range(len(store))
+    clips, groups = len(rows), store.columns.get("group")
+    independent = clips if groups is None else len({groups[row] for row in rows})
     many = clips >= _MANY
     batch = min(80, max(16, clips // 4), clips)
     each = math.ceil(clips / batch)
@@ -96,8 +98,8 @@ def _lines(store: FeatureStore, path: str, method: str, steps: Mapping[str, int]
     single = max(steps.values()) == 1
     choices = sum(int(store.valid_steps(m).sum()) for m in store.modalities)
     codes = 400 if many else min(400, max(8, clips)) if single else min(100, max(8, choices // 20))
-    told = f"the {clips} clips it has" + (f" in split '{splits[0]}'" if splits else "")
-    yield f"# {method} on {_comment(path)}, written by `unicode-cmg init` for {told}."
+    seen = f"the {clips} clips it has" + (f" in split '{splits[0]}'" if splits else "")
+    yield f"# {method} on {_comment(path)}, written by `unicode-cmg init` for {seen}."
     yield "#"
     yield "# run:  unicode-cmg pretrain THIS_FILE --to runs/mine"
     yield "# All settings with their defaults are in docs/reference/configuration.md."
@@ -109,8 +111,9 @@ def _lines(store: FeatureStore, path: str, method: str, steps: Mapping[str, int]
     yield "  transformer_layers: 1"
     yield f"  feedforward: {4 * dim}"
     yield f"  critic_hidden: {dim}"
-    if clips < _FEW:
-        yield "  dropout: 0.5  # strong, because the clips are few"
+    if independent < _FEW and not many:
+        told = "few" if independent == clips else f"of {independent} groups"
+        yield f"  dropout: 0.5  # strong, because the clips are {told}"
         yield "  input_dropout: 0.5"
     elif not many and method != "fcid":
         yield "  dropout: 0.3"
