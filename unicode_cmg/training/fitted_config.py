@@ -19,8 +19,8 @@ from unicode_cmg.training.config import PretrainConfig
 METHODS = ("dcid", "hdcid", "fcid")
 _MANY = 10_000  # clips from which on the papers' sizes are used
 _FEW = 1_000  # clips, or groups of clips, below which dropout is strong
-_STEPS = 600  # of a short run, as in the quickstart
-_SHORT = 1000  # steps up to which averages over 100 of them are too slow
+_STEPS = 1200  # of a run on few clips
+_SHORT = 1500  # steps up to which averages over 100 of them are too slow
 _WIDE = 256  # channels from which on features are taken for those of a large network
 _WORDS = ("text", "words", "word", "caption", "captions", "transcript", "prompt", "prompts")
 
@@ -28,9 +28,9 @@ _WORDS = ("text", "words", "word", "caption", "captions", "transcript", "prompt"
 def fitted_config(path: Path | str, method: str | None = None) -> str:
     """A YAML file that `pretrain` runs on a store as it is.
 
-    Widths, grids and steps are those of the store. The number of epochs gives the run some hundred steps, of
-    which the warm-up is a tenth. Other settings are those of the quickstart for small stores, and those of
-    the papers from 10 000 clips on.
+    Widths, grids and steps are those of the store. The run takes about 1200 steps, or 50 epochs where that is
+    less; a tenth of them is the warm-up. Other settings are those of the quickstart for small stores, and
+    those of the papers from 10 000 clips on.
 
     Args:
         path: Folder of the feature store.
