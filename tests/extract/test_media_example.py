@@ -36,7 +36,7 @@ def test_every_command_of_the_example_runs_in_its_order(
     monkeypatch.setattr(task, "_STEPS", 25)
     make = runpy.run_path(str(ROOT / "examples" / "media" / "make_clips.py"))
     for line in block("sh").splitlines():
-        program, *words = shlex.split(line, comments=True)
+        program, *words = shlex.split(line.replace("epochs=150", "epochs=2"), comments=True)
         if program == "python":
             make["write_clips"](Path(words[1]), events=4)
             continue
@@ -44,7 +44,7 @@ def test_every_command_of_the_example_runs_in_its_order(
         assert cli.run(words[: words.index(">")] if target else words) == 0, capsys.readouterr().err
         out = capsys.readouterr().out
         if target:
-            Path(target).write_text(re.sub(r"^( +epochs:).*", r"\1 2", out, flags=re.MULTILINE))
+            Path(target).write_text(out)
     assert Path("clips/clips.csv").read_text().splitlines()[0] == block("text").splitlines()[0]
     store = FeatureStore.open("store")
     assert {name: shape[0] for name, shape in store.modalities.items()} == {"audio": 2, "video": 2}

@@ -20,6 +20,7 @@ METHODS = ("dcid", "hdcid", "fcid")
 _MANY = 10_000  # clips from which on the papers' sizes are used
 _FEW = 1_000  # clips, or groups of clips, below which dropout is strong
 _STEPS = 1200  # of a run on few clips
+_REPEATS = {False: 300, True: 50}  # epochs at most; clips of a single step are learned by heart sooner
 _SHORT = 1500  # steps up to which averages over 100 of them are too slow
 _WIDE = 256  # channels from which on features are taken for those of a large network
 _WORDS = ("text", "words", "word", "caption", "captions", "transcript", "prompt", "prompts")
@@ -28,9 +29,9 @@ _WORDS = ("text", "words", "word", "caption", "captions", "transcript", "prompt"
 def fitted_config(path: Path | str, method: str | None = None) -> str:
     """A YAML file that `pretrain` runs on a store as it is.
 
-    Widths, grids and steps are those of the store. The run takes about 1200 steps, or 50 epochs where that is
-    less; a tenth of them is the warm-up. Other settings are those of the quickstart for small stores, and
-    those of the papers from 10 000 clips on.
+    Widths, grids and steps are those of the store. The run takes about 1200 steps, but not more than 300
+    epochs, or 50 if clips have one step; a tenth of them is the warm-up. Other settings are those of the
+    quickstart for small stores, and those of the papers from 10 000 clips on.
 
     Args:
         path: Folder of the feature store.
@@ -90,12 +91,12 @@ def _lines(store: FeatureStore, path: str, method: str, steps: Mapping[str, int]
     batch = min(80, max(16, clips // 4), clips)
     each = math.ceil(clips / batch)
     batch = math.ceil(clips / each)  # so that the last one is hardly smaller
-    epochs = min(50, max(5, math.ceil(_STEPS / each)))
+    single = max(steps.values()) == 1
+    epochs = min(_REPEATS[single], max(5, math.ceil(_STEPS / each)))
     total = epochs * each
     grids = any(len(shape) == 4 for shape in store.modalities.values())  # whose networks grow with the square
     wide = not grids and max(shape[-1] for shape in store.modalities.values()) >= _WIDE
     dim = 256 if many or wide else 64
-    single = max(steps.values()) == 1
     choices = sum(int(store.valid_steps(m).sum()) for m in store.modalities)
     codes = 400 if many else min(400, max(8, clips)) if single else min(100, max(8, choices // 20))
     seen = f"the {clips} clips it has" + (f" in split '{splits[0]}'" if splits else "")
