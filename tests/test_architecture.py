@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 
 import pytest
@@ -13,7 +14,8 @@ COMMANDS = "unicode_cmg.commands"  # belongs to `cli`
 READER = "unicode_cmg.checkpoints.released.file"  # reads files of torch with the reader of `toc`
 
 
-def _imports() -> dict[str, set[str]]:
+@cache
+def imports() -> dict[str, set[str]]:
     """Module -> modules of ours that it imports, anywhere in its file."""
     files = [
         ROOT / "cli.py",
@@ -35,11 +37,8 @@ def _imports() -> dict[str, set[str]]:
     return found
 
 
-IMPORTS = _imports()
-
-
 def test_no_module_imports_itself_through_others() -> None:
-    without_front_door = {module: names for module, names in IMPORTS.items() if module != FRONT_DOOR}
+    without_front_door = {module: names for module, names in imports().items() if module != FRONT_DOOR}
     try:
         TopologicalSorter(without_front_door).prepare()
     except CycleError as error:
@@ -67,7 +66,7 @@ def test_no_module_imports_itself_through_others() -> None:
 def test_rooms_below_import_nothing_above(below: str, above: tuple[str, ...]) -> None:
     upward = {
         f"{module} -> {name}"
-        for module, names in IMPORTS.items()
+        for module, names in imports().items()
         if _inside(module, below) and module != FRONT_DOOR and not _inside(module, COMMANDS)
         for name in names
         if any(_inside(name, room) for room in above) and not (module == READER and _inside(name, "toc"))
@@ -79,7 +78,7 @@ def test_rooms_below_import_nothing_above(below: str, above: tuple[str, ...]) ->
     ("room", "user"), [("benchmarks.experiments", "benchmarks.experiments"), (COMMANDS, "cli")]
 )
 def test_a_room_that_others_do_not_build_on_has_one_user(room: str, user: str) -> None:
-    users = {module for module, names in IMPORTS.items() if any(_inside(name, room) for name in names)}
+    users = {module for module, names in imports().items() if any(_inside(name, room) for name in names)}
     assert {module for module in users if not _inside(module, user) and not _inside(module, room)} == set()
 
 

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import pytest
+from guide_pages import code_blocks
 from places import DOCS
 
-PAGE = DOCS / "guide" / "own-features.md"
-
-
-def blocks(language: str) -> list[str]:
-    text = PAGE.read_text(encoding="utf-8")
-    return re.findall(rf"^```{language}\n(.*?)^```", text, flags=re.DOTALL | re.MULTILINE)
+PAGE = (DOCS / "guide" / "own-features.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.slow
@@ -21,8 +16,8 @@ def test_own_features_go_from_arrays_to_codes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    write, use = blocks("python")
-    (config,) = blocks("yaml")
+    write, use = code_blocks(PAGE, "python")
+    (config,) = code_blocks(PAGE, "yaml")
     Path("mine.yaml").write_text(config, encoding="utf-8")
     names: dict[str, object] = {}
     exec(compile(write, "own-features.md", "exec"), names)

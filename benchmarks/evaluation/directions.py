@@ -51,6 +51,20 @@ def resolve_directions(
     return directions
 
 
+def crossing(pairs: tuple[Direction, ...]) -> tuple[Direction, ...]:
+    """The directions between two modalities, which are all there is to retrieve.
+
+    Raises:
+        InputError: There is none.
+    """
+    found = tuple(pair for pair in pairs if pair.source != pair.target)
+    if not found:
+        raise InputError(
+            f"nothing to retrieve from {pairs[0]}", expected="two different modalities, such as audio->text"
+        )
+    return found
+
+
 def _parse(item: str | tuple[str, str]) -> Direction:
     parts = [part.strip() for part in item.split("->")] if isinstance(item, str) else list(item)
     if len(parts) != 2 or not all(parts):

@@ -15,7 +15,7 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Int64
 
-from benchmarks.evaluation.directions import Direction
+from benchmarks.evaluation.directions import Direction, crossing
 from benchmarks.evaluation.protocols import Protocol
 from benchmarks.evaluation.retrieval_scores import class_scores, retrieval_scores
 from benchmarks.evaluation.scoring import EncodedTask, Scored
@@ -144,13 +144,7 @@ class StoreRetrievalTask(StoreTask):
         return cls(Path(data_root).resolve().name, (), tuple(stores), stores, there, about, tuple(notes))
 
     def directions(self, pairs: tuple[Direction, ...]) -> tuple[Direction, ...]:
-        crossing = tuple(pair for pair in pairs if pair.source != pair.target)
-        if not crossing:
-            raise InputError(
-                f"nothing to retrieve from {pairs[0]}",
-                expected="two different modalities, such as audio->text",
-            )
-        return crossing
+        return crossing(pairs)
 
     def score(self, encoded: EncodedTask) -> Scored:
         return retrieval_scores(encoded)

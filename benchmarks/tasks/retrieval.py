@@ -15,7 +15,7 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Int64
 
-from benchmarks.evaluation.directions import Direction
+from benchmarks.evaluation.directions import Direction, crossing
 from benchmarks.evaluation.protocols import Protocol, by_name
 from benchmarks.evaluation.retrieval_scores import retrieval_scores
 from benchmarks.evaluation.scoring import EncodedTask, Scored
@@ -81,13 +81,7 @@ class RetrievalTask(Task):
         return cls(data_root.resolve().name, (), data.modalities, data)
 
     def directions(self, pairs: tuple[Direction, ...]) -> tuple[Direction, ...]:
-        crossing = tuple(pair for pair in pairs if pair.source != pair.target)
-        if not crossing:
-            raise InputError(
-                f"nothing to retrieve from {pairs[0]}",
-                expected="two different modalities, such as audio->text",
-            )
-        return crossing
+        return crossing(pairs)
 
     def names(self, modality: str) -> Sequence[str]:
         return [self.data.items[item] for item in self.data.item_of(modality)]

@@ -9,16 +9,13 @@ import shlex
 from pathlib import Path
 
 import pytest
+from guide_pages import code_blocks
 from places import ROOT
 
 import cli
 from benchmarks.tasks.labels import task
 
 PAGE = (ROOT / "examples" / "own_data" / "README.md").read_text(encoding="utf-8")
-
-
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", PAGE, flags=re.DOTALL | re.MULTILINE)
 
 
 @pytest.mark.slow
@@ -28,7 +25,7 @@ def test_every_command_of_the_example_runs_in_its_order(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(task, "_STEPS", 25)
     make = runpy.run_path(str(ROOT / "examples" / "own_data" / "make_data.py"))
-    for line in "".join(blocks("sh")).splitlines():
+    for line in "".join(code_blocks(PAGE, "sh")).splitlines():
         program, *words = shlex.split(line, comments=True)
         if program == "python":
             make["write_raw"](Path(words[1]), clips=90)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 import shutil
 from pathlib import Path
 
 import pytest
 import torch
+from guide_pages import code_blocks
 from places import DOCS
 from released_files import features, golden_file, loaded
 from result_files import evaluation, written
@@ -18,12 +18,7 @@ import cli
 from unicode_cmg import load_pretrained, load_published, save_pretrained
 from unicode_cmg.methods import method_class
 
-PAGE = DOCS / "guide" / "checkpoints.md"
-
-
-def blocks(language: str) -> list[str]:
-    text = PAGE.read_text(encoding="utf-8")
-    return re.findall(rf"^```{language}\n(.*?)^```", text, flags=re.DOTALL | re.MULTILINE)
+PAGE = (DOCS / "guide" / "checkpoints.md").read_text(encoding="utf-8")
 
 
 @pytest.fixture
@@ -40,7 +35,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.slow
 def test_its_code_runs(world: Path, hub: SmallHub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_TOKEN", "hf_test")
-    load, share = blocks("python")
+    load, share = code_blocks(PAGE, "python")
     loaded("dcid").push_to_hub("user/name", token="hf_test")
     names: dict[str, object] = {"features": features("dcid")["audio"].float()}
     exec(compile(load, "checkpoints.md", "exec"), names)
@@ -53,7 +48,7 @@ def test_its_code_runs(world: Path, hub: SmallHub, monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.slow
 def test_its_conversions_run(world: Path) -> None:
-    lines = [line for block in blocks("sh") for line in block.splitlines() if " convert " in line]
+    lines = [line for block in code_blocks(PAGE, "sh") for line in block.splitlines() if " convert " in line]
     assert len(lines) == 3
     for line in lines:
         assert cli.run(shlex.split(line)[1:]) == 0, line
@@ -74,7 +69,12 @@ def test_its_errors_are_those_of_the_program(world: Path, capfd: pytest.CaptureF
     save_pretrained(
         method_class("dcid").from_values({**settings, "pooling": "conv"}, where="test"), "runs/mine/model"
     )
-    shown = [line for block in blocks("text") for line in block.splitlines() if line.startswith("error: ")]
+    shown = [
+        line
+        for block in code_blocks(PAGE, "text")
+        for line in block.splitlines()
+        if line.startswith("error: ")
+    ]
     assert cli.run(["convert", "model.pt", "--to", "models/x"]) == 2
     assert capfd.readouterr().err.strip() == shown[0]
     assert cli.run(["convert", "runs/mine", "--to", "x.pt"]) == 2

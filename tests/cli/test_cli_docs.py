@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import typer
+from guide_pages import code_blocks
 from places import ROOT, SHIPPED
 
 import cli
@@ -77,7 +78,7 @@ def test_a_command_that_does_not_exist_is_noticed() -> None:
 def test_the_readme_has_one_line_to_run_under(heading: str) -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     section = text.split(f"\n## {heading}\n")[1].split("\n## ")[0]
-    blocks = re.findall(r"^```sh\n(.*?)^```", section, flags=re.DOTALL | re.MULTILINE)
+    blocks = code_blocks(section, "sh")
     assert len(blocks) == 1
     assert len(blocks[0].splitlines()) == 1
     assert "-c constraints.txt" in blocks[0]

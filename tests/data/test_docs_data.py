@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import numpy as np
 import pytest
+from guide_pages import code_blocks
 from places import DOCS
 from tiny_sets import write_vggsound_avel
 
@@ -18,15 +18,11 @@ from unicode_cmg.data.layouts.vggsound_avel import AVELClip
 PAGE = (DOCS / "guide" / "data.md").read_text(encoding="utf-8")
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", PAGE, flags=re.DOTALL | re.MULTILINE)
-
-
 def test_the_example_of_a_check_is_what_it_prints(digits_root: Path) -> None:
-    (command,) = (line for line in blocks("sh")[0].splitlines() if "data check" in line)
+    (command,) = (line for line in code_blocks(PAGE, "sh")[0].splitlines() if "data check" in line)
     *_, task, folder = command.split()
     printed = check_data(task, digits_root).text().replace(str(digits_root), folder)
-    assert printed == blocks("text")[0].rstrip("\n")
+    assert printed == code_blocks(PAGE, "text")[0].rstrip("\n")
 
 
 def test_every_task_is_on_the_page() -> None:
@@ -46,7 +42,7 @@ def test_the_code_makes_a_store_and_word_vectors(tmp_path: Path, monkeypatch: py
     write_vggsound_avel(Path("data"), ("a", "b"), clips, features, prompts)
     pairs = [("item", f"caption number {k}") for k in range(5)]
     write_retrieval("clotho", Path("data"), {"audio": {"item": np.ones((15, 3))}}, pairs)
-    pretraining, captions = blocks("python")
+    pretraining, captions = code_blocks(PAGE, "python")
     exec(compile(pretraining, "data.md", "exec"), {"word_vectors": word_vectors})
     exec(compile(captions, "data.md", "exec"), {"word_vectors": word_vectors})
     store = FeatureStore.open("store")

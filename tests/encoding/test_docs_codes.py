@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from guide_pages import code_blocks
 from places import DOCS
 from toy_models import dcid
 
@@ -28,10 +29,10 @@ def test_the_page_on_codes_tells_what_the_commands_write(
     save_pretrained(dcid(), "runs/digits/model")
     Path("runs/digits/config.yaml").touch()
     shutil.copytree(store.path, "data/digits/pretrain-val")
-    (commands,) = re.findall(r"^```sh\n(.*?)^```", PAGE, flags=re.DOTALL | re.MULTILINE)
+    (commands,) = code_blocks(PAGE, "sh")
     for line in commands.splitlines()[2:]:
         assert cli.run(shlex.split(line)[1:]) == 0, line
-    for block in re.findall(r"^```python\n(.*?)^```", PAGE, flags=re.DOTALL | re.MULTILINE):
+    for block in code_blocks(PAGE, "python"):
         exec(compile(block, "codes.md", "exec"), {})
     printed = capsys.readouterr().out
     assert "clip-0 {'layer0': 9}" in printed

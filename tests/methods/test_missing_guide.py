@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 
 import pytest
+from guide_pages import code_blocks
 from places import DOCS
 
 PAGE = (DOCS / "guide" / "missing-modalities.md").read_text(encoding="utf-8")
-
-
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", PAGE, flags=re.DOTALL | re.MULTILINE)
 
 
 @pytest.mark.slow
@@ -22,10 +18,10 @@ def test_the_page_on_missing_modalities_can_be_followed(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {}
-    for block in blocks("python"):
+    for block in code_blocks(PAGE, "python"):
         exec(compile(block, "missing-modalities.md", "exec"), names)
     shown = capsys.readouterr()
-    (line,) = blocks("text")
+    (line,) = code_blocks(PAGE, "text")
     assert line.strip() in shown.err.splitlines()
     assert shown.out.strip().splitlines()[-1] == "[True, False] torch.Size([2, 5, 1])"
     assert json.loads(Path("runs/parts/data.json").read_text())["pairs"]["audio-video"] == 0

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-import sys
-import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
+from guide_pages import code_blocks, installed_example
 from places import DOCS
 from safetensors.torch import load_file
 from step_views import METHODS, method_of, view_of, with_noise_in_the_padding
@@ -25,32 +24,12 @@ from unicode_cmg.training import PretrainConfig, fit
 PAGE = (DOCS / "guide" / "add-a-regularizer.md").read_text(encoding="utf-8")
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", PAGE, flags=re.DOTALL | re.MULTILINE)
-
-
 @pytest.fixture
 def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The package of the page on the path, with the metadata that its pyproject.toml asks for."""
-    (project,) = (tomllib.loads(block) for block in blocks("toml"))
-    (module,) = project["tool"]["setuptools"]["py-modules"]
-    site = tmp_path / "site-packages"
-    site.mkdir()
-    (site / f"{module}.py").write_text(blocks("python")[0], encoding="utf-8")
-    name, version = project["project"]["name"], project["project"]["version"]
-    info = site / f"{name.replace('-', '_')}-{version}.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
-    lines = [
-        line
-        for group, points in project["project"]["entry-points"].items()
-        for line in (f"[{group}]", *(f"{key} = {value}" for key, value in points.items()))
-    ]
-    (info / "entry_points.txt").write_text("\n".join(lines) + "\n")
-    monkeypatch.syspath_prepend(str(site))
     monkeypatch.chdir(tmp_path)
-    yield tmp_path
-    sys.modules.pop(module, None)
+    with installed_example(PAGE, tmp_path / "site-packages"):
+        yield tmp_path
 
 
 def made(view: StepView) -> Regularizer:
@@ -61,8 +40,8 @@ def made(view: StepView) -> Regularizer:
 def test_the_example_is_installed_trained_logged_and_read_back(
     installed: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    _, store, run = blocks("python")
-    Path("distil.yaml").write_text(blocks("yaml")[0], encoding="utf-8")
+    _, store, run = code_blocks(PAGE, "python")
+    Path("distil.yaml").write_text(code_blocks(PAGE, "yaml")[0], encoding="utf-8")
     assert "distil" in available_regularizers()
     names: dict[str, object] = {}
     exec(compile(store, "add-a-regularizer.md", "exec"), names)
@@ -93,8 +72,8 @@ def test_the_example_keeps_the_rules(installed: Path) -> None:
 
 
 def _prepared() -> Path:
-    Path("distil.yaml").write_text(blocks("yaml")[0], encoding="utf-8")
-    exec(compile(blocks("python")[1], "add-a-regularizer.md", "exec"), {})
+    Path("distil.yaml").write_text(code_blocks(PAGE, "yaml")[0], encoding="utf-8")
+    exec(compile(code_blocks(PAGE, "python")[1], "add-a-regularizer.md", "exec"), {})
     return Path("distil.yaml")
 
 

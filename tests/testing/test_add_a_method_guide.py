@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-import sys
-import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+from guide_pages import code_blocks, installed_example
 from places import DOCS
 
 from unicode_cmg import FeatureStore, PretrainConfig, available_methods, fit, load_pretrained
@@ -18,24 +17,11 @@ from unicode_cmg.testing import CHECKS
 PAGE = (DOCS / "guide" / "add-a-method.md").read_text(encoding="utf-8")
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", PAGE, flags=re.DOTALL | re.MULTILINE)
-
-
 @pytest.fixture
-def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def installed(tmp_path: Path) -> Iterator[Path]:
     """The package of the page on the path, with the metadata that its pyproject.toml asks for."""
-    (project,) = (tomllib.loads(block)["project"] for block in blocks("toml"))
-    (tmp_path / "plain_method.py").write_text(blocks("python")[0], encoding="utf-8")
-    info = tmp_path / "plain_method-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: plain-method\nVersion: 1.0\n")
-    points = project["entry-points"]["unicode_cmg.methods"]
-    lines = ["[unicode_cmg.methods]", *(f"{name} = {target}" for name, target in points.items())]
-    (info / "entry_points.txt").write_text("\n".join(lines) + "\n")
-    monkeypatch.syspath_prepend(str(tmp_path))
-    yield tmp_path
-    sys.modules.pop("plain_method", None)
+    with installed_example(PAGE, tmp_path / "site-packages"):
+        yield tmp_path
 
 
 @pytest.mark.slow
@@ -43,7 +29,7 @@ def test_the_example_keeps_every_promise_and_trains(
     installed: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert "plain" in available_methods()
-    _, check, parametrized = blocks("python")
+    _, check, parametrized = code_blocks(PAGE, "python")
     names: dict[str, object] = {}
     exec(compile(check, "add-a-method.md", "exec"), names)
     passed, skipped = map(int, re.findall(r"\d+", capsys.readouterr().out))

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import re
 
+from guide_pages import code_blocks
 from places import DOCS
 
 from toc import VARIANTS
@@ -12,7 +13,7 @@ ABOUT_ARRAYS = PAGE[: PAGE.index("## Command line")]
 
 def test_the_examples_about_arrays_run_one_after_another() -> None:
     names: dict[str, object] = {}
-    blocks = re.findall(r"^```python\n(.*?)^```", ABOUT_ARRAYS, flags=re.DOTALL | re.MULTILINE)
+    blocks = code_blocks(ABOUT_ARRAYS, "python")
     assert len(blocks) == 5
     for block in blocks:
         exec(compile(block, "toc.md", "exec"), names)

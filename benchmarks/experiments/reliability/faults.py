@@ -57,7 +57,7 @@ def _train(at: Path, to: Path) -> None:
         "method": read_json(at / "model/config.json")["config"] | {"name": "dcid"},
         "data": {"store": str(at / "store")},
         "critics": {"steps": 1},
-        "training": {"epochs": 20, "batch_size": 4, "log_every": 1, "checkpoint_every": 1},
+        "training": {"epochs": 4, "batch_size": 4, "log_every": 1, "checkpoint_every": 1},
     }
     fit(PretrainConfig.parse(values, where="reliability"), to / "run", resume="auto", progress=False)
 

@@ -14,7 +14,7 @@ from places import ROOT
 @pytest.mark.slow
 def test_damage_attacks_kills_and_full_disks_are_survived_in_little_memory() -> None:
     """The number of damages is that of the variable RELIABILITY_DAMAGES, if it is set."""
-    damages = os.environ.get("RELIABILITY_DAMAGES", "1040")
+    damages = os.environ.get("RELIABILITY_DAMAGES", "400")
     command = ["-m", "benchmarks.experiments.reliability", "--damages", damages, "--kills", "1", "--json"]
     done = subprocess.run([sys.executable, *command], cwd=ROOT, capture_output=True, text=True, check=False)
     found = json.loads(done.stdout)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from guide_pages import code_blocks
 from places import DOCS, ROOT
 
 from benchmarks.sweep import SweepConfig, load_sweep
@@ -21,7 +22,7 @@ REFINEMENTS = section("toc.md", "In evaluation")
 
 
 def block(language: str, text: str = REFINEMENTS) -> str:
-    (found,) = re.findall(rf"^```{language}\n(.*?)^```", text, flags=re.DOTALL | re.MULTILINE)
+    (found,) = code_blocks(text, language)
     return str(found)
 
 

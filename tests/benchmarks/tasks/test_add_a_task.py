@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-import sys
-import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from guide_pages import code_blocks, installed_example
 from places import DOCS
 from tiny_codes_method import TinyConfig, TinyMethod
 
@@ -24,28 +23,10 @@ PAGE = (DOCS / "guide" / "add-a-task.md").read_text(encoding="utf-8")
 BIRDS, CLIPS, DIM = ("robin", "wren", "finch"), 90, 6
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", PAGE, flags=re.DOTALL | re.MULTILINE)
-
-
 @pytest.fixture
 def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The package of the page on the path, with the metadata that its pyproject.toml asks for; its data."""
-    (project,) = (tomllib.loads(block) for block in blocks("toml"))
-    (module,) = project["tool"]["setuptools"]["py-modules"]
-    site = tmp_path / "site-packages"
-    info = site / "birds_task-0.1.0.dist-info"
-    info.mkdir(parents=True)
-    (site / f"{module}.py").write_text(blocks("python")[0], encoding="utf-8")
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: birds-task\nVersion: 0.1.0\n")
-    lines = [
-        line
-        for group, points in project["project"]["entry-points"].items()
-        for line in (f"[{group}]", *(f"{key} = {value}" for key, value in points.items()))
-    ]
-    lines += ["broken = no_such_module:Task", "other = birds_task:BirdsTask", "number = birds_task:np"]
-    (info / "entry_points.txt").write_text("\n".join(lines) + "\n")
-    monkeypatch.syspath_prepend(str(site))
+    broken = ("broken = no_such_module:Task", "other = birds_task:BirdsTask", "number = birds_task:np")
     monkeypatch.chdir(tmp_path)
     rng = np.random.default_rng(0)
     kinds, site_of = np.arange(CLIPS) % 3, np.arange(CLIPS) // 6
@@ -59,8 +40,8 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
         site=np.array([f"site {number}" for number in site_of]),
         split=np.array(["train", "val", "test"])[np.maximum(site_of - 8, 0) % 3],
     )
-    yield tmp_path
-    sys.modules.pop(module, None)
+    with installed_example(PAGE, tmp_path / "site-packages", broken):
+        yield tmp_path
 
 
 def model() -> TinyMethod:
@@ -80,7 +61,7 @@ def test_the_example_is_found_read_and_evaluated(
     assert [row.mean for row in by_name.directions] == [100.0] * 4
     assert json.dumps(by_name.to_json())
     monkeypatch.setattr(uc, "load_pretrained", lambda path: model())
-    exec(compile(blocks("python")[1], "add-a-task.md", "exec"), {})
+    exec(compile(code_blocks(PAGE, "python")[1], "add-a-task.md", "exec"), {})
     assert re.search(r"\| sound -> picture +\| +\d+\.\d \|", capsys.readouterr().out)
 
 

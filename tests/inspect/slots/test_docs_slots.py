@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from guide_pages import code_blocks
 from places import DOCS
 from tiny_slot_run import slot_run, write_store
 
@@ -37,12 +38,12 @@ def test_the_page_on_slots_tells_what_the_command_does(
     monkeypatch.chdir(tmp_path)
     store = write_store(Path("data/digits/pretrain-val"), ids="pretrain-val-{:05d}")
     run = slot_run(store, Path("runs/slots"))
-    (commands,) = re.findall(r"^```sh\n(.*?)^```", PAGE, flags=re.DOTALL | re.MULTILINE)
+    (commands,) = code_blocks(PAGE, "sh")
     lines = [line for line in commands.replace("\\\n", " ").splitlines() if "unicode-cmg slots" in line]
     assert len(lines) == 3
     for line in lines:
         assert cli.run(shlex.split(line)[1:]) == 0, line
-    for block in re.findall(r"^```python\n(.*?)^```", PAGE, flags=re.DOTALL | re.MULTILINE):
+    for block in code_blocks(PAGE, "python"):
         exec(compile(block, "slots.md", "exec"), {})
     assert matched_slots(run, store, clips=3).table() in capsys.readouterr().out
     assert {path.name for path in tmp_path.glob("slots.*")} == {"slots.html", "slots.png", "slots.pdf"}
