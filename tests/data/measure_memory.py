@@ -79,7 +79,7 @@ def run(folder: Path, clips: int, fraction: float, enter: Callable[[str], object
 
 def main() -> None:
     folder, clips, fraction = Path(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])
-    most: dict[str, float] = {"start": 0.0}
+    most: dict[str, float] = {"start": anonymous() / 1e6}
     stop = threading.Event()
 
     def watch() -> None:
