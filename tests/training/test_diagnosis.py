@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from itertools import permutations
 from pathlib import Path
 from typing import Any, get_args
 
@@ -21,7 +22,13 @@ from unicode_cmg.training.diagnosis.verdict import Kind, write_verdict
 from unicode_cmg.training.diagnosis.watch import Watch
 
 CHANCE = {"cpc": 27.61}
-FINE = CodeFigures(
+
+
+def code_figures_of(related: dict[tuple[str, str], float], used: dict[str, float]) -> CodeFigures:
+    return CodeFigures(related, {(m, other): used[m] for m, other in permutations(used, 2)})
+
+
+FINE = code_figures_of(
     {("audio", "video"): 0.99, ("audio", "text"): 0.95, ("video", "text"): 0.95},
     {"audio": 49.9, "video": 44.5, "text": 12.3},
 )
@@ -96,12 +103,23 @@ def by_kind() -> Iterator[Finding]:
     for changes in bad:
         yield from log_findings(lines(**changes), course(), ended=True)
     collapsed = {("image", "text"): 0.84, ("image", "speech"): 0.83, ("text", "speech"): 0.97}
-    yield from code_findings(CodeFigures(collapsed, {"image": 8.9, "text": 71.5, "speech": 68.9}))
-    yield from code_findings(CodeFigures({("audio", "text"): 0.52}, {"audio": 30.0, "text": 30.0}))
+    yield from code_findings(code_figures_of(collapsed, {"image": 8.9, "text": 71.5, "speech": 68.9}))
+    yield from code_findings(code_figures_of({("audio", "text"): 0.52}, {"audio": 30.0, "text": 30.0}))
 
 
 def test_every_kind_of_finding_can_be_found() -> None:
     assert {finding.kind for finding in by_kind()} == set(get_args(Kind))
+
+
+def test_a_rare_modality_is_compared_on_the_clips_that_have_it() -> None:
+    related = {("image", "text"): 0.95, ("image", "sound"): 0.84, ("text", "sound"): 0.85}
+    whole = code_figures_of(related, {"image": 117.0, "text": 110.0, "sound": 22.0})
+    assert [finding.kind for finding in code_findings(whole)] == ["few-codes"]
+    beside = {("image", "sound"): 29.0, ("text", "sound"): 31.0}
+    assert list(code_findings(CodeFigures(related, {**whole.perplexity, **beside}))) == []
+    few = lines(**{"codebook/layer0/perplexity/text": 5.0})
+    assert "few-codes" in [finding.kind for finding in log_findings(few, course())]
+    assert list(log_findings(few, course(rare=("text",)))) == []
 
 
 def page() -> str:

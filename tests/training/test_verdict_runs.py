@@ -85,6 +85,19 @@ def test_clips_that_do_not_belong_together_are_found(arrays: dict[str, np.ndarra
     assert "unrelated-codes" in [finding.kind for finding in result.verdict.findings]
 
 
+def test_clips_of_other_splits_take_no_part_in_the_verdict(
+    arrays: dict[str, np.ndarray], tmp_path: Path
+) -> None:
+    video = np.concatenate([arrays["video"][:40], np.roll(arrays["video"][40:], 3, axis=0)])
+    splits = {"split": ["train"] * 40 + ["test"] * 120}
+    store = tmp_path / "store"
+    FeatureStore.write(
+        store, {"audio": arrays["audio"], "video": video}, [f"clip{i}" for i in range(160)], columns=splits
+    )
+    run = fit(config(store, data__split=["train"], training__epochs=80), tmp_path / "run", progress=False)
+    assert run.verdict.findings == ()
+
+
 def test_constant_features_are_found_before_the_first_step(
     arrays: dict[str, np.ndarray], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

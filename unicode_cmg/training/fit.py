@@ -134,7 +134,8 @@ def fit(
             accelerator.wait_for_everyone()
             given = read_verdict(run) or Verdict(step=loop.step, steps=loop.total)
             return RunResult(run, run / MODEL, loop.step, loop.seconds, run / METRICS, {}, given)
-        features = sample_findings(config, method, store)  # refuses NaN before anything is written
+        clips = loop.plan.all_clips()
+        features = sample_findings(config, method, store, clips)  # refuses NaN before anything is written
         tensorboard = run / TENSORBOARD if training.tensorboard else None
         log = MetricsLog(run / METRICS, after_step=loop.step, tensorboard=tensorboard)
         if loop.step < loop.total or not (run / CONFIG).is_file():  # else it tells how the run was trained
@@ -155,7 +156,7 @@ def fit(
             shown.close()
             log.close()
         save_pretrained(method, run / MODEL, extra={"step": loop.step, "data": store.fingerprint})
-        verdict = watch.end(model_figures(config, method, store, accelerator.device))
+        verdict = watch.end(model_figures(config, method, store, clips, accelerator.device))
         accelerator.wait_for_everyone()
         return RunResult(run, run / MODEL, loop.step, loop.seconds, run / METRICS, log.last or {}, verdict)
 

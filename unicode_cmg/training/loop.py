@@ -57,6 +57,7 @@ class Loop:
         columns: What to read of both: the method's modalities, and what regularizers read beside them.
 
     Attributes:
+        plan: Which clips each step sees.
         step: Steps done.
         total: Steps of the whole run.
         counts: How many of the clips to train on have each modality.
@@ -78,17 +79,17 @@ class Loop:
         self.step = 0
         self._config, self._run, self._trainer, self._accelerator = config, run, trainer, accelerator
         self._store, self._val_store, self._columns = store, val_store, columns
-        self._plan = BatchPlan.of(
+        self.plan = BatchPlan.of(
             config,
             len(store),
             ranks=accelerator.num_processes,
             rank=accelerator.process_index,
             rows=None if config.data.split is None else rows_of_split(store, config.data.split),
         )
-        self.total = config.training.epochs * self._plan.steps_per_epoch
+        self.total = config.training.epochs * self.plan.steps_per_epoch
         present = {m: store.present[m] for m in trainer.method.modalities}
         self._presence = Presence(present, config.data, seed=config.training.seed)
-        self.counts = self._presence.counts(self._plan.all_clips())
+        self.counts = self._presence.counts(self.plan.all_clips())
         self.counts.check(store.path)
         self._window, self._tally = Window(), Tally()
         self._trained_before, self._started = 0.0, time.monotonic()
@@ -104,7 +105,7 @@ class Loop:
 
         Equal on every rank. Modalities that the settings leave out are absent, as in training.
         """
-        clips = self._plan.all_clips()
+        clips = self.plan.all_clips()
         chosen = clips[np.linspace(0, len(clips) - 1, min(len(clips), _SAMPLE)).round().astype(np.int64)]
         chunks = (chosen[first : first + 256] for first in range(0, len(chosen), 256))
         device = self._accelerator.device
@@ -147,7 +148,7 @@ class Loop:
     def course(self) -> Course:
         """What is known of the run before its first step."""
         objective = self._trainer.objective
-        return course_of(self._config, self._trainer.method, self._plan, self._store, objective.weight_of)
+        return course_of(self._config, self._trainer.method, self.plan, self._store, objective.weight_of)
 
     def train(self, log: MetricsLog | None, progress: Progress, watch: Watch | None = None) -> None:
         """Run the remaining steps.
@@ -161,7 +162,7 @@ class Loop:
             Interrupted: SIGINT or SIGTERM arrived; a checkpoint was written.
             NonFiniteLoss: A loss or gradient became NaN or infinite.
         """
-        training, plan = self._config.training, self._plan
+        training, plan = self._config.training, self.plan
         chunks = (plan.indices(step) for step in range(self.step, self.total))
         self._started = self._logged = time.monotonic()
         with (
@@ -226,7 +227,7 @@ class Loop:
 
     def _position(self) -> dict[str, Any]:
         """The epoch of a line counts from 1 and is the one its step belongs to."""
-        epoch = (self.step - 1) // self._plan.steps_per_epoch + 1
+        epoch = (self.step - 1) // self.plan.steps_per_epoch + 1
         return {"step": self.step, "epoch": epoch, "seconds": round(self.seconds, 3)}
 
     def _stop_signal(self, stop: StopRequest, logged: bool) -> int | None:

@@ -32,6 +32,7 @@ class Course:
         chance: Contrastive term -> its value where all clips look alike, averaged over the batches.
         never: Loss terms that would join only after the last step.
         codes: Code layer -> number of its codes.
+        rare: Modalities that most clips lack, so that few of them are in a batch.
     """
 
     steps: int
@@ -43,6 +44,7 @@ class Course:
     chance: Mapping[str, float] = field(default_factory=dict)
     never: tuple[str, ...] = ()
     codes: Mapping[str, int] = field(default_factory=dict)
+    rare: tuple[str, ...] = ()
 
 
 def course_findings(course: Course) -> Iterator[Finding]:

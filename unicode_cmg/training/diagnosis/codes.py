@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, permutations
 
 import torch
 from jaxtyping import Float
@@ -29,11 +29,12 @@ class CodeFigures:
         related: Pair of modalities -> how often the codes of a clip in one are nearer to those of the same
             clip in the other than to those of another clip: 1 is always, 0.5 is what unrelated codes reach.
             Pairs with fewer than two clips in common are not named.
-        perplexity: Modality -> effective number of codes of the first code layer.
+        perplexity: Ordered pair of modalities -> effective number of codes of the first code layer that the
+            first of them uses in clips that have both, so that a rare modality is compared on its own clips.
     """
 
     related: Mapping[tuple[str, str], float]
-    perplexity: Mapping[str, float]
+    perplexity: Mapping[tuple[str, str], float]
 
 
 def code_figures(model: Model, batches: Iterable[FeatureBatch]) -> CodeFigures:
@@ -46,7 +47,7 @@ def code_figures(model: Model, batches: Iterable[FeatureBatch]) -> CodeFigures:
     size = next(iter(model.code_layers().values()))
     vectors: dict[str, list[Tensor]] = {m: [] for m in model.modalities}
     present: dict[str, list[Tensor]] = {m: [] for m in model.modalities}
-    counts = dict.fromkeys(model.modalities, torch.zeros(size, dtype=torch.int64))
+    counts = dict.fromkeys(permutations(model.modalities, 2), torch.zeros(size, dtype=torch.int64))
     with evaluating(model):
         for batch in batches:
             for m in model.modalities:
@@ -57,13 +58,16 @@ def code_figures(model: Model, batches: Iterable[FeatureBatch]) -> CodeFigures:
                 total = torch.where(mask.unsqueeze(-1), encoding.codes.float(), 0).sum(1)
                 vectors[m].append(functional.normalize(total, dim=-1).cpu())
                 present[m].append(mask.any(1).cpu())
-                counts[m] = counts[m] + code_counts(encoding.indices[..., 0], size, mask).cpu()
+                for other in (n for n in model.modalities if n != m):
+                    there = mask & batch.masks[other].any(1, keepdim=True)
+                    used = code_counts(encoding.indices[..., 0], size, there).cpu()
+                    counts[m, other] = counts[m, other] + used
     related = {}
     for a, b in combinations(model.modalities, 2):
         both = torch.cat(present[a]) & torch.cat(present[b])
         if both.sum() > 1:
             related[a, b] = how_related(torch.cat(vectors[a])[both], torch.cat(vectors[b])[both])
-    return CodeFigures(related, {m: float(perplexity_of_counts(count)) for m, count in counts.items()})
+    return CodeFigures(related, {pair: float(perplexity_of_counts(count)) for pair, count in counts.items()})
 
 
 def how_related(a: Float[Tensor, "clips dim"], b: Float[Tensor, "clips dim"]) -> float:
@@ -102,11 +106,12 @@ def code_findings(figures: CodeFigures, less_club: str = "") -> Iterator[Finding
             f"nearer than another one in {100 * unrelated[worst]:.0f} %, by guessing in 50 %{more}",
             fix=f"{less_club}a longer run; check that row i of every modality is the same clip",
         )
-    for name, codes in figures.perplexity.items():
+    names = dict.fromkeys(name for pair in figures.related for name in pair)
+    for name in names:
         pairs = {pair: value for pair, value in figures.related.items() if name in pair}
         partners = {a if b == name else b: value for (a, b), value in pairs.items()}
-        most = max((figures.perplexity[other] for other in partners), default=0.0)
-        if partners and codes < FEW * most and max(partners.values()) < RELATED:
+        most, codes = max((figures.perplexity[m, name], figures.perplexity[name, m]) for m in partners)
+        if codes < FEW * most and max(partners.values()) < RELATED:
             yield Finding(
                 kind="few-codes",
                 bad=True,

@@ -117,7 +117,7 @@ def _few_codes(recent: Sequence[Line], course: Course) -> Iterator[Finding]:
     for name, codes in found.items():
         layer, _, modality = name.partition("/perplexity/")
         most = max(value for other, value in found.items() if other.startswith(f"{layer}/"))
-        if codes < FEW * most:
+        if codes < FEW * most and modality not in course.rare:
             yield Finding(
                 kind="few-codes",
                 bad=False,

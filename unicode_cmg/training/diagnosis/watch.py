@@ -159,29 +159,36 @@ def course_of(
         chance={term: full[term] + (rest[term] - full[term]) / each for term in full},
         never=never,
         codes=method.code_layers(),
+        rare=tuple(m for m in method.modalities if store.present[m][plan.all_clips()].mean() < 0.5),
     )
 
 
-def sample_findings(config: PretrainConfig, method: Method[Any], store: FeatureStore) -> list[Finding]:
-    """What a few clips tell of the features to train on."""
+def sample_findings(
+    config: PretrainConfig, method: Method[Any], store: FeatureStore, clips: Int64[np.ndarray, " clips"]
+) -> list[Finding]:
+    """What a few of the clips to train on tell of their features."""
     standardized = bool(getattr(config.method.settings, "standardize", False))  # a setting of our methods
     numbers = sum(math.prod(store.modalities[m]) for m in method.modalities)
-    batch = store.batch(_evenly(config, store, _SAMPLE // numbers), modalities=method.modalities)
+    batch = store.batch(_evenly(clips, _SAMPLE // numbers), modalities=method.modalities)
     return list(feature_findings(batch, standardized=standardized))
 
 
 def model_figures(
-    config: PretrainConfig, method: Method[Any], store: FeatureStore, device: torch.device
+    config: PretrainConfig,
+    method: Method[Any],
+    store: FeatureStore,
+    clips: Int64[np.ndarray, " clips"],
+    device: torch.device,
 ) -> CodeFigures:
     """How the modalities of a finished model use the codes of a few of the clips trained on."""
-    rows = _evenly(config, store, _ENCODED)
+    rows = _evenly(clips, _ENCODED)
     size = config.training.batch_size
     chunks = (rows[first : first + size] for first in range(0, len(rows), size))
     batches = (store.batch(chunk, modalities=method.modalities).to(device) for chunk in chunks)
     return code_figures(method, batches)
 
 
-def _evenly(config: PretrainConfig, store: FeatureStore, count: int) -> Int64[np.ndarray, " clips"]:
-    """Rows of some of the clips to train on, at least 16 if there are as many."""
-    clips = min(len(store), config.data.limit or len(store))
-    return np.unique(np.linspace(0, clips - 1, min(clips, max(16, count))).astype(np.int64))
+def _evenly(clips: Int64[np.ndarray, " clips"], count: int) -> Int64[np.ndarray, " clips"]:
+    """Some of the clips, at least 16 if there are as many."""
+    places = np.linspace(0, len(clips) - 1, min(len(clips), max(16, count)))
+    return np.sort(clips)[np.unique(places.astype(np.int64))]
