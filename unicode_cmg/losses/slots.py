@@ -8,7 +8,6 @@ from typing import Literal
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
-from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 from torch.nn import functional
 
@@ -144,7 +143,9 @@ def _assigned(
     kept_teacher: Bool[Tensor, "batch teacher"],
     kept_joint: Bool[Tensor, "batch joint"],
 ) -> Bool[Tensor, "batch teacher joint"]:
-    # scipy refuses NaN; a run that has diverged should end where its loss is looked at, not here.
+    from scipy.optimize import linear_sum_assignment  # takes two seconds to import
+
+    # it refuses NaN; a run that has diverged should end where its loss is looked at, not here.
     scores = np.nan_to_num(similarity.cpu().double().numpy())
     chosen = np.zeros(scores.shape, dtype=bool)
     samples = zip(kept_teacher.cpu().numpy(), kept_joint.cpu().numpy(), strict=True)

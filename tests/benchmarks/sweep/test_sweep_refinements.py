@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from benchmarks.refinement import ALL, RefinedResult, parse_refiners
+from benchmarks.refinement import ALL, RefinedResult, Refiner, parse_refiners
 from benchmarks.sweep import Outcome, load_sweep, run_sweep
 from benchmarks.sweep.config import SweepConfig
 from benchmarks.sweep.figures import draw_gains
