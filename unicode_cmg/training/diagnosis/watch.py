@@ -188,7 +188,7 @@ def model_figures(
     return code_figures(method, batches)
 
 
-def _evenly(clips: Int64[np.ndarray, " clips"], count: int) -> Int64[np.ndarray, " clips"]:
+def _evenly(clips: Int64[np.ndarray, " clips"], count: int) -> Int64[np.ndarray, " some"]:
     """Some of the clips, at least 16 if there are as many."""
     places = np.linspace(0, len(clips) - 1, min(len(clips), max(16, count)))
     return np.sort(clips)[np.unique(places.astype(np.int64))]
