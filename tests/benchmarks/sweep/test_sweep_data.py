@@ -154,9 +154,11 @@ def test_a_folder_and_a_recipe_exclude_each_other(sweep: dict[str, Any], data: P
 def test_the_sweep_of_methods_has_easy_and_hard_rows_and_every_direction() -> None:
     plan, rows = load_sweep(ROOT / "configs/digits/sweeps/methods.yaml")
     assert [row.name for row in rows] == [
-        f"{method}, {data}" for method in ("DCID", "FCID", "H-DCID") for data in ("easy", "hard")
+        f"{method}, {data}"
+        for method in ("DCID", "FCID", "H-DCID")
+        for data in ("easy", "easy, 30 epochs", "hard")
     ]
-    assert [row.data.digits for row in rows] == ["default", "hard"] * 3
+    assert [row.data.digits for row in rows] == ["default", "default", "hard"] * 3
     assert plan.directions is None
 
 
