@@ -112,13 +112,14 @@ def test_it_says_what_the_store_has(tmp_path: Path) -> None:
 def test_dropout_is_strong_where_clips_are_few_or_of_few_groups(tmp_path: Path) -> None:
     def dropout(clips: int, groups: int) -> str | None:
         features = {m: np.zeros((clips, 1, 4), np.float32) for m in ("image", "text")}
-        columns = {"group": [f"g{row % groups}" for row in range(clips)]}
+        columns = {"group": [f"g{row % groups}" if groups else "" for row in range(clips)]}
         path = tmp_path / f"{clips}-{groups}"
         FeatureStore.write(path, features, [f"clip{i}" for i in range(clips)], columns=columns)
         found = re.search(r"  dropout: (.+)", fitted_config(path))
         return found and found[1]
 
     assert dropout(1200, 1200) == "0.3"
+    assert dropout(1200, 0) == "0.3"  # an empty cell is no group
     assert dropout(1200, 100) == "0.5  # strong, because the clips are of 100 groups"
     assert dropout(900, 900) == "0.5  # strong, because the clips are few"
 

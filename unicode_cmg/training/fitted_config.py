@@ -86,7 +86,7 @@ def _lines(store: FeatureStore, path: str, method: str, steps: Mapping[str, int]
     splits = sorted({"pretrain", "train", "training"}.intersection(store.columns.get("split", ())))
     rows = rows_of_split(store, splits[:1]) if splits else range(len(store))
     clips, groups = len(rows), store.columns.get("group")
-    independent = clips if groups is None else len({groups[row] for row in rows})
+    independent = clips if groups is None else len({groups[row] or row for row in rows})  # "": of no group
     many = clips >= _MANY
     batch = min(80, max(16, clips // 4), clips)
     each = math.ceil(clips / batch)
