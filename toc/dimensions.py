@@ -110,8 +110,8 @@ def parse_ratio(ratio: str) -> tuple[int, int]:
 def automatic_size(codes: Float[np.ndarray, "codes dim"], scores: TOCScores, normalize: bool) -> int:
     """The number of dimensions that `n_dims="auto"` keeps; it needs no labels, no data and no threshold.
 
-    Eq 9 of the FCID paper ranks by the sum of U_k over the kept dimensions (eq 7 makes the similarity such a
-    sum). If the number of dimensions is free too, this sum is largest for exactly the dimensions of positive
+    The sum of U_k (FCID paper eq. 9) over the kept dimensions ranks subsets of them, because the similarity is
+    such a sum (FCID paper eq. 7). If the number of dimensions is free too, this sum is largest for exactly the dimensions of positive
     U_k: for many codes, those with |mean| / std < sqrt(lam / (1 - lam)), 0.65 at lam = 0.3. In words: a
     dimension is dropped when its mean outweighs its spread across codes. The number therefore follows from
     the objective of the papers.

@@ -66,7 +66,7 @@ def toc_scores(
     ddof: int = 0,
     center: bool | str = False,
 ) -> TOCScores:
-    """Score each dimension of a codebook (FCID paper eqs 7-9; TOC paper eqs 9-11).
+    """Score each dimension of a codebook (FCID paper eqs. 4 to 9; TOC paper eqs. 6 to 11).
 
     Similarity of dimension k is the mean over pairs of different codes of e_k^i e_k^j. The sum over pairs has
     the closed form `(sum_i e_k^i)^2 - sum_i (e_k^i)^2`, so the cost is O(H * D). The codebook is read in
@@ -74,10 +74,10 @@ def toc_scores(
     is not copied.
 
     The two papers rank alike. Their similarity and variance are the same, both over H^2 and over H (called L
-    in the TOC paper and in eq 8 of the FCID paper). The TOC paper weighs the similarity instead of the
+    in the TOC paper and in FCID paper eq. 8). The TOC paper weighs the similarity instead of the
     variance and keeps the smallest J_k = lam' S_k - (1 - lam') V_k, which is -U_k for lam' = 1 - lam. Both
-    compare kept dimensions by dot products of codes that had unit length in all dimensions (eq 6; TOC paper,
-    eq 8), so the minimised quantity is not the cosine similarity of the shortened codes.
+    compare kept dimensions by dot products of codes that had unit length in all dimensions (FCID paper
+    eq. 6; TOC paper eq. 8), so the minimised quantity is not the cosine similarity of the shortened codes.
 
     The released code does not normalise, divides by H(H-1), uses the unbiased variance
     (`toc_scores(codebook, **VARIANTS["released"])`) and accumulates the similarity in float32, with an error
@@ -96,7 +96,7 @@ def toc_scores(
     Args:
         codebook: `[H, D]` floats, H >= 2.
         lam: Weight of the variance, between 0 and 1.
-        normalize: Scale each code to unit length first, as eq 6 of the FCID paper assumes.
+        normalize: Scale each code to unit length first, as FCID paper eq. 6 assumes.
         divisor: Divisor of the sum over pairs: `"H^2"` as in the papers, or the number of pairs `"H(H-1)"`.
         ddof: 0 for the biased variance of the papers, 1 for the unbiased one.
         center: Subtract the mean codeword first, before codes are scaled to unit length: True, False, or

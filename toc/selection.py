@@ -156,7 +156,7 @@ def optimize(
     center: bool | str = AUTO,
     layer: str = "layer0",
 ) -> TOCSelection:
-    """Training-free optimization of a codebook (FCID paper, section 4.1; TOC paper, section 4.1).
+    """Training-free optimization of a codebook (`min_F S`: FCID paper eq. 5; TOC paper eq. 7).
 
     Args:
         codebook: `[H, D]` floats.

@@ -57,6 +57,8 @@ def evaluate(
 ) -> TaskResult:
     """Measure how well heads trained on one modality's codes do on another's.
 
+    Cross-modal generalization: FCID paper eqs. 1 and 2; TOC paper eqs. 3 and 4.
+
     The frozen encoder runs once for each modality, in evaluation mode, on the model's device; the heads of
     all seeds train on the cached codes.
 

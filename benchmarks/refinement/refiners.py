@@ -98,7 +98,7 @@ class Refiner(Config, ABC):
 
 
 class TOCRefiner(Refiner):
-    """The dimensions that score best in the codebook (FCID paper, eq 9; TOC paper, eq 11).
+    """The dimensions that score best in the codebook (FCID paper eq. 9; TOC paper eq. 11).
 
     `lam: 0` is the similarity alone (S), `lam: 1` the variance alone (V).
     """

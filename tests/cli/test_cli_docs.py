@@ -58,13 +58,13 @@ def test_a_documented_command_parses(page: Path, arguments: list[str]) -> None:
     _parse(arguments)
 
 
-def test_the_documentation_shows_every_command() -> None:
+def test_the_page_of_commands_shows_every_command() -> None:
     command = typer.main.get_command(cli.app)
     names = set(command.list_commands(command.make_context("unicode-cmg", ["report", "x"])))
     shown = {
         next(name for name in (" ".join(arguments[:2]), arguments[0]) if name in names)
         for page, arguments in CASES
-        if page.name == "README.md"
+        if page.name == "commands.md"
     }
     assert shown == names
 

@@ -212,7 +212,9 @@ def nearest_codewords(
     *,
     in_use: Bool[Tensor, " codes"] | None = None,
 ) -> Int64[Tensor, " vectors"]:
-    """The nearest codeword of every vector, in blocks: `argmin_h ||e_h||^2 - 2 z.e_h`.
+    """The nearest codeword of every vector: `VQ` of TOC paper eq. A3 and FCID paper eq. 17.
+
+    In blocks, by `argmin_h ||z - e_h|| = argmin_h ||e_h||^2 - 2 z.e_h`.
 
     Args:
         vectors: z.

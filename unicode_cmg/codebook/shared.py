@@ -30,7 +30,7 @@ from unicode_cmg.ranks import sum_over_ranks
 
 
 class SharedCodebook(Quantizer):
-    """`H` codewords of width `D` for all modalities (DCID paper eq. 7; TOC paper eqs. 3-4).
+    """`H` codewords of width `D` for all modalities (DCID paper eq. 7; `e` of TOC paper eq. A3).
 
     Each choice of a code pulls it, with weight `own_weight`, towards the feature that chose it and, with the
     rest, towards the features of the other modalities at the same step of the same clip. There is one update

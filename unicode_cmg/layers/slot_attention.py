@@ -32,7 +32,7 @@ class SlotAssignment:
 
 
 class SlotAttention(nn.Module):
-    """Iterative attention whose softmax runs over the slots (Locatello et al. 2020; SGA paper appendix A).
+    """Iterative attention whose softmax runs over the slots (Locatello et al. 2020; SGA paper eqs. 5 to 7).
 
     Each of T iterations lets the slots ask (`Q = W_q S`), the tokens answer (`K = W_k H`), normalises each
     token's answers over the slots (eq. 6) and makes each slot the weighted mean of the values `V = W_v H` of

@@ -28,7 +28,7 @@ class SlotDecision:
 
 
 class SlotSelection(nn.Module):
-    """Keep or drop each slot (AdaSlot, Fan et al., CVPR 2024; SGA paper appendix B).
+    """Keep or drop each slot (AdaSlot, Fan et al., CVPR 2024; SGA paper eqs. 8 and 9).
 
     Every slot is scored on its own by two linear layers with a ReLU between (eq. 8). In training a
     Gumbel-softmax of the two scores decides, with a straight-through gradient (eq. 9). In evaluation a slot

@@ -21,7 +21,9 @@ def club_bound(
     permutation: Int64[Tensor, " batch"] | None,
     mask: Bool[Tensor, "batch ..."] | None,
 ) -> Float[Tensor, ""]:
-    """`E_p(x,y)[log q(y | x)] - E_p(x)p(y)[log q(y | x)]` (FCID paper eqs. 11-12, TOC paper eqs. 1 and 12).
+    """`E_p(x,y)[log q(y | x)] - E_p(x)p(y)[log q(y | x)]`, with x = z^m and y = zbar^m.
+
+    TOC paper eqs. 1, 12, A5 and A6; FCID paper eqs. 11, 12 and 15, where x is f or c.
 
     With `q(y | x) = N(mu(x), exp logvar(x))` the log-variances cancel, so each step contributes
     `sum_d ((mu - y_negative)^2 - (mu - y)^2) / (2 exp logvar)`.

@@ -22,7 +22,7 @@ def cmcm_loss(
     masks: Mapping[str, Bool[Tensor, "batch _"]] | None = None,
     form: Literal["corrected", "released"] = "corrected",
 ) -> Float[Tensor, ""]:
-    """Cross-modal code matching (Liu et al. 2021; `L_cmcm` of the TOC paper).
+    """Cross-modal code matching (Liu et al. 2021; `L_cmcm` of TOC paper eqs. 14 and A8).
 
     A clip's code posterior in modality m is `P_m = mean_t softmax_h(-||z_t - e_h||)`, and two clips are as
     alike as their symmetric cross-entropy is low: `S_ij = P_a[i] . log P_b[j] + P_b[j] . log P_a[i]`. The

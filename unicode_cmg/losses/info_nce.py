@@ -20,14 +20,14 @@ def info_nce(
     symmetric: bool = False,
     mask: Bool[Tensor, " batch"] | None = None,
 ) -> Float[Tensor, ""]:
-    """`-1/N sum_i log softmax_j(cos(query_i, key_j) / temperature)_i` (FCID paper eq. 16).
+    """`-1/N sum_i log softmax_j(sim(c_i^M, c_j^N) / tau)_i` with the cosine as `sim` (FCID paper eq. 16).
 
     The paper uses a temperature of 1, the released code 0.1. Computed in float32 or better under autocast.
 
     Args:
-        query: `[N, D]`, one row a clip.
-        key: `[N, D]`; row i is the positive of query i, the other rows are its negatives.
-        temperature: Divides the cosines.
+        query: `[N, D]` c^M, one row a clip.
+        key: `[N, D]` c^N; row i is the positive of query i, the other rows are its negatives.
+        temperature: tau, which divides the cosines.
         symmetric: Average with the loss whose queries are the keys.
         mask: True where a clip has both; the others are neither positives nor negatives.
 

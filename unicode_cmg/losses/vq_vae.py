@@ -18,7 +18,9 @@ def reconstruction_loss(
     target: Float[Tensor, "batch time *feature"],
     mask: Bool[Tensor, "batch time"] | None = None,
 ) -> Float[Tensor, ""]:
-    """Mean squared error over every element of the valid steps (TOC paper eq. 4, first term, as a mean).
+    """`||x - D(zhat; zbar)||^2`, the mean over every element of the valid steps.
+
+    First term of TOC paper eq. A4 and of FCID paper eq. 18, which print a sum.
 
     Padding has no effect, even if it holds NaN. Computed in float32 or better.
 
@@ -52,7 +54,10 @@ def commitment_loss(
     each: bool = False,
     masks: Mapping[str, Bool[Tensor, "batch _"]] | None = None,
 ) -> dict[str, Float[Tensor, ""]]:
-    """`own MSE(z^m, sg[e^m]) + cross mean_{n != m} MSE(z^m, sg[e^n])` by modality m (DCID paper eq. 8).
+    """`own MSE(z^m, sg[e^m]) + cross mean_{n != m} MSE(z^m, sg[e^n])` by modality m.
+
+    Last term of TOC paper eq. A4 and of FCID paper eq. 18, with the codewords of the other modalities as in
+    DCID paper eq. 8.
 
     A cross term is the mean over the steps that both modalities have, and 0 where they have none together.
 

@@ -120,7 +120,7 @@ class Critic(nn.Module):
 
 
 class Codebook(nn.Module):
-    """Codes that follow the averages of all modalities (DCID paper, eqs 5 to 8)."""
+    """Codes that follow the averages of all modalities (DCID paper eqs. 5 to 8)."""
 
     codes: Tensor
     count: Tensor

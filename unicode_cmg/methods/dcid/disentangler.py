@@ -79,7 +79,7 @@ class Parting(nn.Module):
         decoded: Mapping[str, Float[Tensor, "batch time dim"]],
         targets: Mapping[str, Float[Tensor, "batch time ..."]],
     ) -> dict[str, Float[Tensor, ""]]:
-        """Modality -> error of its decoder (TOC paper, appendix A, eq 4; FCID paper, eq 18).
+        """Modality -> error of its decoder (TOC paper eq. A4; FCID paper eq. 18).
 
         Args:
             r: The features, parted.
@@ -97,7 +97,7 @@ class Parting(nn.Module):
         shared: Mapping[str, Float[Tensor, "batch time dim"]],
         permutations: Mapping[str, Int64[Tensor, " _"]],
     ) -> dict[str, Float[Tensor, ""]]:
-        """Critic -> upper bound on I(shared; zbar) (TOC paper, appendix A, eq 8; FCID paper, eqs 12 and 15).
+        """Critic -> upper bound on I(shared; zbar) (TOC paper eqs. 12 and A6; FCID paper eqs. 12 and 15).
 
         Args:
             r: The features, parted.
@@ -185,7 +185,7 @@ class Disentangler(Parting):
         general: Mapping[str, Float[Tensor, "batch _ dim"]],
         masks: Mapping[str, Bool[Tensor, "batch _"]],
     ) -> Disentangled:
-        """The specific features beside the general ones (TOC paper, appendix A, eq 1; FCID paper, eq 10).
+        """The specific features beside the general ones (TOC paper eq. A1; FCID paper eq. 10).
 
         Args:
             inputs: `[B, T, ...]` features as they enter the encoders; other modalities are left out.

@@ -67,7 +67,7 @@ class DisentanglingLayer(Disentangler):
         masks: Mapping[str, Bool[Tensor, "batch time"]],
         draws: ClipDraws | None,
     ) -> LayerRepresentation:
-        """One pass of all encoders and the quantizer (TOC paper, appendix A, eqs 1 and 3)."""
+        """One pass of all encoders and the quantizer (TOC paper eqs. A1 and A3)."""
         parted = self.part(inputs, encoded(self.general, inputs, masks, draws), masks)
         quantized = self.codebook.quantize_each(parted.general, distances=self.config.cmcm_form != "none")
         return LayerRepresentation(**vars(parted), quantized=quantized)
@@ -85,7 +85,7 @@ class DisentanglingLayer(Disentangler):
         draws: Draws,
         targets: Mapping[str, Float[Tensor, "batch time ..."]],
     ) -> dict[str, Float[Tensor, ""]]:
-        """Terms of the objective (TOC paper, appendix A, eq 8).
+        """Terms of the objective (TOC paper eqs. 14 and A8).
 
         Args:
             r: What `represent` returned.
@@ -135,7 +135,7 @@ def commitment_losses(
 ) -> dict[str, Float[Tensor, ""]]:
     """`commitment/m` of each modality m, and `codebook/m` if the quantizer learns by gradient.
 
-    The latter is the VQ loss `||sg[z^m] - e^m||^2` (TOC paper, appendix A, eq 4). MM-EMA takes its place for
+    The latter is the VQ loss `||sg[z^m] - e^m||^2` (second term of TOC paper eq. A4). MM-EMA takes its place for
     codebooks. Without it nothing but reconstruction would tell finite scalars what to say of the features,
     and reconstruction can do without them.
 

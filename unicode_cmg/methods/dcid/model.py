@@ -23,8 +23,8 @@ class DCID(Method[LayerRepresentation]):
 
     A general and a specific encoder for each modality; the general features are quantized with one shared
     codebook and reconstruct the input together with the specific ones. CLUB pushes apart what the two know,
-    cross-modal CPC and CMCM pull the modalities together (DCID paper; TOC paper, appendix A, eqs 1-8 with
-    one layer).
+    cross-modal CPC and CMCM pull the modalities together (DCID paper; TOC paper eqs. A1 to A8 with one
+    layer).
 
     Args:
         config: Sizes and switches.
@@ -65,7 +65,7 @@ class DCID(Method[LayerRepresentation]):
         representation: LayerRepresentation | None = None,
         draws: Draws | None = None,
     ) -> dict[str, Float[Tensor, ""]]:
-        """Terms of the objective (TOC paper, appendix A, eq 8).
+        """Terms of the objective (TOC paper eq. A8).
 
         Args:
             draws: The random choices themselves, instead of drawing them; for the others see `Method`.

@@ -28,7 +28,7 @@ from unicode_cmg.methods.dcid.config import DCIDConfig, ModalityConfig
 
 
 class GeneralEncoder(nn.Module):
-    """Phi^m: modality-general features z^m (TOC paper, appendix A, eq 1).
+    """Phi^m: modality-general features z^m (TOC paper eq. A1; f^m of FCID paper eq. 10).
 
     A grid is first pooled to one vector a step; the transformer then mixes the steps.
     """
@@ -128,7 +128,7 @@ class SpecificEncoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """D^m(zhat^m; zbar^m): the features from code and specific features (TOC paper, appendix A, eq 4)."""
+    """D^m(zhat^m; zbar^m): the features from code and specific features (TOC paper eq. A4)."""
 
     def __init__(self, config: DCIDConfig, modality: ModalityConfig) -> None:
         super().__init__()

@@ -42,7 +42,7 @@ class CoarseStage(Parting):
         steps: Mapping[str, Float[Tensor, "batch _ dim"]],
         masks: Mapping[str, Bool[Tensor, "batch _"]],
     ) -> Disentangled:
-        """What the clips mean, parted (FCID paper, eq 14); a clip is a single step.
+        """What the clips mean, parted (FCID paper eq. 14); a clip is a single step.
 
         Args:
             steps: `[B, T, D]` features of every modality; T may differ.

@@ -52,7 +52,7 @@ class FCIDRepresentation:
 
 
 class FCID(Method[FCIDRepresentation]):
-    """Fine and Coarse cross-modal Information Disentangling (FCID paper, section 4.2, eqs 10-19).
+    """Fine and Coarse cross-modal Information Disentangling (FCID paper eqs. 10 to 19).
 
     Fine modalities are disentangled by CLUB and aligned by cross-modal CPC step by step. Their mean over time
     is then disentangled and aligned once more, by InfoNCE, with the coarse modalities, and only these clips
@@ -130,7 +130,7 @@ class FCID(Method[FCIDRepresentation]):
         representation: FCIDRepresentation | None = None,
         draws: Draws | None = None,
     ) -> dict[str, Float[Tensor, ""]]:
-        """Terms of the objective (FCID paper, eq 19), and CMCM, which the released code adds.
+        """Terms of the objective (FCID paper eq. 19), and CMCM, which the released code adds.
 
         Args:
             draws: The random choices themselves, instead of drawing them. Critics are the fine modalities

@@ -25,7 +25,7 @@ class HDCID(Method[tuple[LayerRepresentation, ...]]):
 
     A row of DCID layers. The first aligns the events that all modalities share; what it leaves to the
     specific features of each modality enters the next layer, which aligns what these still have in common in
-    a codebook of its own: `x_{k+1}^m = zbar_k^m` (appendix A, eq 2). They enter it as one vector a step, the
+    a codebook of its own: `x_{k+1}^m = zbar_k^m` (TOC paper eq. A2). They enter it as one vector a step, the
     summary that CLUB sees.
 
     Layer k joins the training once the layers before it have had their warm start, and its terms then count
@@ -62,7 +62,7 @@ class HDCID(Method[tuple[LayerRepresentation, ...]]):
     def loss_factors(self) -> Mapping[str, float]:
         """`deeper_weight` for the terms of the deeper layers, and 0 until their layer has joined.
 
-        With `mean_over_layers` those of CLUB and CPC are divided by K in every layer (TOC paper, eqs 12, 13).
+        With `mean_over_layers` those of CLUB and CPC are divided by K in every layer (TOC paper eqs. 12, 13).
         """
         means = ("club", "cpc") if self.config.mean_over_layers else ()
         deeper = [self.config.deeper_weight if k < self._joined else 0.0 for k in range(1, len(self.layers))]
@@ -83,7 +83,7 @@ class HDCID(Method[tuple[LayerRepresentation, ...]]):
         self.front.fit(batches)
 
     def represent(self, batch: FeatureBatch) -> tuple[LayerRepresentation, ...]:
-        """One pass of all encoders and quantizers, layer by layer; resting layers are left out.
+        """One pass of all encoders and quantizers, layer by layer (TOC paper eqs. A1 to A3); resting layers rest.
 
         Raises:
             InputError: A modality is missing or unknown, or its features do not fit the config.
@@ -115,7 +115,7 @@ class HDCID(Method[tuple[LayerRepresentation, ...]]):
         representation: tuple[LayerRepresentation, ...] | None = None,
         draws: Sequence[Draws] | None = None,
     ) -> dict[str, Float[Tensor, ""]]:
-        """Terms of the objective (TOC paper, eq 14 and appendix A, eq 8) of every layer that runs.
+        """Terms of the objective (TOC paper eqs. 14 and A8) of every layer that runs.
 
         Args:
             draws: The random choices themselves, one for each layer, instead of drawing them; for the others
