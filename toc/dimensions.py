@@ -110,11 +110,11 @@ def parse_ratio(ratio: str) -> tuple[int, int]:
 def automatic_size(codes: Float[np.ndarray, "codes dim"], scores: TOCScores, normalize: bool) -> int:
     """The number of dimensions that `n_dims="auto"` keeps; it needs no labels, no data and no threshold.
 
-    The sum of U_k (FCID paper eq. 9) over the kept dimensions ranks subsets of them, because the similarity is
-    such a sum (FCID paper eq. 7). If the number of dimensions is free too, this sum is largest for exactly the dimensions of positive
-    U_k: for many codes, those with |mean| / std < sqrt(lam / (1 - lam)), 0.65 at lam = 0.3. In words: a
-    dimension is dropped when its mean outweighs its spread across codes. The number therefore follows from
-    the objective of the papers.
+    The sum of U_k over the kept dimensions ranks subsets of them (FCID paper eq. 9; eq. 7 makes the
+    similarity such a sum). If the number of dimensions is free too, this sum is largest for exactly the
+    dimensions of positive U_k: for many codes, those with |mean| / std < sqrt(lam / (1 - lam)), 0.65 at
+    lam = 0.3. In words: a dimension is dropped when its mean outweighs its spread across codes. The number
+    therefore follows from the objective of the papers.
 
     A large common offset or a small lam can leave fewer dimensions than the codes vary in. Therefore at
     least the effective number of dimensions is kept; see `effective_dims`. Trained codes vary in few

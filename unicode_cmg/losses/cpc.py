@@ -30,8 +30,8 @@ def cpc_losses(
     """Loss and accuracy of predicting each target modality n from each source modality m.
 
     `L[n, m] = -mean_(t, r, i) log(exp(z^n_i . p^m_i) / sum_j exp(z^n_j . p^m_i))` with `z^n = z^n_{t+r}` and
-    `p^m = W_r^m c_t^m`; j runs over the clips of the batch, those of all ranks where they share it. DCID paper
-    eq. 6; TOC paper eqs. 2, 13 and A7; FCID paper eq. 13, where z is f and c is o.
+    `p^m = W_r^m c_t^m`; j runs over the clips of the batch, those of all ranks where they share it.
+    DCID paper eq. 6; TOC paper eqs. 2, 13 and A7; FCID paper eq. 13, where z is f and c is o.
 
     Args:
         targets: `[P, M, B, D]` what comes, by modality, in each of P rounds: pairs of a step t and a distance

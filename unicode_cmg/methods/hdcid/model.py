@@ -83,7 +83,7 @@ class HDCID(Method[tuple[LayerRepresentation, ...]]):
         self.front.fit(batches)
 
     def represent(self, batch: FeatureBatch) -> tuple[LayerRepresentation, ...]:
-        """One pass of all encoders and quantizers, layer by layer (TOC paper eqs. A1 to A3); resting layers rest.
+        """One pass of all encoders and quantizers, but of resting layers (TOC paper eqs. A1 to A3).
 
         Raises:
             InputError: A modality is missing or unknown, or its features do not fit the config.
