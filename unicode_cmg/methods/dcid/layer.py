@@ -136,8 +136,8 @@ def commitment_losses(
     """`commitment/m` of each modality m, and `codebook/m` if the quantizer learns by gradient.
 
     The latter is the VQ loss `||sg[z^m] - e^m||^2` (second term of TOC paper eq. A4). MM-EMA takes its place
-    for codebooks. Without it nothing but reconstruction would tell finite scalars what to say of the features,
-    and reconstruction can do without them.
+    for codebooks. Without it nothing but reconstruction would tell finite scalars what to say of the
+    features, and reconstruction can do without them.
 
     Args:
         config: Weights of the commitment.
