@@ -18,7 +18,7 @@ def section(page: str, title: str) -> str:
     return text.split(f"\n## {title}\n")[1].split("\n## ")[0]
 
 
-REFINEMENTS = section("toc.md", "In evaluation")
+REFINEMENTS = section("sweeps.md", "Refinements of the codebook")
 
 
 def block(language: str, text: str = REFINEMENTS) -> str:
@@ -26,8 +26,8 @@ def block(language: str, text: str = REFINEMENTS) -> str:
     return str(found)
 
 
-def test_the_sweep_file_of_the_guide_to_evaluation_has_curves(tmp_path: Path) -> None:
-    text = block("yaml", section("evaluation.md", "Many configurations and seeds"))
+def test_the_sweep_file_with_a_plot_has_curves(tmp_path: Path) -> None:
+    text = code_blocks(section("sweeps.md", "Many configurations and seeds"), "yaml")[0]
     (tmp_path / "configs").symlink_to(ROOT / "configs")
     (tmp_path / "sweep.yaml").write_text(text, encoding="utf-8")
     plan, rows = load_sweep(tmp_path / "sweep.yaml")
@@ -35,8 +35,8 @@ def test_the_sweep_file_of_the_guide_to_evaluation_has_curves(tmp_path: Path) ->
     assert plan.layout() is not None
 
 
-def test_the_sweep_file_of_the_guide_to_toc_is_valid_and_shows_every_refiner() -> None:
-    sweep = SweepConfig.parse(yaml.safe_load(block("yaml")), where="docs/guide/toc.md")
+def test_the_sweep_file_with_refinements_is_valid_and_shows_every_refiner() -> None:
+    sweep = SweepConfig.parse(yaml.safe_load(block("yaml")), where="docs/guide/sweeps.md")
     listed = set(re.findall(r"^\| `(\w+)` \|", REFINEMENTS, flags=re.MULTILINE))
     assert (
         {refiner.refiner for refiner in sweep.refine.values()}
@@ -57,7 +57,7 @@ def test_the_python_example_runs(
         (tmp_path / place).parent.mkdir()
         (tmp_path / place).symlink_to(there)
     monkeypatch.chdir(tmp_path)
-    exec(compile(block("python"), "toc.md", "exec"), {})
+    exec(compile(block("python"), "sweeps.md", "exec"), {})
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[:-2] for line in lines[:4]] == [
         *(["all", "dimensions", "8"],) * 2,
