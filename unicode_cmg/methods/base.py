@@ -36,7 +36,7 @@ class QuantizedBatch(Protocol):
 class Method(HubModel, Generic[RepresentationT]):
     """A way to pretrain a unified codebook.
 
-    One training step of the fit loop is::
+    One training step of the fit loop is:
 
         method.begin_step(step=n, epoch=e)                       # what changes in the course of training
         representation = method.represent(batch)                 # the only encoder pass

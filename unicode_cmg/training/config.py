@@ -128,7 +128,10 @@ class TrainingConfig(Config):
 
 
 class PretrainConfig(Config):
-    """Everything a pretraining run depends on."""
+    """Everything a pretraining run depends on.
+
+    `load` reads it from a YAML file, `parse` from a mapping; docs/reference/configuration.md lists every key.
+    """
 
     method: NamedConfig = Field(description="`name` of the method and its settings, which are listed below")
     data: DataConfig = Field(description="the data")

@@ -24,11 +24,12 @@ def load_published(
 ) -> Model:
     """Load a checkpoint of the released DCID, H-DCID or FCID code, in evaluation mode.
 
-    The method is recognised by the names of the tensors, every size is read off their shapes. Nothing is
-    unpickled but tensors and numbers, and the global random state is left alone. The encoder's module must be
-    there, whole or as a bare state dict, with or without the `module.` of DataParallel; parts of the model
-    whose modules the file lacks (H-DCID's and FCID's files hold no decoders) get reproducible fresh
-    parameters, and `origin.fresh` names them. Without the text's LSTM, text features are read as its output.
+    The method is recognised by the names of the tensors, every size is read off their shapes. Nothing in the
+    file is executed: objects beside the tensors are left out. The global random state is left alone. The
+    encoder's module must be there, whole or as a bare state dict, with or without the `module.` of
+    DataParallel; parts of the model whose modules the file lacks (H-DCID's and FCID's files hold no decoders)
+    get reproducible fresh parameters, and `origin.fresh` names them. Without the text's LSTM, text features
+    are read as its output.
 
     Args:
         path: The .pt file.
@@ -36,8 +37,7 @@ def load_published(
         dtype: Floating type of the parameters; None is float32, although released files hold float64.
 
     Raises:
-        InputError: The file is missing, damaged, or holds other Python objects than tensors and numbers; or a
-            tensor is missing, left over or of a wrong shape.
+        InputError: The file is missing or damaged; or a tensor is missing, left over or of a wrong shape.
     """
     model = model_of(read_released(Path(path)), dtype=dtype or torch.float32)
     return model.to(device=map_location).eval()
