@@ -170,7 +170,7 @@ class ZeroShotTask(StoreTask):
         labels: str | Path | None = None,
         label_column: str | Sequence[str] = "label",
         split_column: str | None = None,
-        id_column: str = "id",
+        id_column: str | None = None,
     ) -> ZeroShotTask:
         """Open a store of clips with one class each, and a store of prompts.
 

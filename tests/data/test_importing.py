@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import pickle
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from unicode_cmg.data import FeatureStore
 from unicode_cmg.data.importing import import_features
@@ -86,9 +89,11 @@ def npz_clips(at: Path) -> Path:
     return csv_beside(at, at / "clips.tsv", separator="\t")
 
 
-def csv_beside(source: Path, table: Path, *, separator: str = ",", ending: str = "") -> Path:
+def csv_beside(
+    source: Path, table: Path, *, separator: str = ",", ending: str = "", backwards: bool = True
+) -> Path:
     rows = [separator.join((f"{clip}{ending}", label)) for clip, label in zip(IDS, LABELS, strict=True)]
-    table.write_text("\n".join([f"clip_id{separator}label", *reversed(rows)]) + "\n")
+    table.write_text("\n".join([f"clip_id{separator}label", *(reversed(rows) if backwards else rows)]) + "\n")
     return source
 
 
@@ -121,6 +126,82 @@ def parquet_folder(at: Path) -> Path:
     return at
 
 
+def clip(row: int) -> dict[str, np.ndarray]:
+    return {"audio": AUDIO[row, : LENGTHS[row]], "video": VIDEO[row]}
+
+
+def torch_clips(at: Path) -> Path:
+    for row, name in enumerate(IDS):
+        for modality, values in clip(row).items():
+            (at / modality).mkdir(exist_ok=True)
+            torch.save(torch.from_numpy(values.copy()), at / modality / f"{name}.pt")
+    return csv_beside(at, at / "annotation.csv", separator=";", ending=".mp4")
+
+
+def torch_dictionary(at: Path) -> Path:
+    tensors = {"audio": torch.from_numpy(AUDIO), "video": torch.from_numpy(VIDEO)}
+    lengths = torch.from_numpy(LENGTHS)
+    torch.save({**tensors, "ids": IDS, "label": LABELS, "audio_lengths": lengths}, at / "x.pt")
+    return at / "x.pt"
+
+
+def pickled_samples(at: Path) -> Path:
+    samples = [{"id": IDS[row], "label": LABELS[row], **clip(row)} for row in range(N)]
+    (at / "x.pkl").write_bytes(pickle.dumps(samples))
+    return at / "x.pkl"
+
+
+def pickled_clips(at: Path) -> Path:
+    content = {name: {"label": LABELS[row], **clip(row)} for row, name in enumerate(IDS)}
+    (at / "x.pickle").write_bytes(pickle.dumps(content))
+    return at / "x.pickle"
+
+
+def object_arrays(at: Path) -> Path:
+    audio, video = np.empty(N, dtype=object), np.empty(N, dtype=object)
+    audio[:], video[:] = [clip(row)["audio"] for row in range(N)], list(VIDEO)
+    np.savez(at / "audio.npz", audio=audio)
+    np.save(at / "video.npy", video)
+    return csv_beside(at, at / "labels.csv", backwards=False)
+
+
+def files_of_clips(at: Path) -> Path:
+    for row, name in enumerate(IDS):
+        with h5py.File(at / f"{name}.h5", "w") as file:
+            file["label"] = LABELS[row]
+            for modality, values in clip(row).items():
+                file[modality] = values
+    return at
+
+
+def files_of_modalities(at: Path) -> Path:
+    np.savez(at / "audio.npz", **{name: clip(row)["audio"] for row, name in enumerate(IDS)})
+    video = {name: torch.from_numpy(VIDEO[row].copy()) for row, name in enumerate(IDS)}
+    save_file(video, at / "video.safetensors")
+    (at / "labels.json").write_text(json.dumps(dict(zip(IDS, LABELS, strict=True))))
+    return at
+
+
+def names_of_both(at: Path) -> Path:
+    for row, name in enumerate(IDS):
+        for modality, values in clip(row).items():
+            np.save(at / f"{name}_{modality}.npy", values)
+    return csv_beside(at, at / "labels.csv", ending=".avi")
+
+
+def arrays_with_ids(at: Path) -> Path:
+    labels = {"id": np.array(IDS), "label": np.array(LABELS)}
+    np.savez(at / "audio.npz", feat=AUDIO, lengths=LENGTHS, **labels)
+    np.savez(at / "video.npz", feat=VIDEO[::-1], id=np.array(IDS[::-1]))
+    return at
+
+
+def parquet_modalities(at: Path) -> Path:
+    pq.write_table(table().select(["id", "audio", "label"]), at / "audio.parquet")
+    pq.write_table(table().select(["id", "video"]), at / "video.parquet")
+    return at
+
+
 def store(at: Path) -> Path:
     FeatureStore.write(
         at / "s", {"audio": AUDIO, "video": VIDEO}, IDS, {"audio": MASK}, columns={"label": LABELS}
@@ -129,7 +210,8 @@ def store(at: Path) -> Path:
 
 
 FORMS = [npz, compressed_npz, hdf5, groups_of_clips, groups_of_modalities, npy_arrays, npy_clips, npz_clips]
-FORMS += [parquet, parquet_folder, store]
+FORMS += [parquet, parquet_folder, parquet_modalities, store, torch_clips, torch_dictionary, pickled_samples]
+FORMS += [pickled_clips, object_arrays, files_of_clips, files_of_modalities, names_of_both, arrays_with_ids]
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -207,11 +289,6 @@ def test_multi_hot_labels_become_numbers_of_columns(tmp_path: Path) -> None:
     assert import_features(tmp_path / "x.npz", tmp_path / "s").store.columns["labels"][:3] == ("0;2", "", "1")
 
 
-def objects(at: Path) -> Path:
-    np.savez(at / "x.npz", audio=np.array([AUDIO[0], None], dtype=object))
-    return at / "x.npz"
-
-
 def cut_npz(at: Path) -> Path:
     npz(at)
     (at / "x.npz").write_bytes((at / "x.npz").read_bytes()[:400])
@@ -230,14 +307,32 @@ def cut_parquet(at: Path) -> Path:
     return at / "x.parquet"
 
 
-def a_pickle(at: Path) -> Path:
-    (at / "x.pkl").write_bytes(pickle.dumps({"audio": AUDIO}))
+def different_counts(at: Path) -> Path:
+    np.savez(at / "x.npz", audio=AUDIO, video=AUDIO[:3, :, :2])
+    return at / "x.npz"
+
+
+def no_array(at: Path) -> Path:
+    (at / "x.pkl").write_bytes(pickle.dumps({"when": Fraction(1, 2)}))
     return at / "x.pkl"
 
 
-def different_counts(at: Path) -> Path:
-    np.savez(at / "x.npz", train=AUDIO, test=AUDIO[:3])
-    return at / "x.npz"
+def channels_first(at: Path) -> Path:
+    npy_clips(at)
+    np.save(at / "audio/clip-1.npy", AUDIO[1].T)
+    np.save(at / "audio/clip-0.npy", AUDIO[0, :3].T)
+    return at
+
+
+def two_kinds(at: Path) -> Path:
+    npy_clips(at)
+    torch.save(torch.zeros(4, 3), at / "audio/clip-1.pt")
+    return at
+
+
+def only_media(at: Path) -> Path:
+    (at / "a.wav").write_bytes(b"RIFF")
+    return at
 
 
 def other_ids(at: Path) -> Path:
@@ -276,18 +371,20 @@ def empty_folder(at: Path) -> Path:
 @pytest.mark.parametrize(
     ("form", "message"),
     [
-        (objects, "'audio': it holds Python objects, which are pickles and are not read"),
         (cut_npz, "x.npz: not a readable npz file"),
         (cut_hdf5, "x.h5: truncated"),
         (cut_parquet, "x.parquet: not a readable Parquet file"),
-        (a_pickle, "a pickle can run programs and is not read"),
-        (different_counts, "different numbers of clips: train 7, test 3; .*--modality"),
-        (other_ids, "no id of column 'id' is an id of the features, such as 'clip-0'; .*--id-column"),
+        (no_array, "x.pkl: no array in it, but an object of fractions.Fraction; expected tensors"),
+        (different_counts, "different numbers of clips: audio 7, video 3; .*--modality"),
+        (channels_first, r"'audio', clip 'clip-1': an array \[3, 4\].*--axes audio=CT"),
+        (two_kinds, "clip-1.pt: a second file of the name 'clip-1'"),
+        (only_media, "nothing to import in it, but files 1 .wav; .*unicode-cmg extract"),
+        (other_ids, "no id of column 'id', such as 'x', is an id of a clip, such as 'clip-0'; .*--id-column"),
         (an_id_twice, "the id 'clip-1' occurs twice"),
         (short_row, "labels.csv, line 2: 1 values; expected 2"),
         (no_features, "no features found.*--modality"),
         (ragged_clip, "column 'a': lists of different lengths in one clip"),
-        (empty_folder, "nothing to import in this folder; expected an .npz"),
+        (empty_folder, "nothing to import in it; expected arrays in files .npy"),
         (lambda at: at / "missing", "no such file or folder"),
     ],
 )
@@ -318,3 +415,152 @@ def test_options_that_do_not_fit_are_one_clear_line(
 ) -> None:
     with pytest.raises(InputError, match=message):
         import_features(npz(tmp_path), tmp_path / "out", **options)
+
+
+SPLITS = ["train", "train", "dev", "test", "train", "test", "train"]
+
+
+def folders_of_splits(at: Path) -> None:
+    for row, name in enumerate(IDS):
+        for modality, values in clip(row).items():
+            (at / SPLITS[row] / modality).mkdir(parents=True, exist_ok=True)
+            np.save(at / SPLITS[row] / modality / f"{name}.npy", values)
+
+
+def splits_under_modalities(at: Path) -> None:
+    for row, name in enumerate(IDS):
+        for modality, values in clip(row).items():
+            (at / modality / SPLITS[row]).mkdir(parents=True, exist_ok=True)
+            np.save(at / modality / SPLITS[row] / f"{name}.npy", values)
+
+
+def of_split(split: str) -> dict[str, np.ndarray]:
+    rows = [row for row in range(N) if SPLITS[row] == split]
+    whole = {"audio": AUDIO, "video": VIDEO, "audio_lengths": LENGTHS, "ids": np.array(IDS)}
+    return {name: values[rows] for name, values in whole.items()}
+
+
+def dictionaries_of_splits(at: Path) -> None:
+    content = {split: of_split(split) for split in sorted(set(SPLITS))}
+    (at / "x.pkl").write_bytes(pickle.dumps(content))
+
+
+def names_with_splits(at: Path) -> None:
+    for split in set(SPLITS):
+        for name, values in of_split(split).items():
+            np.save(at / f"{name}_{split}.npy", values)
+
+
+def lists_of_splits(at: Path) -> None:
+    npy_clips(at)
+    (at / "labels.csv").unlink()
+    for split in set(SPLITS):
+        lines = [f"{name} {row}" for row, name in enumerate(IDS) if SPLITS[row] == split]
+        (at / f"{split}list.txt").write_text("\n".join(lines) + "\n")
+
+
+def a_column_of_another_name(at: Path) -> None:
+    npy_clips(at)
+    rows = [f"{name}.wav\t{split}\r\n" for name, split in zip(IDS, SPLITS, strict=True)]
+    (at / "labels.csv").write_text("File\tSubset\r\n" + "".join(rows), encoding="utf-16", newline="")
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        folders_of_splits,
+        splits_under_modalities,
+        dictionaries_of_splits,
+        names_with_splits,
+        lists_of_splits,
+        a_column_of_another_name,
+    ],
+)
+def test_splits_are_found_wherever_they_stand(tmp_path: Path, form: Callable[[Path], None]) -> None:
+    (tmp_path / "given").mkdir()
+    form(tmp_path / "given")
+    found = import_features(tmp_path / "given", tmp_path / "out").store
+    place = [sorted(found.ids).index(name) for name in found.ids]
+    assert [found.columns["split"][row] for row in np.argsort(place)] == SPLITS
+    batch = found.batch(range(N))
+    np.testing.assert_array_equal(batch.masks["audio"].numpy(), MASK[place])
+    np.testing.assert_array_equal(batch.features["audio"].numpy()[MASK[place]], AUDIO[place][MASK[place]])
+    np.testing.assert_array_equal(batch.features["video"].numpy(), VIDEO[place].astype(np.float32))
+
+
+def test_names_of_files_are_matched_where_modalities_name_clips_in_their_own_way(tmp_path: Path) -> None:
+    for row in range(N):
+        folder = f"class-{'ab'[row % 2]}"
+        for file, values in (
+            (f"audio/{folder}/audio_{row:03d}.wav.npy", AUDIO),
+            (f"depth/{folder}/D{row:03d}.npy", VIDEO),
+        ):
+            (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+            np.save(tmp_path / file, values[row])
+    imported = import_features(tmp_path, tmp_path / "out")
+    assert imported.store.ids == tuple(f"{row:03d}" for row in range(N))
+    assert imported.store.columns == {"folder": tuple(f"class-{'ab'[row % 2]}" for row in range(N))}
+    assert all(imported.store.present[m].all() for m in ("audio", "depth"))
+    assert any("name clips in different ways" in line for line in imported.guesses)
+
+
+def test_modalities_lie_in_other_folders_and_axes_in_another_order(tmp_path: Path) -> None:
+    for row, name in enumerate(IDS):
+        audio, video = clip(row)["audio"].T, VIDEO[row].transpose(0, 3, 1, 2)
+        for place, values in (("here", audio), ("there/deep", video)):
+            (tmp_path / place).mkdir(parents=True, exist_ok=True)
+            np.save(tmp_path / place / f"{name}.npy", values)
+    found = import_features(
+        tmp_path / "here",
+        tmp_path / "out",
+        modalities={"audio": ".", "video": str(tmp_path / "there/deep")},
+        axes={"audio": "CT", "video": "TCHW"},
+    ).store
+    batch = found.batch(range(N))
+    np.testing.assert_array_equal(batch.masks["audio"], MASK)
+    np.testing.assert_array_equal(batch.features["audio"].numpy()[MASK], AUDIO[MASK])
+    np.testing.assert_array_equal(batch.features["video"].numpy(), VIDEO.astype(np.float32))
+
+
+def test_integers_and_tables_of_numbers_are_features(tmp_path: Path) -> None:
+    pixels = RNG.integers(0, 255, size=(N, 2, 3, 3, 3), dtype=np.uint8)
+    for name in ("pixels", "imu"):
+        (tmp_path / name).mkdir()
+    for row, name in enumerate(IDS):
+        np.save(tmp_path / "pixels" / f"{name}.npy", pixels[row])
+        file = tmp_path / "imu" / f"{name}.csv"
+        np.savetxt(file, AUDIO[row], delimiter=",", header="x,y,z", comments="")
+    found = import_features(tmp_path, tmp_path / "out", modalities={"pixels": "pixels", "imu": "imu"}).store
+    batch = found.batch(range(N))
+    np.testing.assert_array_equal(batch.features["pixels"].numpy(), pixels.astype(np.float32))
+    np.testing.assert_allclose(batch.features["imu"].numpy(), AUDIO, rtol=1e-6)
+
+
+def test_numbers_without_zeros_in_front_are_ids_all_the_same(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        for row in range(N):
+            np.save(tmp_path / name / f"{row + 1:03d}.npy", AUDIO[row])
+    rows = "".join(f"{row + 1};{LABELS[row]}\n" for row in range(N))
+    (tmp_path / "labels.csv").write_text("sep=;\nNr;Label\n" + rows)
+    found = import_features(tmp_path, tmp_path / "out").store
+    assert found.columns == {"label": tuple(LABELS)}
+
+
+class Hostile:
+    """Touches a file if a pickle of it is run."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (self.file,)
+
+
+def test_a_hostile_pickle_does_nothing(tmp_path: Path) -> None:
+    content = {"audio": AUDIO, "video": VIDEO, "bad": Hostile(tmp_path / "touched")}
+    (tmp_path / "x.pkl").write_bytes(pickle.dumps(content))
+    imported = import_features(tmp_path / "x.pkl", tmp_path / "out")
+    assert set(imported.store.modalities) == {"audio", "video"}
+    assert any("'bad'" in line and "not imported" in line for line in imported.guesses)
+    assert not (tmp_path / "touched").exists()

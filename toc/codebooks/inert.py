@@ -90,8 +90,9 @@ class DType:
     order: str = "="
 
     def plain(self) -> np.dtype[Any] | None:
-        """The type itself if it is one of plain numbers."""
-        if not re.fullmatch(r"[biufc](1|2|4|8|16)", self.code) or self.order not in ("<", ">", "=", "|"):
+        """The type itself if it is one of plain numbers, or of texts of one length."""
+        known = re.fullmatch(r"[biufc](1|2|4|8|16)|U[0-9]{1,5}", self.code)
+        if not known or self.order not in ("<", ">", "=", "|"):
             return None
         try:
             return np.dtype(self.order + self.code)

@@ -44,7 +44,7 @@ def read_torch(path: Path) -> dict[str, Stored]:
     for keys, value in _walk(load_content(path), (), set()):
         if isinstance(value, FileTensor):
             found[".".join(keys) or path.stem] = value.stored()
-        elif (array := _array(value)) is not None:
+        elif (array := stored_array(value)) is not None:
             found[".".join(keys) or path.stem] = array
     return found
 
@@ -191,7 +191,7 @@ def _identity(identity: Any) -> tuple[str, str] | None:
     return plain_type(kind), str(identity[2])
 
 
-def _array(array: PickledArray) -> Stored | None:
+def stored_array(array: PickledArray) -> Stored | None:
     """An array of a pickle; None if it holds anything but numbers."""
     dtype, shape, content = array.dtype, array.shape, array.data
     plain = isinstance(shape, tuple) and len(whole(shape)) == len(shape) and isinstance(content, bytes)

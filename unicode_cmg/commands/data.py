@@ -41,7 +41,8 @@ def import_data(
     source: Annotated[
         Path,
         typer.Argument(
-            help="An .npz, HDF5 or Parquet file, a folder of .npy files, a data set, or a published layout."
+            help="A file or folder of arrays (npy, npz, HDF5, pt, pickle, safetensors, Parquet), a saved data"
+            " set, or a published layout."
         ),
     ],
     to: Annotated[Path, typer.Option(help="Feature store to write.")],
@@ -49,7 +50,7 @@ def import_data(
         list[str] | None,
         typer.Option(
             metavar="NAME=KEY",
-            help="Modality and its key, column or folder in the source; can be repeated.",
+            help="Modality and its key, column, file or folder; can be repeated.",
             show_default="all arrays of floats",
         ),
     ] = None,
@@ -61,7 +62,7 @@ def import_data(
         typer.Option(
             metavar="FILE.csv",
             help="Table with labels, splits and the like, a row for each clip.",
-            show_default="clips.csv, labels.csv or metadata.csv beside the features",
+            show_default="the csv beside the features",
         ),
     ] = None,
     id_column: Annotated[
@@ -74,6 +75,14 @@ def import_data(
             metavar="STEPS|NAME=STEPS,...",
             help="Bring all modalities, or those named, to so many steps by pooling or repetition.",
             show_default="steps as they are",
+        ),
+    ] = None,
+    axes: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=AXES",
+            help="Order of the axes of a clip: T steps, C channels, H height, W width; can be repeated.",
+            show_default="TC or THWC",
         ),
     ] = None,
     dtype: Annotated[
@@ -97,6 +106,7 @@ def import_data(
         table=labels,
         id_column=id_column,
         align_to=_steps_in(align),
+        axes=pairs_in(axes or [], "--axes"),
         dtype=dtype,
         append=append,
     )

@@ -70,7 +70,7 @@ def evaluate(
         ),
     ] = None,
     id_column: Annotated[
-        str | None, typer.Option(help="Of labels: column of the clip ids in the table.", show_default="id")
+        str | None, typer.Option(help="Of labels: column of the clip ids in the table.", show_default="found")
     ] = None,
     split_seed: Annotated[
         int | None, typer.Option(min=0, help="Of labels: seed of drawn splits.", show_default="0")

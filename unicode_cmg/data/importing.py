@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from unicode_cmg.data.alignment import align, step_spans
 from unicode_cmg.data.sources import Source, Wanted, open_source
-from unicode_cmg.data.sources.clip_table import join_table, table_beside
+from unicode_cmg.data.sources.clip_table import join_split_lists, join_table, split_lists_beside, table_beside
+from unicode_cmg.data.sources.prepared import prepared
 from unicode_cmg.data.store import FeatureStore, StoreWriter
 from unicode_cmg.data.store.from_arrays import Change, add_clips, write_store
 from unicode_cmg.data.store.part import DTYPES
@@ -62,6 +63,7 @@ def import_features(
     table: str | Path | None = None,
     id_column: str | None = None,
     align_to: int | Mapping[str, int] | None = None,
+    axes: Mapping[str, str] | None = None,
     dtype: str | None = None,
     append: bool = False,
 ) -> Imported:
@@ -78,6 +80,8 @@ def import_features(
         id_column: Its column of ids.
         align_to: Bring all modalities, or those named, to so many steps, by the times of their steps if the
             source has them, else by share of the clip.
+        axes: Modality -> the order of the axes of a clip: T steps, C channels, H height and W width, such as
+            "CT" or "TCHW"; by default "TC" or "THWC".
         dtype: "float16", "float32" or "float64"; by default that of the source.
         append: Add the clips to the store instead of replacing it.
 
@@ -91,17 +95,14 @@ def import_features(
     found = open_source(source, Wanted(dict(modalities or {}), ids))
     if found.clips == 0:
         raise InputError("there is no clip in it", where=source)
-    beside = table_beside(source) if table is None and found.kind != "a feature store" else table
-    if beside is not None:
-        join_table(found, Path(beside), id_column)
-    elif id_column is not None:
-        raise InputError("--id-column needs a table", where=source, fix="name the csv by --labels")
+    tables = _join_tables(found, None if table is None else Path(table), id_column)
     if found.ids is None:
         found.ids, found.ids_from = range(found.clips), "their order, 0, 1, 2 …"
     steps = _steps(align_to, found)
     tokens = {name: words for name, words in found.tokens.items() if name not in steps}
-    change = _change(found, steps, dtype)
-    guesses = _guesses(found, beside)
+    found.features = prepared(found, axes or {}, dtype)
+    change = _change(found, steps)
+    guesses = _guesses(found, tables)
     if append:
         with StoreWriter(to) as writer:
             add_clips(writer, found.features, found.ids, found.masks, tokens, found.columns, change)
@@ -111,6 +112,22 @@ def import_features(
             to, found.features, found.ids, found.masks, note, tokens, found.columns, PART_BYTES, change
         )
     return Imported(source, FeatureStore.open(to), found.clips, tuple(guesses))
+
+
+def _join_tables(found: Source, table: Path | None, id_column: str | None) -> list[str]:
+    """Add the columns of the table that was named, or of those beside the features; names of the files."""
+    lists: list[Path] = []
+    if table is None and found.kind != "a feature store":
+        table, lists = table_beside(found.path), split_lists_beside(found.path)
+    if table is not None:
+        join_table(found, table, id_column)
+    if "split" in found.columns:
+        lists = []
+    if lists:
+        join_split_lists(found, lists, id_column)
+    elif id_column is not None and table is None:
+        raise InputError("--id-column needs a table", where=found.path, fix="name the csv by --labels")
+    return [file.name for file in (table, *lists) if file is not None]
 
 
 def _steps(align_to: int | Mapping[str, int] | None, found: Source) -> dict[str, int]:
@@ -124,18 +141,15 @@ def _steps(align_to: int | Mapping[str, int] | None, found: Source) -> dict[str,
     return steps
 
 
-def _change(found: Source, steps: Mapping[str, int], dtype: str | None) -> Change | None:
-    """What happens to features on their way: steps are aligned, values get another type."""
-    if not steps and dtype is None:
+def _change(found: Source, steps: Mapping[str, int]) -> Change | None:
+    """What happens to features on their way: their steps are aligned."""
+    if not steps:
         return None
 
     def change(rows: slice, name: str, values: Any, mask: Any) -> tuple[Any, Any]:
-        if name in steps:
-            values, mask = _align_clips(np.asarray(values), mask, steps[name], found, name, rows)
-        if dtype is not None:
-            with np.errstate(over="ignore"):
-                values = np.asarray(values).astype(dtype)
-        return values, mask
+        if name not in steps:
+            return values, mask
+        return _align_clips(np.asarray(values), mask, steps[name], found, name, rows)
 
     return change
 
@@ -169,7 +183,7 @@ def _clip_spans(times: Any) -> NDArray[np.float64]:
     return step_spans(listed, len(listed))
 
 
-def _guesses(found: Source, table: str | Path | None) -> list[str]:
+def _guesses(found: Source, tables: Sequence[str]) -> list[str]:
     """What was understood, a line each."""
     lines = [f"{found.path}: {found.kind}, {found.clips} clips, ids from {found.ids_from}"]
     for name in found.features:
@@ -180,6 +194,5 @@ def _guesses(found: Source, table: str | Path | None) -> list[str]:
         ]
         lines.append(f"modality {name}" + (f", with its {' and '.join(also)}" if also else ""))
     if found.columns:
-        beside = "" if table is None else f" ({Path(table).name})"
-        lines.append(f"columns {', '.join(found.columns)}{beside}")
-    return [*lines, *(f"note: {note}" for note in found.notes)]
+        lines.append(f"columns {', '.join(found.columns)}" + (f" ({', '.join(tables)})" if tables else ""))
+    return [*lines, *(f"note: {note}" for note in dict.fromkeys(found.notes))]

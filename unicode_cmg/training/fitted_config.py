@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from unicode_cmg.batch import can_name_module
+from unicode_cmg.data.splits import spelled
 from unicode_cmg.data.store import FeatureStore
 from unicode_cmg.errors import InputError, unknown
 from unicode_cmg.training.batches import rows_of_split
@@ -83,7 +84,9 @@ def _check(store: FeatureStore) -> None:
 
 
 def _lines(store: FeatureStore, path: str, method: str, steps: Mapping[str, int]) -> Iterable[str]:
-    splits = sorted({"pretrain", "train", "training"}.intersection(store.columns.get("split", ())))
+    known = spelled(set(store.columns.get("split", ())))
+    splits = sorted(name for name, split in known.items() if split == "train")
+    splits = [name for name in store.columns.get("split", ()) if name == "pretrain"] or splits
     rows = rows_of_split(store, splits[:1]) if splits else range(len(store))
     clips, groups = len(rows), store.columns.get("group")
     independent = clips if groups is None else len({groups[row] or row for row in rows})  # "": of no group

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from unicode_cmg.data import FeatureStore
+from unicode_cmg.data.sources.clip_table import match_ids, names_of_columns, read_table
 from unicode_cmg.errors import InputError, unknown
-from unicode_cmg.files import read_text
 
 UNKNOWN = frozenset(("", "nan", "na", "n/a", "<na>", "null"))
 """Values, in lower case, that say that something is not known."""
@@ -85,79 +82,40 @@ def store_table(store: FeatureStore) -> ClipTable:
     return ClipTable(store.path, tuple(range(len(store))), columns, None)
 
 
-def csv_table(path: Path, store: FeatureStore, id_column: str) -> ClipTable:
-    """A csv file. Separators are commas, semicolons or tabs, whichever the header line has most of.
+def csv_table(path: Path, store: FeatureStore, id_column: str | None) -> ClipTable:
+    """A csv or JSON file with rows of the clips of a store.
 
     Args:
         path: The file.
         store: Whose clips its rows name; rows of other clips are left out and counted.
-        id_column: The column of their ids.
+        id_column: The column of their ids; by default the one that names most clips.
 
     Raises:
         InputError: The file is missing or no table, a row has too few or too many values, or no row is of a
             clip of the store.
     """
-    text = read_text(path).removeprefix("\ufeff")
-    first = next((line for line in text.splitlines() if line.strip()), "")
-    separator = max(",;\t", key=first.count)
-    header, body, lines = _cells(path, text, separator)
-    if id_column not in header:
-        raise InputError(
-            f"no column '{id_column}'",
-            where=path,
-            expected=f"ids of clips in one of its columns {', '.join(header)}",
-            fix="name it with --id-column",
-        )
-    place = {clip: row for row, clip in enumerate(store.ids)}
-    ids = [cells[header.index(id_column)] for cells in body]
-    inside = [row for row, clip in enumerate(ids) if clip in place]
-    if not inside:
-        raise InputError(
-            f"none of its {len(ids)} ids, such as '{ids[0]}', is that of a clip",
-            where=path,
-            expected=f"ids of {store.path}, such as '{store.ids[0]}'",
-        )
-    notes = []
-    if outside := [clip for clip in ids if clip not in place]:
+    table = read_table(path)
+    found = match_ids(table, store.ids, path, id_column)
+    inside = [row for row, clip in enumerate(found.clips) if clip is not None]
+    outside = [i for i, clip in zip(table.column(found.column), found.clips, strict=True) if clip is None]
+    notes = [f"{path.name}: {note}." for note in found.notes]
+    if outside:
         notes.append(
             f"{path.name}: {len(outside)} rows are of clips that the store does not have ({listed(outside)})."
         )
+    rows, lines = list(table.lines.values()), list(table.lines)
+    columns = {name: tuple(rows[row][c] for row in inside) for c, name in enumerate(table.header)}
+    for name, known in names_of_columns(table).items():
+        if name != known:
+            columns[known] = columns[name]
+            notes.append(f"{path.name}: column '{name}' is taken as '{known}'.")
     return ClipTable(
         path,
-        tuple(place[ids[row]] for row in inside),
-        {name: tuple(body[row][c] for row in inside) for c, name in enumerate(header)},
+        tuple(clip for clip in found.clips if clip is not None),
+        columns,
         tuple(lines[row] for row in inside),
         tuple(notes),
     )
-
-
-def _cells(path: Path, text: str, separator: str) -> tuple[list[str], list[list[str]], list[int]]:
-    """Header, cells of each row and its line."""
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
-    body, lines = [], []
-    try:
-        header = [name.strip() for name in next(filter(None, reader), [])]
-        for name, count in Counter(header).items():
-            if count > 1 or not name:
-                what = f"{count} columns '{name}'" if name else "a column without a name"
-                raise InputError(what, where=path, expected="a header line with different names")
-        for cells in reader:
-            if not any(cell.strip() for cell in cells):
-                continue
-            if len(cells) != len(header):
-                raise InputError(
-                    f"{len(cells)} values",
-                    where=f"{path}, line {reader.line_num}",
-                    expected=f"{len(header)}: {', '.join(header)}",
-                    fix=f"put a value that holds a '{separator}' in double quotes",
-                )
-            body.append([cell.strip() for cell in cells])
-            lines.append(reader.line_num)
-    except csv.Error as error:
-        raise InputError(f"not a csv table ({error})", where=f"{path}, line {reader.line_num}") from None
-    if not body:
-        raise InputError("no row after the header line", where=path)
-    return header, body, lines
 
 
 def listed(names: Sequence[str]) -> str:

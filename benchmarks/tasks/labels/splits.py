@@ -10,14 +10,9 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Int64, Shaped
 
+from unicode_cmg.data.splits import spelled
 from unicode_cmg.errors import InputError
 
-SPLITS = ("train", "val", "test")
-_SPELLINGS = {
-    **dict.fromkeys(("train", "training"), "train"),
-    **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),
-    **dict.fromkeys(("test", "testing"), "test"),
-}
 _FOLDS = 5
 
 Splits = Shaped[np.ndarray, " clips"]
@@ -33,17 +28,16 @@ def read_splits(values: Sequence[str], column: str, where: Path) -> Splits:
     Raises:
         InputError: A name is none of them.
     """
-    names = [value.lower() for value in values]
-    other = "" if any(_SPELLINGS.get(name) == "train" for name in names) else "train"
-    names = [other if name == "pretrain" else name for name in names]
-    for name, count in Counter(names).items():
-        if name and name not in _SPELLINGS:
+    counts = Counter(values)
+    known = spelled(counts)
+    for name, count in counts.items():
+        if name and name not in known and name.lower() != "pretrain":
             raise InputError(
                 f"{count} clips are in a split '{name}' of column '{column}'",
                 where=where,
                 expected="train, val, test, or nothing for clips to leave out",
             )
-    return np.array([_SPELLINGS.get(name, "") for name in names])
+    return np.array([known.get(name, "") for name in values], dtype="<U5")
 
 
 def draw_splits(

@@ -19,9 +19,10 @@ from benchmarks.evaluation.protocols import HELD_OUT, HeadProtocol, Protocol
 from benchmarks.tasks.base import Features, Mask, Part, Rows, Task
 from benchmarks.tasks.labels.answers import NO_LABEL, Answers, read_answers
 from benchmarks.tasks.labels.clip_table import ClipTable, csv_table, listed, store_table
-from benchmarks.tasks.labels.splits import SPLITS, Splits, draw_splits, draw_validation, read_splits
+from benchmarks.tasks.labels.splits import Splits, draw_splits, draw_validation, read_splits
 from unicode_cmg.batch import FeatureBatch
 from unicode_cmg.data import FeatureStore
+from unicode_cmg.data.splits import SPLITS
 from unicode_cmg.errors import InputError
 from unicode_cmg.results import HeadConfig
 
@@ -65,7 +66,7 @@ class LabelsTask(Task):
         label_column: str | Sequence[str] = "label",
         split_column: str | None = None,
         group_column: str | None = None,
-        id_column: str = "id",
+        id_column: str | None = None,
         kind: str | None = None,
         split_seed: int = 0,
     ) -> LabelsTask:
@@ -79,7 +80,7 @@ class LabelsTask(Task):
                 one. Without it they are drawn.
             group_column: The column of groups that must not be divided, such as the speaker of a clip; by
                 default `group` where there is one.
-            id_column: The column of the clip ids in the csv file.
+            id_column: The column of the clip ids in the csv file; by default the one that names most clips.
             kind: `class`, `classes`, `steps` or `number`; by default as the values look.
             split_seed: Seed of the draw.
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from unicode_cmg.data.sources.arrays import HDF5, read_hdf5, read_npy_folder, read_npz
-from unicode_cmg.data.sources.clip_files import clip_folders, read_clip_folders, read_npz_clips
+from unicode_cmg.data.sources.array_files import is_array_file
+from unicode_cmg.data.sources.joining import joined, renamed
+from unicode_cmg.data.sources.levels import read_tree
 from unicode_cmg.data.sources.published import published_reader, read_store
 from unicode_cmg.data.sources.source import Source, Wanted
 from unicode_cmg.data.sources.tables import read_datasets, read_parquet
@@ -16,10 +17,6 @@ from unicode_cmg.errors import InputError
 __all__ = ["Source", "Wanted", "open_source"]
 
 Reader = Callable[[Path, Wanted], Source]
-_EXPECTED = (
-    "an .npz, .h5 or .parquet file; a folder of .npy, .npz or Parquet files, or in a published layout;"
-    " a saved data set; or a feature store"
-)
 
 
 def open_source(path: Path, wanted: Wanted) -> Source:
@@ -27,32 +24,40 @@ def open_source(path: Path, wanted: Wanted) -> Source:
 
     Args:
         path: A file or a folder.
-        wanted: What the user has said of it.
+        wanted: What the user has said of it. A key may also be the path of another file or folder.
 
     Raises:
         InputError: There is nothing, it has none of the forms, or it is damaged.
     """
     if not path.exists():
         raise InputError("no such file or folder", where=path, fix="check the path")
-    reader = _file_reader(path) if path.is_file() else _folder_reader(path, wanted)
-    return reader(path, wanted)
+    elsewhere = {name: at for name, key in wanted.modalities.items() if (at := _elsewhere(path, key))}
+    if not elsewhere:
+        return _reader(path)(path, wanted)
+    here = {name: key for name, key in wanted.modalities.items() if name not in elsewhere}
+    sources = [_single(at, name) for name, at in elsewhere.items()]
+    if here:
+        sources.insert(0, _reader(path)(path, Wanted(here, wanted.ids)))
+    return joined(sources, path)
 
 
-def _file_reader(path: Path) -> Reader:
-    if path.suffix == ".npz":
-        return read_npz
-    if path.suffix in HDF5:
-        return read_hdf5
-    if path.suffix == ".parquet":
-        return read_parquet
-    if path.suffix in (".pt", ".pth", ".pkl", ".pickle"):
-        fix = "save the arrays with np.savez, which holds plain arrays"
-        raise InputError("a pickle can run programs and is not read", where=path, expected=_EXPECTED, fix=fix)
-    fix = "save it as an .npz file, or put it into a folder with one .npy file for each modality"
-    raise InputError(f"a {path.suffix or 'file'}", where=path, expected=_EXPECTED, fix=fix)
+def _elsewhere(path: Path, key: str) -> Path | None:
+    """The file or folder that a key names, if it is not a part of the source."""
+    inside = path / key
+    if "/" in key and not inside.exists() and Path(key).exists():
+        return Path(key)
+    return inside if "/" in key and path.is_dir() and inside.exists() else None
 
 
-def _folder_reader(path: Path, wanted: Wanted) -> Reader:
+def _single(path: Path, name: str) -> Source:
+    """The only modality in a file or folder, under a name that the user gave."""
+    of_clips = path.is_dir() and any(map(is_array_file, path.iterdir()))
+    return renamed(open_source(path, Wanted({name: "."} if of_clips else {})), name)
+
+
+def _reader(path: Path) -> Reader:
+    if path.is_file():
+        return read_parquet if path.suffix == ".parquet" else read_tree
     if (path / INDEX).is_file():
         return read_store
     if (path / "dataset_dict.json").is_file() or (path / "state.json").is_file():
@@ -60,14 +65,4 @@ def _folder_reader(path: Path, wanted: Wanted) -> Reader:
     published: Reader | None = published_reader(path)
     if published is not None:
         return published
-    if any(path.glob("*.npy")) and "." not in wanted.modalities.values():
-        return read_npy_folder
-    if any(path.glob("*.npz")):
-        return read_npz_clips
-    if (path / "feature").is_dir() and clip_folders(path / "feature"):
-        return lambda path, wanted: read_clip_folders(path / "feature", wanted)
-    if clip_folders(path) or wanted.modalities:
-        return read_clip_folders
-    if next(path.rglob("*.parquet"), None) is not None:
-        return read_parquet
-    raise InputError("nothing to import in this folder", where=path, expected=_EXPECTED)
+    return read_parquet if next(path.rglob("*.parquet"), None) is not None else read_tree

@@ -16,23 +16,53 @@ from unicode_cmg.data.store.blocks import Features
 from unicode_cmg.errors import InputError, unknown
 
 IDS = (
-    "id",
-    "ids",
-    "clip",
-    "clip_id",
-    "clip_ids",
-    "video_id",
-    "video_ids",
-    "file_name",
-    "filename",
-    "name",
-    "key",
+    *("id", "ids", "clip", "clip_id", "clip_ids", "clips", "uid", "sample_id", "utt_id", "segment_id"),
+    *("video_id", "video_ids", "file_name", "filename", "name", "names", "key", "keys"),
 )
 """Names that the ids of clips have, the likeliest first."""
 LABELS = re.compile(r"(?i)(^|_)(labels?|targets?|class(es)?|y)$")
 MASKS = re.compile(r"^(?:(?P<a>.+)[._]mask|mask[._](?P<b>.+)|(?P<all>masks?))$")
 LENGTHS = re.compile(r"^(?:(?P<a>.+)[._](?:lengths?|lens?)|(?P<all>lengths?|lens?))$")
 OTHERS = re.compile(r"^(?P<a>.+)[._](?P<what>tokens|words|times)$")
+
+
+class Array:
+    """An array of a file, whose values are read when they are asked for.
+
+    Attributes:
+        shape: Its axes.
+        dtype: Type of its values.
+    """
+
+    shape: Any
+    dtype: Any
+
+    @abstractmethod
+    def __getitem__(self, rows: slice) -> Any:
+        """Some rows of an array that has any axes."""
+
+    @abstractmethod
+    def whole(self) -> Any:
+        """All values, as an array of NumPy or a single value."""
+
+
+@dataclass(frozen=True)
+class Leaf:
+    """An array and the names that lead to it.
+
+    Attributes:
+        keys: The names, without that of its split.
+        array: The array.
+        split: The name of its split; "" if none.
+    """
+
+    keys: tuple[str, ...]
+    array: Array
+    split: str = ""
+
+    def without(self, at: int, *, split: str = "") -> Leaf:
+        """The same without one of its names, which may be its split."""
+        return Leaf((*self.keys[:at], *self.keys[at + 1 :]), self.array, split or self.split)
 
 
 @dataclass
@@ -115,10 +145,10 @@ def from_keys(source: Source, arrays: Mapping[str, Any], wanted: Wanted) -> Sour
     for name in (*chosen.values(), *keys):
         if name not in arrays:
             raise unknown("key", name, arrays, where=source.path)
-    features = {key: value for key, value in arrays.items() if _is_features(key, value)}
-    if chosen:
-        features = {key: arrays[key] for key in chosen.values()}
-    counts = {key: len(value) for key, value in features.items()}
+    features = {key: arrays[key] for key in chosen.values()}
+    for kinds in ("f", "iu"):  # integers, such as pixels, only where there are no floats
+        features = features or {k: value for k, value in arrays.items() if is_features(k, value, kinds)}
+    counts = {key: value.shape[0] for key, value in features.items()}
     if len(set(counts.values())) > 1:
         told = ", ".join(f"{key} {count}" for key, count in counts.items())
         raise InputError(
@@ -135,10 +165,10 @@ def from_keys(source: Source, arrays: Mapping[str, Any], wanted: Wanted) -> Sour
     return source
 
 
-def _is_features(key: str, value: Any) -> bool:
-    dtype = getattr(value, "dtype", np.dtype(object))
+def is_features(key: str, value: Any, kinds: str = "f") -> bool:
+    """Whether an array could be features `[clips, ...]`, by its name, type and axes."""
     special = any(pattern.match(key) for pattern in (MASKS, LENGTHS, OTHERS)) or LABELS.search(key)
-    return len(value.shape) >= 2 and dtype.kind == "f" and not special
+    return len(value.shape) >= 2 and value.dtype.kind in kinds and not special
 
 
 def _place(source: Source, key: str, value: Any, name_of: Mapping[str, str], wanted: Wanted) -> None:
@@ -232,3 +262,28 @@ class LazyClips(Sequence[Any]):
     @abstractmethod
     def read(self, rows: range) -> list[Any]:
         """The clips of some rows, in their order."""
+
+
+class Chain:
+    """Arrays of several splits one after the other."""
+
+    def __init__(self, parts: Sequence[Any], where: str) -> None:
+        tails = {tuple(part.shape[1:]) for part in parts}
+        if len(tails) > 1:
+            told = " and ".join(str(list(tail)) for tail in sorted(tails))
+            raise InputError(f"splits differ: {told} for a clip", where=where, expected="the same axes")
+        self._parts = parts
+        self._starts = np.cumsum([0, *(part.shape[0] for part in parts)]).tolist()
+        self.shape, self.dtype = (self._starts[-1], *tails.pop()), parts[0].dtype
+
+    def __len__(self) -> int:
+        return int(self.shape[0])
+
+    def __getitem__(self, rows: slice) -> NDArray[Any]:
+        start, stop, _ = rows.indices(len(self))
+        pieces = [
+            part[max(start - first, 0) : stop - first]
+            for part, first, end in zip(self._parts, self._starts, self._starts[1:], strict=False)
+            if first < stop and end > start
+        ]
+        return np.concatenate(pieces) if pieces else np.asarray(self._parts[0][:0])

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from unicode_cmg.data.sources.joining import joined, renamed
 from unicode_cmg.data.sources.source import (
     IDS,
     LABELS,
@@ -53,11 +54,35 @@ def read_parquet(path: Path, wanted: Wanted) -> Source:
     Raises:
         InputError: A file is damaged, files have different columns, or there are no features.
     """
+    files = sorted(path.rglob("*.parquet")) if path.is_dir() else [path]
+    if len(files) > 1 and not wanted.modalities and _of_same_clips(files):
+        source = joined([_of_one_modality(file, wanted) for file in files], path)
+        source.kind = "Parquet files with a modality each"
+        return source
     table = parquet_table(path)
     source = Source("Parquet", path, table.length)
     _from_table(source, table.schema, table.rows, wanted)
     _add_split(source, table, "the names of the files")
     return source
+
+
+def _of_same_clips(files: Sequence[Path]) -> bool:
+    """Whether files share ids, and so do not hold clips of their own each."""
+    seen: set[Any] = set()
+    for file in files:
+        names = _open(file).schema_arrow.names
+        key = next((name for known in IDS for name in names if name.lower() == known), None)
+        ids = set() if key is None else set(_open(file).read([key]).column(key).to_pylist())
+        if seen & ids:
+            return True
+        seen |= ids
+    return False
+
+
+def _of_one_modality(file: Path, wanted: Wanted) -> Source:
+    """The clips of one of several files; a single modality has the name of its file."""
+    source = read_parquet(file, wanted)
+    return renamed(source, file.stem) if len(source.features) == 1 else source
 
 
 def read_datasets(path: Path, wanted: Wanted) -> Source:
