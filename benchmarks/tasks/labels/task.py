@@ -112,11 +112,11 @@ class LabelsTask(Task):
             lacking = int((answers.known & ~store.present[modality]).sum())
             if lacking and not missing:
                 notes.append(f"{lacking} of {int(answers.known.sum())} labelled clips have no {modality}.")
-        if not kept:
+        if len(kept) < min(2, len(modalities)):
             raise InputError(
-                "no modality has clips for training, validation and testing",
+                ", ".join(note.removesuffix(".") for note in notes if " is left out: " in note),
                 where=table.where,
-                expected="labelled clips in the splits train, val and test",
+                expected="labelled clips of two modalities in the splits train, val and test",
             )
         notes += _rare_classes(answers, splits, {m: present[m] for m in kept})
         root = Path(data_root).resolve().name

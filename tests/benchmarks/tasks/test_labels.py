@@ -14,6 +14,7 @@ from benchmarks import HeadConfig, TaskResult, evaluate
 from benchmarks.tasks import read_task
 from benchmarks.tasks.labels import LabelsTask
 from unicode_cmg.data import FeatureStore
+from unicode_cmg.data.check import check_feature_store
 from unicode_cmg.errors import InputError
 
 FAST = HeadConfig(lr=0.03, epochs=15, batch_size=16)
@@ -260,6 +261,18 @@ def test_a_modality_without_test_clips_is_left_out(tmp_path: Path) -> None:
     task = read(store, tmp_path, {"label": names(), "split": splits})
     assert task.modalities == ("video", "audio")
     assert "text is left out: no clip of the split test has it." in task.notes
+
+
+def test_a_split_that_lacks_all_but_one_modality_is_named(tmp_path: Path) -> None:
+    values = np.ones((12, 2, 3), np.float32)
+    splits = ["train"] * 6 + ["val"] * 3 + ["test"] * 3
+    columns = {"label": ["a", "b"] * 6, "split": splits}
+    mask = {"eeg": np.array(splits) != "test"}
+    ids = [str(row) for row in range(12)]
+    FeatureStore.write(tmp_path / "s", {"eeg": values, "image": values}, ids, mask, columns=columns)
+    with pytest.raises(InputError, match=r"eeg is left out: no clip of the split test has it; .*two"):
+        LabelsTask.read(tmp_path / "s")
+    assert "no clip of the split test has eeg" in check_feature_store(tmp_path / "s").text()
 
 
 def test_options_of_labels_are_refused_by_other_tasks(ave: Path) -> None:

@@ -91,6 +91,10 @@ def _check_columns(report: CheckReport, store: FeatureStore) -> None:
     counts = Counter(columns[split])
     told = ", ".join(f"{name or '(unknown)'} {count}" for name, count in counts.items())
     report.ok(store.path, f"clips by split: {told}")
+    for modality, there in store.present.items():
+        having = {columns[split][row] for row in np.flatnonzero(there)}
+        if lacking := [name for name in counts if name and name not in having]:
+            report.note(store.path, f"no clip of the split {', '.join(lacking)} has {modality}")
     for group in (name for name in _GROUPS if name in columns):
         splits = defaultdict(set)
         for one, of in zip(columns[group], columns[split], strict=True):
