@@ -171,6 +171,9 @@ class PretrainConfig(Config):
                 expected=f"a YAML file, or one of {', '.join(shipped_configs())}",
                 fix=did_you_mean(config, shipped_configs()),
             )
+        if file.is_dir():
+            fix = f"write one for a feature store: unicode-cmg init {config} > mine.yaml"
+            raise InputError("this is a folder", where=config, expected="a YAML file", fix=fix)
         values = load_yaml(file)
         try:
             return cls.parse(apply_overrides(values, settings), where=config)

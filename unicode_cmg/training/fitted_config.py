@@ -78,7 +78,8 @@ def _check(store: FeatureStore) -> None:
         if not store.present[name].any():
             raise InputError(f"no clip has '{name}'", where=where, fix="write the store without it")
     if len(store.modalities) < 2:
-        raise InputError("a single modality", where=where, expected="two modalities or more")
+        fix = "import another with it: data import SOURCE --modality NAME=PATH --modality OTHER=PATH"
+        raise InputError("a single modality", where=where, expected="two modalities or more", fix=fix)
     if len(store) < 2:
         raise InputError("a single clip", where=where, expected="clips to tell apart, a hundred or more")
 

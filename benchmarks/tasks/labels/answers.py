@@ -6,7 +6,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -26,6 +26,8 @@ NO_LABEL = -1
 """The label of a step that has none."""
 
 _STEP_COLUMN = "step"
+_TIMES = re.compile(r"(?i)(start|begin|onset|offset|end)($|[_ ])")
+_DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
 _SEPARATORS = re.compile(r"[;|]")
 _FEW = 20  # whole numbers with at most so many different values are classes
 _ONES, _ZEROS = frozenset(("1", "1.0", "true", "yes")), frozenset(("0", "0.0", "false", "no"))
@@ -108,6 +110,14 @@ def read_answers(
         raise InputError(f"column '{column}' is empty", where=table.where, expected="labels")
     notes = list(table.notes)
     values = table.column(column)
+    if kind in (None, "classes") and _commas_separate([values[row] for row in rows], kind):
+        values = tuple(value.replace(",", ";") for value in values)
+        table = replace(table, columns={**table.columns, column: values})
+        notes.append(f"Commas in column '{column}' are taken to separate classes.")
+    elif kind in (None, "number") and _decimal_commas([values[row] for row in rows]):
+        values = tuple(value.replace(",", ".") for value in values)
+        table = replace(table, columns={**table.columns, column: values})
+        notes.append(f"Commas in column '{column}' are taken as decimal points.")
     if kind is None:
         kind = _kind_of(table, column, rows, steps)
         notes.append(
@@ -126,11 +136,16 @@ def read_answers(
         elif kind == "classes":
             lists[clip] = list(dict.fromkeys([*lists[clip], *parts]))
         elif lists[clip] != parts:
+            timed = [name for name in table.columns if _TIMES.match(name)]
+            fix = "give --kind classes if a clip can have several"
+            if timed:
+                steps = f"a row for each step, with a column '{_STEP_COLUMN}'"
+                fix = f"write {steps}, in place of {', '.join(timed)}"
             raise InputError(
                 f"a second label '{values[row]}' for a clip that has '{'; '.join(lists[clip])}'",
                 where=table.place(row),
                 expected="one row for each clip",
-                fix="give --kind classes if a clip can have several",
+                fix=fix,
             )
     repeated = len(rows) - len(lists)
     if repeated and not long and kind != "classes":
@@ -170,6 +185,22 @@ def read_answers(
         counts[clip] = max(place for place, name in enumerate(names, 1) if name)
         grid[clip, : len(names)] = [number.get(name, NO_LABEL) for name in names]
     return Answers(kind, classes, grid, known, counts, tuple(notes), partial=long)
+
+
+def _commas_separate(values: Sequence[str], kind: Kind | None) -> bool:
+    """Whether commas stand between classes: parts of such values come alone or with others too."""
+    several = [value for value in dict.fromkeys(values) if "," in value]
+    if not several or any(_SEPARATORS.search(value) for value in values) or _decimal_commas(values):
+        return False
+    used = Counter(part.strip() for value in set(values) for part in value.split(","))
+    return kind == "classes" or all(any(used[p.strip()] > 1 for p in v.split(",")) for v in several)
+
+
+def _decimal_commas(values: Sequence[str]) -> bool:
+    """Whether values are numbers, most of them with a comma for the decimals, as some spreadsheets write."""
+    commas = sum(_DECIMAL_COMMA.fullmatch(value) is not None for value in values)
+    numbers = (_number(value.replace(",", ".", 1)) for value in values)
+    return 2 * commas > len(values) and all(number is not None for number in numbers)
 
 
 def _parts(value: str) -> list[str]:

@@ -25,6 +25,7 @@ class ClipTable:
         columns: Name -> a value for each row of the table, without white space around it.
         lines: Line of the file, for each row of the table; None for a store.
         notes: Sentences on rows that were left out.
+        ids: The column of the ids of a file.
     """
 
     where: Path
@@ -32,6 +33,7 @@ class ClipTable:
     columns: Mapping[str, tuple[str, ...]]
     lines: tuple[int, ...] | None
     notes: tuple[str, ...] = ()
+    ids: str | None = None
 
     def column(self, name: str) -> tuple[str, ...]:
         """The values of a column.
@@ -115,6 +117,7 @@ def csv_table(path: Path, store: FeatureStore, id_column: str | None) -> ClipTab
         columns,
         tuple(lines[row] for row in inside),
         tuple(notes),
+        found.column,
     )
 
 

@@ -36,6 +36,7 @@ def read_splits(values: Sequence[str], column: str, where: Path) -> Splits:
                 f"{count} clips are in a split '{name}' of column '{column}'",
                 where=where,
                 expected="train, val, test, or nothing for clips to leave out",
+                fix="write which folds are for what into a column" if name.strip().isdecimal() else None,
             )
     return np.array([known.get(name, "") for name in values], dtype="<U5")
 

@@ -92,6 +92,7 @@ class LabelsTask(Task):
         table = store_table(store) if labels is None else csv_table(Path(labels), store, id_column)
         steps = np.stack([store.valid_steps(m) for m in store.modalities])
         columns = [label_column] if isinstance(label_column, str) else list(label_column)
+        columns = [_label_column(table) if column == "label" else column for column in columns]
         answers = read_answers(table, columns, kind, steps)
         notes = list(answers.notes)
         modalities = tuple(store.modalities)
@@ -195,6 +196,19 @@ class LabelsTask(Task):
             batch = self.store.batch(rows, modalities=[modality])
             self._latest[modality] = (rows, batch)
         return batch
+
+
+def _label_column(table: ClipTable) -> str:
+    """The column `label`, or the only one that could be meant."""
+    others = [name for name in table.columns if name not in ("split", "group", "folder", table.ids)]
+    if "label" in others or len(others) == 1:
+        return "label" if "label" in others else others[0]
+    raise InputError(
+        "no column 'label'",
+        where=table.where,
+        expected=f"labels in one of its columns {', '.join(table.columns)}",
+        fix="name it by --label-column",
+    )
 
 
 def _column(table: ClipTable, name: str | None, default: str, clips: int) -> tuple[list[str], bool]:

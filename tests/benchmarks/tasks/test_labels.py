@@ -198,7 +198,6 @@ def test_classes_without_training_clips_are_named(store: Path, tmp_path: Path) -
 @pytest.mark.parametrize(
     ("columns", "options", "message"),
     [
-        ({"class": names()}, {}, "labels.csv: unknown column 'label'; expected one of id, class"),
         ({"label": [""] * CLIPS}, {}, "labels.csv: column 'label' is empty"),
         ({"label": ["dog"] * CLIPS}, {}, "column 'label' has one class only, 'dog'"),
         ({"label": ids()}, {}, "each of 120 clips has a class of its own"),
@@ -213,6 +212,8 @@ def test_classes_without_training_clips_are_named(store: Path, tmp_path: Path) -
             {"kind": "number"},
             "line 2: 'bell' in column 'label'; expected a finite",
         ),
+        ({"a": names(), "b": names()}, {}, "no column 'label'; expected labels in one of.*--label-column"),
+        ({"label": names(), "f": ["1", "2"] * 60}, {"split_column": "f"}, "split '1' of column 'f'.*folds"),
         ({"label": names()}, {"kind": "klass"}, "unknown kind of labels 'klass'"),
         ({"label": names()}, {"split_column": "fold"}, "unknown column 'fold'"),
         ({"label": names()}, {"id_column": "clip"}, "unknown column 'clip'"),
@@ -247,6 +248,28 @@ def test_rows_of_other_clips_and_repeated_rows_are_counted(store: Path, tmp_path
 def test_tables_of_spreadsheets_are_read(store: Path, tmp_path: Path, separator: str) -> None:
     file = write_csv(tmp_path / "x.csv", {"label": names()}, separator=separator, bom=True)
     assert LabelsTask.read(store, file).classes == tuple(sorted(CLASSES))
+
+
+@pytest.mark.parametrize(
+    ("values", "kind", "classes"),
+    [
+        (["rain, wind", "dog", "rain", "wind"], "classes", ("dog", "rain", "wind")),
+        (["speech, child", "dog", "cat", "dog"], "class", ("cat", "dog", "speech, child")),
+        (["1,5", "2,25", "-3", "4,5"], "number", ()),
+    ],
+)
+def test_commas_in_values_are_taken_as_what_they_must_be(
+    store: Path, tmp_path: Path, values: list[str], kind: str, classes: tuple[str, ...]
+) -> None:
+    file = write_csv(tmp_path / "x.csv", {"Emotion": values * 30})
+    answers = LabelsTask.read(store, file).answers
+    assert (answers.kind, answers.classes) == (kind, classes)
+
+
+def test_rows_with_times_of_events_say_what_is_read(store: Path, tmp_path: Path) -> None:
+    columns = {"id": ids() * 2, "onset": ["0"] * 2 * CLIPS, "label": ["a"] * CLIPS + ["b"] * CLIPS}
+    with pytest.raises(InputError, match="a row for each step, with a column 'step', in place of onset"):
+        read(store, tmp_path, columns)
 
 
 def test_a_row_with_too_many_values_is_named(store: Path, tmp_path: Path) -> None:

@@ -306,7 +306,7 @@ def read_csv(path: Path, unfit: dict[int, str] | None = None) -> tuple[list[str]
             names = [name.strip() for name in next(lines)]
             rows = dict(_rows(lines, names, separator, path, unfit))
     except UnicodeError:
-        fix = "save it in that encoding, which spreadsheets call 'CSV UTF-8'"
+        fix = "save it as a csv file in UTF-8, which spreadsheets call 'CSV UTF-8'"
         raise InputError("not a text file", where=path, expected="UTF-8 text", fix=fix) from None
     except (csv.Error, ValueError) as error:
         raise InputError(f"not a table ({error})", where=path) from None

@@ -149,4 +149,8 @@ def _as_wanted(values: NDArray[Any], dtype: str | None, where: str) -> NDArray[A
     if dtype is None and values.dtype.kind == "f":
         return values
     with np.errstate(over="ignore"):
-        return values.astype(dtype or np.float32)
+        found = values.astype(dtype or np.float32)
+    if not np.isfinite(found).all() and np.isfinite(values).all():
+        what = f"a value of {np.abs(values).max():.3g}, too large for {dtype}"
+        raise InputError(what, where=where, fix="choose a wider --dtype")
+    return found

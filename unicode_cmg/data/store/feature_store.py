@@ -84,7 +84,8 @@ class FeatureStore:
         path = Path(path)
         if not (path / INDEX).is_file():
             what = f"no {INDEX} in this folder" if path.is_dir() else "no such folder"
-            raise InputError(what, where=path, expected="a feature store")
+            fix = f"make one of it: unicode-cmg data import {path} --to STORE" if path.is_dir() else None
+            raise InputError(what, where=path, expected="a feature store", fix=fix)
         inside(path, path / INDEX)
         index = _Index.parse(read_json(path / INDEX), where=path / INDEX)
         parts = tuple(Part.open(folder) for _, folder in part_folders(path))
