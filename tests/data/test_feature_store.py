@@ -74,6 +74,16 @@ def test_features_are_mapped_and_cannot_be_changed_through_the_store(store: Path
     assert (store / "part-00000/audio.npy").read_bytes() == before
 
 
+def test_a_table_of_pandas_is_a_vector_for_each_clip(tmp_path: Path) -> None:
+    pandas = pytest.importorskip("pandas")
+    values = np.arange(6, dtype=np.float32).reshape(3, 2)
+    FeatureStore.write(tmp_path / "s", {"vitals": pandas.DataFrame(values)}, ids=range(3))
+    assert (
+        FeatureStore.open(tmp_path / "s").batch([0, 1, 2]).features["vitals"][:, 0].tolist()
+        == values.tolist()
+    )
+
+
 def test_a_pickled_store_is_its_path(store: Path) -> None:
     sent = pickle.dumps(FeatureStore.open(store))
     assert len(sent) < 1000

@@ -139,8 +139,8 @@ def read_answers(
             timed = [name for name in table.columns if _TIMES.match(name)]
             fix = "give --kind classes if a clip can have several"
             if timed:
-                steps = f"a row for each step, with a column '{_STEP_COLUMN}'"
-                fix = f"write {steps}, in place of {', '.join(timed)}"
+                wanted = f"a row for each step, with a column '{_STEP_COLUMN}'"
+                fix = f"write {wanted}, in place of {', '.join(timed)}"
             raise InputError(
                 f"a second label '{values[row]}' for a clip that has '{'; '.join(lists[clip])}'",
                 where=table.place(row),

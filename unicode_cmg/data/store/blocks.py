@@ -160,7 +160,8 @@ def aligned_blocks(
 
 def _reader(values: Features, clips: int, where: str) -> _Array | _List | _Chunks:
     if hasattr(values, "shape"):
-        return _Array(values, clips, where)
+        frame = not hasattr(values, "dtype") and hasattr(values, "to_numpy")  # a table of pandas
+        return _Array(values.to_numpy() if frame else values, clips, where)
     if isinstance(values, Sequence):
         return _List(values, clips, where)
     if isinstance(values, Iterable):
