@@ -97,7 +97,7 @@ def test_two_and_five_concepts_get_about_as_many_slots_and_are_recovered_better_
 ) -> None:
     recovered = {}
     for adaptive in (True, False):
-        aligner = trained(world, steps=250, adaptive=adaptive)
+        aligner = trained(world, steps=150, adaptive=adaptive)
         generator = torch.Generator().manual_seed(1)
         joint, teachers, number, present = world.samples(80, generator)
         with torch.no_grad():

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_method import tiny_config, write_tiny_store
 
@@ -59,6 +59,7 @@ def test_an_epoch_shows_every_clip_once_and_ranks_share_each_batch(
             assert len(flat) == clips - (clips % batch_size if drop_last else 0)
 
 
+@settings(max_examples=30)
 @given(clips=st.integers(2, 60), seed=st.integers(0, 3), less=st.floats(0.05, 0.5), more=st.floats(0.5, 1.0))
 def test_a_share_of_the_clips_is_drawn_by_the_seed_and_part_of_a_larger_share(
     clips: int, seed: int, less: float, more: float

@@ -41,7 +41,7 @@ def config(store: Path, **changes: Any) -> PretrainConfig:
         "method": method | {"codebook": {"init": "data", "revive_after": 10}},
         "data": {"store": str(store)},
         "optimizer": {"lr": 0.003, "warmup_steps": 10},
-        "training": {"epochs": 20, "batch_size": 40, "log_every": 4},
+        "training": {"epochs": 12, "batch_size": 40, "log_every": 4},
     }
     return changed_config(values, changes)
 
@@ -70,7 +70,7 @@ def test_a_good_run_is_healthy_and_nothing_is_said(
     assert result.verdict.findings == ()
     assert read_verdict(tmp_path / "run") == result.verdict
     assert "warning:" not in capsys.readouterr().err
-    assert listener.heard == ["log"] * 20 + ["end"]
+    assert listener.heard == ["log"] * 12 + ["end"]
 
 
 def short(store: Path, run: Path, **changes: Any) -> RunResult:
@@ -94,7 +94,7 @@ def test_clips_of_other_splits_take_no_part_in_the_verdict(
     FeatureStore.write(
         store, {"audio": arrays["audio"], "video": video}, [f"clip{i}" for i in range(160)], columns=splits
     )
-    run = fit(config(store, data__split=["train"], training__epochs=80), tmp_path / "run", progress=False)
+    run = fit(config(store, data__split=["train"], training__epochs=48), tmp_path / "run", progress=False)
     assert run.verdict.findings == ()
 
 
