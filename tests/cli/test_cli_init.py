@@ -6,10 +6,12 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 from toy_world import Outcome, Toy, write_config
 
+from unicode_cmg.data.store import FeatureStore
 from unicode_cmg.training import PretrainConfig
 from unicode_cmg.training.config import shipped_configs
 
@@ -23,9 +25,13 @@ def test_init_prints_a_configuration_and_json(command: Callable[..., Outcome], t
 
 
 @pytest.mark.slow
-def test_what_init_prints_runs_unchanged(command: Callable[..., Outcome], toy: Toy, tmp_path: Path) -> None:
+def test_what_init_prints_runs_unchanged(command: Callable[..., Outcome], tmp_path: Path) -> None:
+    rng, dims = np.random.default_rng(0), {"image": 12, "text": 10}  # one step: the shortest run it plans
+    kinds = rng.normal(size=(8, 6))[np.arange(64) % 8][:, None] + 0.1 * rng.normal(size=(64, 1, 6))
+    arrays = {m: (kinds @ rng.normal(size=(6, dim))).astype(np.float32) for m, dim in dims.items()}
+    FeatureStore.write(tmp_path / "store", arrays, [f"clip{i}" for i in range(64)])
     file = tmp_path / "mine.yaml"
-    file.write_text(command("init", toy.store).out)
+    file.write_text(command("init", tmp_path / "store").out)
     done = command("pretrain", file, "--to", tmp_path / "run", "--strict")
     assert done.code == 0
     assert done.out.splitlines()[-1] == "verdict: healthy"

@@ -94,15 +94,6 @@ def first_bytes(path: Path) -> bytes:
     return head
 
 
-def what_it_is(path: Path) -> str | None:
-    """What a file that cannot be read as weights is, and what to do; None if that is not known."""
-    try:
-        other = _other_kind(path, first_bytes(path))
-    except CodebookError:
-        return None
-    return None if other is None else f"this is {other[0]}; {other[1]}"
-
-
 def _other_kind(path: Path, head: bytes) -> tuple[str, str] | None:
     for place, sign, name, mend in _SIGNS:
         if head[place:].startswith(sign):
