@@ -144,7 +144,8 @@ def export(
         from unicode_cmg.data.export import export_store
 
         written = export_store(features, to)
-        told = f"{to}: {written['clips']} clips in {len(written['files'])} files"
+        files = len(written["files"])
+        told = f"{to}: {written['clips']} clips in {files} file{'s' if files > 1 else ''}"
     else:
         from unicode_cmg.data.layouts.from_store import write_published
 
