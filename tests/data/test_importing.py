@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import datetime
 import json
 import pickle
 from collections.abc import Callable
@@ -567,3 +568,35 @@ def test_a_hostile_pickle_does_nothing(tmp_path: Path) -> None:
     assert set(imported.store.modalities) == {"audio", "video"}
     assert any("'bad'" in line and "not imported" in line for line in imported.guesses)
     assert not (tmp_path / "touched").exists()
+
+
+def test_an_object_in_the_place_of_an_array_is_a_clip_without_it(tmp_path: Path) -> None:
+    samples = [{"id": f"c{n}", "a": np.ones((3, 4)), "v": np.ones((3, 5))} for n in range(6)]
+    samples[1]["v"] = samples[4]["v"] = datetime.datetime(2020, 1, 1)
+    (tmp_path / "samples.pkl").write_bytes(pickle.dumps(samples))
+    imported = import_features(tmp_path / "samples.pkl", tmp_path / "store")
+    assert imported.store.present["v"].tolist() == [True, False, True, True, False, True]
+    assert "note: 'v' is not imported in 2 clips: an object of datetime.datetime" in imported.guesses
+
+
+def test_samples_of_one_modality_with_ids_are_clips(tmp_path: Path) -> None:
+    samples = [{"id": f"c{n}", "feature": np.ones((3, 4))} for n in range(6)]
+    (tmp_path / "audio.pkl").write_bytes(pickle.dumps(samples))
+    store = import_features(tmp_path / "audio.pkl", tmp_path / "store").store
+    assert list(store.ids) == [f"c{n}" for n in range(6)]
+    assert list(store.modalities.values()) == [(3, 4)]
+
+
+def test_a_name_that_another_array_has_is_that_of_the_one_named(tmp_path: Path) -> None:
+    np.savez(
+        tmp_path / "data.npz", audio=np.zeros((5, 3, 4)), vggish=np.ones((5, 3, 4)), video=np.ones((5, 3, 2))
+    )
+    wanted = {"audio": "vggish", "video": "video"}
+    store = import_features(tmp_path / "data.npz", tmp_path / "store", modalities=wanted).store
+    assert (np.asarray(store.batch([0]).features["audio"]) == 1).all()
+
+
+def test_a_single_value_is_no_modality(tmp_path: Path) -> None:
+    np.savez(tmp_path / "data.npz", a=np.float32(3), v=np.zeros((4, 3)))
+    with pytest.raises(InputError, match="'a': no array, but a single value; expected a row for each clip"):
+        import_features(tmp_path / "data.npz", tmp_path / "store", modalities={"a": "a"})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -122,14 +123,16 @@ def _sorted(
     """What is features, and what else is known of clips."""
     features, numbers, others = {}, {}, {}
     for key, members in arrays.items():
-        first = next((a for a in members.values() if not _absent(a)), Unread(""))
+        kinds = Counter(array.kind for array in members.values() if isinstance(array, Unread) and array.kind)
+        for kind, count in kinds.items():
+            told = "" if count == len(members) else f" in {count} clips"
+            source.notes.append(f"'{key}' is not imported{told}: an object of {kind}")
+        first = next((a for a in members.values() if not isinstance(a, Unread)), None)
         special = any(pattern.match(key) for pattern in (MASKS, LENGTHS, OTHERS)) or LABELS.search(key)
-        size = int(np.prod(first.shape, dtype=np.int64))
-        if _absent(first):
+        if first is None:
             continue
-        if isinstance(first, Unread):
-            source.notes.append(f"'{key}' is not imported: an object of {first.kind}")
-        elif key in named or (first.dtype.kind == "f" and size > 1 and not special and not named):
+        size = int(np.prod(first.shape, dtype=np.int64))
+        if key in named or (first.dtype.kind == "f" and size > 1 and not special and not named):
             features[key] = members
         elif first.dtype.kind in "iu" and size > 1 and not special and not named:
             numbers[key] = members
@@ -189,11 +192,6 @@ def _plain(value: Any) -> Any:
     return listed[0] if len(listed) == 1 else listed
 
 
-def _absent(array: Array) -> bool:
-    """Whether None stands in the place of an array."""
-    return isinstance(array, Unread) and not array.kind
-
-
 class ClipArrays(LazyClips):
     """Features of one modality, an array for each clip that has it."""
 
@@ -208,7 +206,7 @@ class ClipArrays(LazyClips):
 
     def _clip(self, clip: str) -> Any:
         array = self._arrays.get(clip)
-        if array is None or _absent(array):
+        if array is None or isinstance(array, Unread):
             return None
         values = np.asarray(array.whole())
         if clip in self._masks and len(mask := np.asarray(self._masks[clip].whole()).astype(bool)) == len(

@@ -110,7 +110,8 @@ def _files(folder: Path, depth: int) -> list[Leaf]:
 
 def _chosen(leaves: Sequence[Leaf], wanted: Wanted, path: Path) -> list[Leaf]:
     """The leaves, with the names of modalities in place of the keys that the user gave for them."""
-    renamed = list(leaves)
+    renamed: dict[int, Leaf] = {}
+    hidden: set[tuple[int, str]] = set()  # what had such a name and is not meant
     for name, key in wanted.modalities.items():
         stem = key.removesuffix(Path(key).suffix) if is_array_file(Path(key)) else key
         parts = tuple(part for part in stem.split("/") if part != ".")
@@ -122,9 +123,14 @@ def _chosen(leaves: Sequence[Leaf], wanted: Wanted, path: Path) -> list[Leaf]:
             if at is not None:
                 keys = (*leaf.keys[:at], name, *leaf.keys[at + len(parts) :])
                 renamed[row] = replace(leaf, keys=keys)
+                hidden.add((at, name))
     if wanted.ids and not any(wanted.ids in leaf.keys for leaf in leaves):
         raise unknown("key", wanted.ids, dict.fromkeys(k for leaf in leaves for k in leaf.keys), where=path)
-    return renamed
+    return [
+        renamed.get(row, leaf)
+        for row, leaf in enumerate(leaves)
+        if row in renamed or hidden.isdisjoint(enumerate(leaf.keys))
+    ]
 
 
 def _place_of(parts: tuple[str, ...], keys: tuple[str, ...]) -> int | None:
@@ -190,7 +196,8 @@ def _with_own_ids(leaves: Sequence[Leaf]) -> dict[str, list[Leaf]]:
     found: dict[str, list[Leaf]] = {}
     for name, members in parts.items():
         features = [leaf for leaf in members if is_features(leaf.keys[-1], leaf.array)]
-        if len(features) != 1 or not any(leaf.keys[-1].lower() in IDS for leaf in members):
+        ids = [leaf.array.shape for leaf in members if leaf.keys[-1].lower() in IDS]
+        if len(features) != 1 or features[0].array.shape[:1] not in ids:  # else the sample of a clip
             return {}
         found[name] = [replace(leaf, keys=(name,) if leaf in features else leaf.keys) for leaf in members]
     return found if len(found) > 1 else {}

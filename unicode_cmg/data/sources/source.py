@@ -148,6 +148,10 @@ def from_keys(source: Source, arrays: Mapping[str, Any], wanted: Wanted) -> Sour
     features = {key: arrays[key] for key in chosen.values()}
     for kinds in ("f", "iu"):  # integers, such as pixels, only where there are no floats
         features = features or {k: value for k, value in arrays.items() if is_features(k, value, kinds)}
+    for key, value in features.items():
+        if not value.shape:
+            where = f"{source.path}: '{key}'"
+            raise InputError("no array, but a single value", where=where, expected="a row for each clip")
     counts = {key: value.shape[0] for key, value in features.items()}
     if len(set(counts.values())) > 1:
         told = ", ".join(f"{key} {count}" for key, count in counts.items())
